@@ -1,0 +1,76 @@
+"""The restoration Transformers: SwinIR, HAT and DRCT, each with any of the nine norms."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields, replace
+from typing import Any
+
+from iln.backbones.backbone import Backbone, Spec
+from iln.backbones.convert import convert
+from iln.backbones.drct import DRCT, DRCTSpec
+from iln.backbones.hat import HAT, HATSpec
+from iln.backbones.presets import PRESETS
+from iln.backbones.swinir import SwinIR, SwinIRSpec
+from iln.errors import InputError
+from iln.norm import NORMS, default_eps
+
+__all__ = [
+    "BACKBONES",
+    "DRCT",
+    "HAT",
+    "PRESETS",
+    "Backbone",
+    "DRCTSpec",
+    "HATSpec",
+    "Spec",
+    "SwinIR",
+    "SwinIRSpec",
+    "build",
+    "convert",
+    "from_spec",
+]
+
+BACKBONES: dict[str, tuple[type[Spec], type[Backbone]]] = {
+    "swinir": (SwinIRSpec, SwinIR),
+    "hat": (HATSpec, HAT),
+    "drct": (DRCTSpec, DRCT),
+}
+
+
+def from_spec(spec: Spec) -> Backbone:
+    """The untrained network that a spec describes."""
+    for spec_type, backbone in BACKBONES.values():
+        if type(spec) is spec_type:
+            return backbone(spec)
+    raise InputError(f"{type(spec).__name__} is no backbone's spec; known: {', '.join(BACKBONES)}")
+
+
+def build(preset: str, norm: str = "i-ln", **changes: Any) -> Backbone:
+    """An untrained network, with `norm` in place of the published LayerNorm.
+
+    preset: a name from `PRESETS`. changes: other hyperparameters, by their name in the spec.
+    Unless given, eps is the norm's own (1e-5; 1e-4 for ln* and i-ln), and RGB input loses its
+    mean, and is divided by its standard deviation too with ln* and i-ln, as in the authors' code.
+    Raises InputError for a name or value that is not known.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"no preset {preset!r}; {nearest(preset, PRESETS)}")
+    if norm not in NORMS:
+        raise InputError(f"no norm {norm!r}; known: {', '.join(NORMS)}")
+    spec = PRESETS[preset]
+    known = {field.name for field in fields(spec)}
+    for name in changes:
+        if name not in known:
+            raise InputError(f"{preset} has no {name!r}; {nearest(name, known)}")
+    stats = "mean+std" if norm in ("ln*", "i-ln") else spec.input_stats
+    defaults = {"norm": norm, "eps": default_eps(norm), "input_stats": stats}
+    return from_spec(replace(spec, **{**defaults, **changes}))
+
+
+def nearest(name: str, known: Any) -> str:
+    """`did you mean A or B?`, or the whole list where nothing is close."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(sorted(known))}"

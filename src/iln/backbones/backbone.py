@@ -1,0 +1,228 @@
+"""What SwinIR, HAT and DRCT have in common: everything but their residual groups.
+
+    image -> conv_first -> groups of Transformer blocks -> conv_after_body -> upsampler
+                   |__________________________________________^
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iln.errors import InputError
+from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
+from iln.layers.pad import reflect_pad
+from iln.layers.walk import WHOLE, Walk
+from iln.norm import NORMS, OUTSIDE
+
+RGB_MEAN = (0.4488, 0.4371, 0.4040)
+RGB_STD = (0.2842, 0.2701, 0.2920)
+"""Statistics of DIV2K, in [0, 1]; the mean in SwinIR's, HAT's and DRCT's code, the std in i-LN's."""
+
+UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect", "nearest+conv", "")
+HEAD_DIM = 64
+"""Channels of the upsamplers that work in a feature space of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Every hyperparameter of a network: with the weights, all that is needed to rebuild it.
+
+    scale: output pixels per input pixel and side; 1, 2, 3, 4 or 8.
+    in_chans: 1 (gray) or 3 (RGB).
+    embed_dim: channels of the residual stream.
+    depths, num_heads: one entry per residual group.
+    window: side of an attention window in pixels.
+    upsampler: `pixelshuffle`, `pixelshuffledirect`, `nearest+conv`, or "" (scale 1: the network
+        predicts a correction of its input).
+    resi_connection: `1conv` or `3conv` at the end of a group.
+    img_range: the network's own value range, 1 or 255; callers always use [0, 1].
+    input_stats: what is taken from RGB input: `none`, `mean`, or `mean+std` (gray: nothing).
+    norm, eps: one of `iln.norm.NORMS` and the number inside its square root.
+    drop_path: rate of stochastic depth of the last block, growing linearly from 0; training only.
+    """
+
+    scale: int = 4
+    in_chans: int = 3
+    embed_dim: int = 180
+    depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
+    num_heads: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
+    window: int = 8
+    mlp_ratio: float = 2.0
+    qkv_bias: bool = True
+    upsampler: Literal["pixelshuffle", "pixelshuffledirect", "nearest+conv", ""] = "pixelshuffle"
+    resi_connection: Literal["1conv", "3conv"] = "1conv"
+    img_range: float = 1.0
+    input_stats: Literal["none", "mean", "mean+std"] = "mean"
+    norm: str = "ln"
+    eps: float = 1e-5
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "scale": (1, 2, 3, 4, 8),
+            "in_chans": (1, 3),
+            "upsampler": UPSAMPLERS,
+            "resi_connection": ("1conv", "3conv"),
+            "input_stats": ("none", "mean", "mean+std"),
+            "norm": tuple(NORMS),
+        }
+        for name, values in allowed.items():
+            value = getattr(self, name)
+            if value not in values:
+                raise InputError(f"{name} is {value!r}; accepted: {', '.join(map(repr, values))}")
+        if (self.upsampler == "") != (self.scale == 1):
+            raise InputError(
+                f"upsampler {self.upsampler!r} does not go with scale {self.scale}: "
+                "scale 1 has upsampler '', every other scale has one"
+            )
+        if self.upsampler == "nearest+conv" and self.scale not in (2, 4):
+            raise InputError(f"upsampler 'nearest+conv' has scale 2 or 4, not {self.scale}")
+        if len(self.depths) != len(self.num_heads) or not self.depths:
+            raise InputError(
+                f"depths {self.depths} and num_heads {self.num_heads} need one entry per group"
+            )
+        for name in ("embed_dim", "window", "mlp_ratio", "img_range", "eps"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be above 0")
+        if not 0 <= self.drop_path < 1:
+            raise InputError(f"drop_path is {self.drop_path!r}; it must be in [0, 1)")
+        for heads in self.num_heads:
+            if heads < 1 or self.embed_dim % heads:
+                raise InputError(f"embed_dim {self.embed_dim} is not a multiple of {heads} heads")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Spec:
+        """A spec from JSON data; unknown names raise InputError."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(
+                f"{cls.__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+            )
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    def drop_paths(self) -> list[list[float]]:
+        """The rate of each block, by group: linear over depth from 0 to `drop_path`."""
+        rates = torch.linspace(0, self.drop_path, sum(self.depths)).tolist()
+        return [[rates.pop(0) for _ in range(depth)] for depth in self.depths]
+
+
+class Backbone(nn.Module):
+    """A restoration Transformer: (B, C, H, W) in about [0, 1] -> (B, C, scale H, scale W).
+
+    Any size goes in: the picture is padded by reflection to whole windows, and the padding's
+    share of the output cut off. The output is not clamped. Subclasses fill `layers`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        dim = spec.embed_dim
+        rgb = spec.in_chans == 3
+        mean = RGB_MEAN if rgb and spec.input_stats != "none" else (0.0,) * spec.in_chans
+        std = RGB_STD if rgb and spec.input_stats == "mean+std" else (1.0,) * spec.in_chans
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
+
+        self.conv_first = Conv2d(spec.in_chans, dim)
+        self.patch_embed = nn.ModuleDict({"norm": OUTSIDE[spec.norm](dim, spec.eps)})
+        self.layers = nn.ModuleList(self.groups())
+        self.norm = OUTSIDE[spec.norm](dim, spec.eps)
+        self.conv_after_body, self.body_halo = residual_conv(dim, spec.resi_connection)
+        self.head_halo = self._build_head()
+        self.apply(_initialize)
+
+    def groups(self) -> list[nn.Module]:
+        """The residual groups: modules from (B, H, W, C) and a walk to (B, H, W, C)."""
+        raise NotImplementedError
+
+    def _build_head(self) -> int:
+        """Make the modules that `_head` uses, named as in the published files; its halo in rows."""
+        spec = self.spec
+        dim, scale, channels = spec.embed_dim, spec.scale, spec.in_chans
+        if spec.upsampler == "":
+            self.conv_last = Conv2d(dim, channels)
+            return 1
+        if spec.upsampler == "pixelshuffledirect":
+            self.upsample = nn.Sequential(
+                Conv2d(dim, scale * scale * channels), PixelShuffle(scale)
+            )
+            return 1
+        self.conv_before_upsample = nn.Sequential(Conv2d(dim, HEAD_DIM), nn.LeakyReLU(0.01))
+        self.conv_last = Conv2d(HEAD_DIM, channels)
+        factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+        if spec.upsampler == "pixelshuffle":
+            stages: list[nn.Module] = []
+            for factor in factors:
+                stages += [Conv2d(HEAD_DIM, HEAD_DIM * factor**2), PixelShuffle(factor)]
+            self.upsample = nn.Sequential(*stages)
+            return 2 + len(factors)  # each convolution reaches one row of its own resolution
+        for stage in range(len(factors)):
+            self.add_module(f"conv_up{stage + 1}", Conv2d(HEAD_DIM, HEAD_DIM))
+        self.conv_hr = Conv2d(HEAD_DIM, HEAD_DIM)
+        return 3 + len(factors)
+
+    def _head(self, x: Tensor) -> Tensor:
+        """Features (B, h, W, embed_dim) -> pixels (B, scale h, scale W, C) in the net's range."""
+        if self.spec.upsampler == "pixelshuffledirect":
+            return self.upsample(x)  # type: ignore[no-any-return]
+        if self.spec.upsampler == "":
+            return self.conv_last(x)
+        x = self.conv_before_upsample(x)
+        if self.spec.upsampler == "pixelshuffle":
+            return self.conv_last(self.upsample(x))
+        for stage in range(self.spec.scale.bit_length() - 1):
+            x = x.repeat_interleave(2, 1).repeat_interleave(2, 2)
+            x = F.leaky_relu(self.get_submodule(f"conv_up{stage + 1}")(x), 0.2)
+        return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))
+
+    def features(self, x: Tensor, walk: Walk) -> Tensor:
+        """Shallow features (B, H, W, C) -> the residual stream after the last group."""
+        entry = self.patch_embed["norm"]
+        stats = entry.statistics(x)
+        x = walk.map(lambda rows: entry.normalize(rows, stats), x)
+        for layer in self.layers:
+            x = layer(x, walk)
+        return x
+
+    def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
+        spec = self.spec
+        x = image.permute(0, 2, 3, 1)
+        _, height, width, _ = x.shape
+        whole = [-(-side // spec.window) * spec.window for side in (height, width)]
+        x = reflect_pad(x, *whole)
+
+        gain, mean = spec.img_range / self.std, self.mean
+        shallow = walk.map(lambda rows: self.conv_first((rows - mean) * gain), x, halo=1)
+        deep = self.features(shallow, walk)
+        stats = self.norm.statistics(deep)
+        deep = walk.add(
+            shallow,
+            lambda rows: self.conv_after_body(self.norm.normalize(rows, stats)),
+            deep,
+            self.body_halo,
+        )
+        if spec.upsampler == "":
+            onto = walk.copy(x)  # x may be the caller's own tensor
+            out = walk.add(onto, lambda rows: self._head(rows) / gain, deep, self.head_halo)
+        else:
+            out = walk.map(
+                lambda rows: self._head(rows) / gain + mean, deep, self.head_halo, spec.scale
+            )
+        out = out[:, : height * spec.scale, : width * spec.scale]
+        return out.permute(0, 3, 1, 2)
+
+
+def _initialize(module: nn.Module) -> None:
+    """The authors' start: Linear weights truncated normal 0.02, biases 0; the rest PyTorch's."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

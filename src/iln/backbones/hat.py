@@ -1,0 +1,207 @@
+"""HAT: window attention beside channel attention, and overlapping windows (Chen et al. 2023,
+arXiv 2205.04437). With `norm="i-ln"` this is the network of the i-LN paper's own code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iln.backbones.backbone import Backbone, Spec
+from iln.errors import InputError
+from iln.layers.attention import (
+    WindowAttention,
+    attend,
+    from_windows,
+    overlapping_position_index,
+    position_bias,
+    position_table,
+    to_windows,
+)
+from iln.layers.channel_attention import ChannelAttention
+from iln.layers.conv import Conv2d, residual_conv
+from iln.layers.feedforward import DropPath, FeedForward, feed_forward
+from iln.layers.walk import WHOLE, Rows, Walk
+from iln.norm import NORMS
+
+
+@dataclass(frozen=True, kw_only=True)
+class HATSpec(Spec):
+    """Hyperparameters of a HAT; see `Spec`, and:
+
+    compress_ratio: the conv branch narrows embed_dim by this between its two convolutions.
+    squeeze_factor: channel attention narrows it by this.
+    conv_scale: weight of the conv branch beside attention.
+    overlap_ratio: how far the keys' windows reach beyond the queries', in windows (both sides).
+    """
+
+    window: int = 16
+    compress_ratio: int = 3
+    squeeze_factor: int = 30
+    conv_scale: float = 0.01
+    overlap_ratio: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("compress_ratio", "squeeze_factor"):
+            if not 1 <= getattr(self, name) <= self.embed_dim:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}; it must lie between 1 and embed_dim"
+                )
+        if self.overlap % 2 or self.overlap < 0:
+            raise InputError(
+                f"overlap_ratio {self.overlap_ratio!r} of window {self.window} is {self.overlap} "
+                "pixels; it must be an even number, half on each side"
+            )
+
+    @property
+    def overlap(self) -> int:
+        """Pixels by which the keys' window is larger than the queries'."""
+        return int(self.overlap_ratio * self.window)
+
+
+class ConvBranch(nn.Module):
+    """conv, GELU, conv, and channel attention over the whole map (the paper's CAB)."""
+
+    halo = 2
+
+    def __init__(self, spec: HATSpec) -> None:
+        super().__init__()
+        dim, narrow = spec.embed_dim, spec.embed_dim // spec.compress_ratio
+        self.cab = nn.Sequential(
+            Conv2d(dim, narrow),
+            nn.GELU(),
+            Conv2d(narrow, dim),
+            ChannelAttention(dim, spec.squeeze_factor),
+        )
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Both convolutions: (B, h, W, C) -> (B, h, W, C)."""
+        y: Tensor = self.cab[:3](x)
+        return y
+
+    def gate(self, convolved: Tensor) -> Tensor:
+        """Weight of each channel (B, 1, 1, C) from the whole convolved map."""
+        gate: Tensor = self.cab[3](convolved)
+        return gate
+
+
+class HybridBlock(nn.Module):
+    """Attention and the conv branch side by side on the same normalised map, then the MLP (HAB):
+
+    x + rescale(attention(y) + conv_scale conv(y)),  y = norm(x)
+    """
+
+    def __init__(self, spec: HATSpec, num_heads: int, shift: int, drop_path: float) -> None:
+        super().__init__()
+        dim = spec.embed_dim
+        self.window, self.shift, self.conv_scale = spec.window, shift, spec.conv_scale
+        self.norm1 = NORMS[spec.norm](dim, spec.eps)
+        self.attn = WindowAttention(dim, spec.window, num_heads, spec.qkv_bias)
+        self.conv_block = ConvBranch(spec)
+        self.norm2 = NORMS[spec.norm](dim, spec.eps)
+        self.mlp = FeedForward(dim, spec.mlp_ratio)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+        stats = self.norm1.statistics(x)
+
+        def convolve(rows: Tensor) -> Tensor:
+            return self.conv_block.convolve(self.norm1.normalize(rows, stats))
+
+        def attention(rows: Rows) -> Tensor:
+            normal = replace(rows, pixels=self.norm1.normalize(rows.pixels, stats))
+            y = self.drop_path(self.attn(normal, self.shift))
+            return self.norm1.rescale(y, stats)
+
+        # The convolution reads rows that attention would overwrite, so it goes first; its
+        # channel gate needs the whole convolved map, so that is kept until then.
+        convolved = walk.map(convolve, x, self.conv_block.halo)
+        weight = self.conv_block.gate(convolved) * self.conv_scale
+        x = walk.shifted_residual(x, attention, self.window, self.shift)
+        x = walk.add(x, lambda rows: self.norm1.rescale(rows * weight, stats), convolved)
+        return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
+
+
+class OverlappingBlock(nn.Module):
+    """Queries of a window attend to keys of a larger window around it, then the MLP (OCAB).
+
+    Where the larger window leaves the picture, its keys and values are zero.
+    """
+
+    relative_position_index: Tensor
+
+    def __init__(self, spec: HATSpec, num_heads: int) -> None:
+        super().__init__()
+        dim = spec.embed_dim
+        self.window, self.num_heads = spec.window, num_heads
+        self.extended, self.halo = spec.window + spec.overlap, spec.overlap // 2
+        self.norm1 = NORMS[spec.norm](dim, spec.eps)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=spec.qkv_bias)
+        self.relative_position_bias_table = position_table(
+            (self.window + self.extended - 1) ** 2, num_heads
+        )
+        self.proj = nn.Linear(dim, dim)
+        self.norm2 = NORMS[spec.norm](dim, spec.eps)
+        self.mlp = FeedForward(dim, spec.mlp_ratio)
+        index = overlapping_position_index(self.window, self.extended)
+        self.register_buffer("relative_position_index", index, persistent=False)
+
+    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+        stats = self.norm1.statistics(x)
+
+        def attention(rows: Rows) -> Tensor:
+            normal = self.norm1.normalize(rows.pixels, stats)
+            return self.norm1.rescale(self.attention(replace(rows, pixels=normal)), stats)
+
+        x = walk.residual(x, attention, self.window, self.halo)
+        return feed_forward(x, self.norm2, self.mlp, DropPath(0.0), walk)
+
+    def attention(self, rows: Rows) -> Tensor:
+        """Normalised rows with up to `halo` rows of context -> the branch's output."""
+        qkv = self.qkv(rows.pixels)
+        dim = qkv.shape[-1] // 3
+        head = (self.num_heads, dim // self.num_heads)
+
+        q = to_windows(rows.crop(qkv[..., :dim]), self.window).unflatten(-1, head)
+        missing = (self.halo - rows.above, self.halo - rows.below)
+        kv = F.pad(qkv[..., dim:], (0, 0, self.halo, self.halo, *missing))
+        kv = kv.unfold(1, self.extended, self.window).unfold(2, self.extended, self.window)
+        k, v = kv.permute(0, 1, 2, 4, 5, 3).flatten(3, 4).unflatten(-1, (2, *head)).unbind(4)
+
+        bias = position_bias(self.relative_position_bias_table, self.relative_position_index)
+        return from_windows(self.proj(attend(q, k, v, bias)), self.window)
+
+
+class HybridGroup(nn.Module):
+    """Hybrid blocks, every other one shifted, an overlapping block, a convolution and a skip."""
+
+    def __init__(self, spec: HATSpec, depth: int, num_heads: int, drop_paths: list[float]) -> None:
+        super().__init__()
+        blocks = [
+            HybridBlock(spec, num_heads, spec.window // 2 if i % 2 else 0, drop_paths[i])
+            for i in range(depth)
+        ]
+        self.residual_group = nn.ModuleDict(
+            {"blocks": nn.ModuleList(blocks), "overlap_attn": OverlappingBlock(spec, num_heads)}
+        )
+        self.conv, self.halo = residual_conv(spec.embed_dim, spec.resi_connection)
+
+    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+        skip, x = x, walk.copy(x)
+        for block in self.residual_group["blocks"]:  # type: ignore[attr-defined]
+            x = block(x, walk)
+        x = self.residual_group["overlap_attn"](x, walk)
+        return walk.add(skip, self.conv, x, self.halo)
+
+
+class HAT(Backbone):
+    """The network of HAT's Fig. 4; `spec.norm` chooses among the nine schemes."""
+
+    spec: HATSpec
+
+    def groups(self) -> list[nn.Module]:
+        spec = self.spec
+        parts = zip(spec.depths, spec.num_heads, spec.drop_paths(), strict=True)
+        return [HybridGroup(spec, *part) for part in parts]

@@ -1,0 +1,57 @@
+"""SwinIR: residual groups of Swin Transformer blocks (Liang et al. 2021, arXiv 2108.10257)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from iln.backbones.backbone import Backbone, Spec
+from iln.layers.conv import residual_conv
+from iln.layers.swin import SwinBlock
+from iln.layers.walk import WHOLE, Walk
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwinIRSpec(Spec):
+    """Hyperparameters of a SwinIR; see `Spec`."""
+
+
+class SwinGroup(nn.Module):
+    """Swin blocks, every other one shifted by half a window, then a convolution and a skip."""
+
+    def __init__(self, spec: Spec, depth: int, num_heads: int, drop_paths: list[float]) -> None:
+        super().__init__()
+        blocks = [
+            SwinBlock(
+                spec.embed_dim,
+                num_heads,
+                spec.window,
+                shift=spec.window // 2 if i % 2 else 0,
+                mlp_ratio=spec.mlp_ratio,
+                qkv_bias=spec.qkv_bias,
+                norm=spec.norm,
+                eps=spec.eps,
+                drop_path=drop_paths[i],
+            )
+            for i in range(depth)
+        ]
+        self.residual_group = nn.ModuleDict({"blocks": nn.ModuleList(blocks)})
+        self.conv, self.halo = residual_conv(spec.embed_dim, spec.resi_connection)
+
+    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+        skip, x = x, walk.copy(x)
+        for block in self.residual_group["blocks"]:  # type: ignore[attr-defined]
+            x = block(x, walk)
+        return walk.add(skip, self.conv, x, self.halo)
+
+
+class SwinIR(Backbone):
+    """The network of the paper's Fig. 2; `spec.norm` chooses among the nine schemes."""
+
+    spec: SwinIRSpec
+
+    def groups(self) -> list[nn.Module]:
+        spec = self.spec
+        parts = zip(spec.depths, spec.num_heads, spec.drop_paths(), strict=True)
+        return [SwinGroup(spec, *part) for part in parts]

@@ -1,0 +1,26 @@
+"""Padding to whole windows, by reflection, for pictures of any size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def reflect_pad(image: Tensor, height: int, width: int) -> Tensor:
+    """(B, H, W, C) -> (B, height, width, C), reflected at the bottom and the right edge.
+
+    Where PyTorch's reflection ends (padding as large as the picture), this one goes on back and
+    forth; a single row or column is repeated. The padding is part of the map that holistic
+    norms look at: the published networks pad the same way.
+    """
+    for dim, size in ((1, height), (2, width)):
+        if image.shape[dim] != size:
+            image = image.index_select(dim, _bounce(image.shape[dim], size, image.device))
+    return image
+
+
+def _bounce(length: int, size: int, device: torch.device) -> Tensor:
+    """0, 1, ..., length - 1, length - 2, ..., 0, 1, ...: `size` of them."""
+    period = max(2 * (length - 1), 1)
+    steps = torch.arange(size, device=device) % period
+    return torch.where(steps < length, steps, period - steps)

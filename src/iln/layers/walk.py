@@ -1,0 +1,164 @@
+"""How a forward pass goes over a feature map: in one piece, or strip by strip in place.
+
+All that a block does is local, with a known halo, once the statistics of the whole map are
+known. So a block describes its work as functions of rows, and a `Walk` decides how many rows
+they see at a time:
+
+    Walk()      the whole map at once, nothing overwritten: what training and autograd need
+    Strips(n)   n rows at a time, writing into the map: the same result to rounding, in memory
+                for the map and one strip
+
+Maps are (B, H, W, C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Allocate = Callable[[Sequence[int], torch.dtype, torch.device], Tensor]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A strip of a map, as a branch sees it.
+
+    pixels: (B, above + h + below, W, C); the result belongs to the h rows in the middle.
+    above, below: rows of context that exist there (0 at the picture's edge, else the halo).
+    bottom: the strip ends with the last rows of the (shifted) map.
+    """
+
+    pixels: Tensor
+    above: int = 0
+    below: int = 0
+    bottom: bool = True
+
+    def crop(self, y: Tensor, scale: int = 1) -> Tensor:
+        """Cut the context's rows off y, a result for all rows, at `scale` rows per row."""
+        return y[:, self.above * scale : y.shape[1] - self.below * scale]
+
+
+Branch = Callable[[Rows], Tensor]
+"""Rows -> (B, h, W, C) for the h rows in the middle."""
+Local = Callable[[Tensor], Tensor]
+"""(B, h, W, C) -> (B, scale * h, scale * W, D), edge rows wrong by at most the halo."""
+
+
+class Walk:
+    """The whole map in one piece; no tensor is overwritten."""
+
+    def copy(self, x: Tensor) -> Tensor:
+        """A map that may be changed while x is still needed (here nothing ever changes)."""
+        return x
+
+    def concatenate(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps side by side in their channels, as a map that may be changed."""
+        return torch.cat(tuple(maps), -1) if len(maps) > 1 else maps[0]
+
+    def map(self, f: Local, x: Tensor, halo: int = 0, scale: int = 1) -> Tensor:
+        """f over the map x; `halo` rows on each side reach its result."""
+        return f(x)
+
+    def add(self, onto: Tensor, f: Local, x: Tensor, halo: int = 0) -> Tensor:
+        """onto + f(x); `onto` may be overwritten, x is not."""
+        return (onto + f(x)).to(onto.dtype)
+
+    def residual(self, x: Tensor, branch: Branch, window: int = 1, halo: int = 0) -> Tensor:
+        """x + branch(x), where the branch works on whole windows of rows; x may be overwritten."""
+        return (x + branch(Rows(x))).to(x.dtype)
+
+    def shifted_residual(self, x: Tensor, branch: Branch, window: int, shift: int) -> Tensor:
+        """`residual` on the map rolled up and left by `shift`, and rolled back."""
+        if not shift:
+            return self.residual(x, branch, window)
+        y = branch(Rows(torch.roll(x, (-shift, -shift), (1, 2))))
+        return (x + torch.roll(y, (shift, shift), (1, 2))).to(x.dtype)
+
+
+def _allocate(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype, device=device)
+
+
+class Strips(Walk):
+    """Strip by strip, writing into the maps; for inference only.
+
+    rows: rows of a strip; rounded up to whole windows where a branch works on windows.
+    allocate: makes the maps, `torch.empty` unless they should lie somewhere else.
+    """
+
+    def __init__(self, rows: int, allocate: Allocate = _allocate) -> None:
+        if rows < 1:
+            raise ValueError(f"a strip needs at least 1 row, not {rows}")
+        self.rows, self.allocate = rows, allocate
+
+    def _spans(self, height: int, window: int = 1) -> Iterator[tuple[int, int]]:
+        step = -(-self.rows // window) * window
+        for top in range(0, height, step):
+            yield top, min(top + step, height)
+
+    def _context(self, x: Tensor, top: int, end: int, halo: int) -> Rows:
+        above, below = min(halo, top), min(halo, x.shape[1] - end)
+        return Rows(x[:, top - above : end + below], above, below, end == x.shape[1])
+
+    def copy(self, x: Tensor) -> Tensor:
+        return self.concatenate([x])
+
+    def concatenate(self, maps: Sequence[Tensor]) -> Tensor:
+        channels = sum(part.shape[-1] for part in maps)
+        like = maps[0]
+        out = self.allocate((*like.shape[:-1], channels), like.dtype, like.device)
+        for part, slot in zip(maps, out.split([part.shape[-1] for part in maps], -1), strict=True):
+            slot.copy_(part)
+        return out
+
+    def map(self, f: Local, x: Tensor, halo: int = 0, scale: int = 1) -> Tensor:
+        out: Tensor | None = None
+        for top, end in self._spans(x.shape[1]):
+            rows = self._context(x, top, end, halo)
+            y = rows.crop(f(rows.pixels), scale)
+            if out is None:
+                shape = (y.shape[0], x.shape[1] * scale, y.shape[2], y.shape[3])
+                out = self.allocate(shape, y.dtype, y.device)
+            out[:, top * scale : end * scale] = y
+        assert out is not None
+        return out
+
+    def add(self, onto: Tensor, f: Local, x: Tensor, halo: int = 0) -> Tensor:
+        for top, end in self._spans(x.shape[1]):
+            rows = self._context(x, top, end, halo)
+            onto[:, top:end] += rows.crop(f(rows.pixels))
+        return onto
+
+    def residual(self, x: Tensor, branch: Branch, window: int = 1, halo: int = 0) -> Tensor:
+        above = x[:, :0]  # the last rows of the strip before, as they were
+        for top, end in self._spans(x.shape[1], window):
+            rows = self._context(x, top, end, halo)
+            if halo:
+                pixels = torch.cat((above, rows.pixels[:, rows.above :]), 1)
+                rows = Rows(pixels, above.shape[1], rows.below, rows.bottom)
+                above = x[:, max(end - halo, 0) : end].clone()
+            x[:, top:end] += branch(rows)
+        return x
+
+    def shifted_residual(self, x: Tensor, branch: Branch, window: int, shift: int) -> Tensor:
+        if not shift:
+            return self.residual(x, branch, window)
+        height = x.shape[1]
+        for top, end in self._spans(height, window):
+            # Row r of the rolled map is row r + shift of x; the last ones come round.
+            parts = [(top + shift, min(end + shift, height)), (0, max(end + shift - height, 0))]
+            pixels = torch.cat([x[:, a:b] for a, b in parts if b > a], 1)
+            y = branch(Rows(torch.roll(pixels, -shift, 2), bottom=end == height))
+            y = torch.roll(y, shift, 2)
+            done = 0
+            for a, b in parts:
+                if b > a:
+                    x[:, a:b] += y[:, done : done + b - a]
+                    done += b - a
+        return x
+
+
+WHOLE = Walk()

@@ -1,0 +1,260 @@
+"""The paper: nine ways to normalise a residual branch, behind one protocol.
+
+    stats = norm.statistics(x)                     # None where a token needs only itself
+    x = x + norm.rescale(f(norm.normalize(x, stats)), stats)
+
+Feature maps are (B, H, W, C) everywhere. Lee et al., "Analyzing the Training Dynamics of
+Image Restoration Transformers: A Revisit to Layer Normalization" (ICLR 2026), compares:
+
+    ln          per token      y = gamma (x_l - mu_l) / sigma_l + beta          Ba et al. 2016
+    rms         per token      y = gamma x_l / rms(x_l)                 Zhang & Sennrich 2019
+    layerscale  per token      ln before the branch, a learned factor per channel after it
+                                                                          Touvron et al. 2021
+    rezero      none           a learned scalar, 0 at first, after it   Bachlechner et al. 2021
+    none        none
+    in          per channel    mu, sigma over H, W of one image           Ulyanov et al. 2016
+    bn          per channel    mu, sigma over B, H, W; running averages in eval mode
+                                                                         Ioffe & Szegedy 2015
+    ln*         whole image    mu, sigma over H, W, C of one image         the paper, eq. of LN*
+    i-ln        whole image    ln*, and the branch multiplied by sigma           the paper, i-LN
+
+The protocol is split in three so that a caller may hold the map in strips: statistics look at
+the whole map, the other two only at the rows they are given. No call leaves anything behind in
+the module (BatchNorm's running averages excepted), so threads may share it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iln.moments import moments
+
+LN_EPS = 1e-5
+"""What the SwinIR, HAT and DRCT files trained with LayerNorm assume."""
+HOLISTIC_EPS = 1e-4
+"""What the paper's own code uses inside the square root of i-LN."""
+
+
+class Statistics(NamedTuple):
+    """Mean and sigma = sqrt(variance + eps), float32 or wider, broadcasting over (B, H, W, C)."""
+
+    mean: Tensor
+    sigma: Tensor
+
+
+class Norm(nn.Module):
+    """No normalisation at all (`none`), and the protocol that the other schemes fill in."""
+
+    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, eps
+
+    def statistics(self, x: Tensor) -> Statistics | None:
+        """What `normalize` must know of the whole map x (B, H, W, C); None if nothing."""
+        return None
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        """Normalised rows (B, h, W, C) of the map that `stats` describes, in x's dtype."""
+        return x
+
+    def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
+        """The branch's output y (B, h, W, C), scaled before it joins the residual stream."""
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise a map held in one piece."""
+        return self.normalize(x, self.statistics(x))
+
+    def extra_repr(self) -> str:
+        return f"{self.dim}, eps={self.eps:g}"
+
+
+class LayerNorm(Norm):
+    """`ln`: every pixel by its own mean and sigma over channels (Proposition 1's culprit)."""
+
+    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+        super().__init__(dim, eps)
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        return F.layer_norm(x, (self.dim,), self.weight, self.bias, self.eps)
+
+
+class RMSNorm(Norm):
+    """`rms`: every pixel by its own root mean square over channels; no mean, no bias."""
+
+    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+        super().__init__(dim, eps)
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        wide = x if x.dtype == torch.float64 else x.float()
+        return F.rms_norm(wide, (self.dim,), self.weight.to(wide.dtype), self.eps).to(x.dtype)
+
+
+class LayerScale(LayerNorm):
+    """`layerscale`: LayerNorm before the branch, a factor per channel (1e-5 at first) after it.
+
+    The paper names the scheme and no initial value; 1e-5 is CaiT's for deep networks.
+    """
+
+    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+        super().__init__(dim, eps)
+        self.scale = nn.Parameter(torch.full((dim,), 1e-5))
+
+    def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
+        return y * self.scale
+
+
+class ReZero(Norm):
+    """`rezero`: no norm; the branch enters through one learned scalar that starts at 0."""
+
+    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+        super().__init__(dim, eps)
+        self.alpha = nn.Parameter(torch.zeros(()))
+
+    def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
+        return y * self.alpha
+
+
+class InstanceNorm(Norm):
+    """`in`: mean and sigma per image and channel, over all pixels; affine per channel."""
+
+    dims: tuple[int, ...] = (1, 2)
+
+    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+        super().__init__(dim, eps)
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def statistics(self, x: Tensor) -> Statistics | None:
+        mean, variance = moments(x, self.dims)
+        return Statistics(mean, torch.sqrt(variance + self.eps))
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        return standardize(x, stats, self.weight, self.bias)
+
+
+class BatchNorm(InstanceNorm):
+    """`bn`: mean and sigma per channel, over all pixels of the batch.
+
+    In eval mode the running averages stand in for them. These are updated in the backward pass:
+    it runs once per step, also where gradient checkpointing runs the forward twice.
+    """
+
+    dims = (0, 1, 2)
+    momentum = 0.1
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+        super().__init__(dim, eps)
+        self.register_buffer("running_mean", torch.zeros(dim))
+        self.register_buffer("running_var", torch.ones(dim))
+
+    def statistics(self, x: Tensor) -> Statistics | None:
+        if not self.training:
+            return Statistics(self.running_mean, torch.sqrt(self.running_var + self.eps))
+        mean, variance = moments(x, self.dims)
+        if mean.requires_grad:
+            count = x.numel() // self.dim
+            unbiased = variance.detach() * (count / max(count - 1, 1))
+            seen = mean.detach()
+            mean.register_hook(lambda gradient: self._update(seen, unbiased))
+        return Statistics(mean, torch.sqrt(variance + self.eps))
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, variance: Tensor) -> None:
+        self.running_mean.lerp_(mean.flatten().to(self.running_mean.dtype), self.momentum)
+        self.running_var.lerp_(variance.flatten().to(self.running_var.dtype), self.momentum)
+
+
+class LNStar(Norm):
+    """`ln*`: spatially holistic LayerNorm. One mean and one sigma for the whole image:
+
+        mu = E_{l,c}[x]    sigma^2 = E_{l,c}[(x - mu)^2]    y = gamma (x - mu) / sigma + beta
+
+    with eps inside sigma's root. Before gamma and beta it maps every difference x_l - x_k to
+    (x_l - x_k) / sigma: a homothety, so the picture's structure stays (Proposition 2).
+    """
+
+    def __init__(self, dim: int, eps: float = HOLISTIC_EPS) -> None:
+        super().__init__(dim, eps)
+        self.gamma = nn.Parameter(torch.ones(dim))
+        self.beta = nn.Parameter(torch.zeros(dim))
+
+    def statistics(self, x: Tensor) -> Statistics | None:
+        mean, variance = moments(x, (1, 2, 3))
+        return Statistics(mean, torch.sqrt(variance + self.eps))
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        return standardize(x, stats, self.gamma, self.beta)
+
+
+class ILN(LNStar):
+    """`i-ln`: LN*, and the branch multiplied by the sigma that was divided out:
+
+        B(x) = x + sigma f(LN*(x))
+
+    so the block answers a brighter or darker picture in proportion. No parameter is added;
+    sigma is neither detached nor clamped.
+    """
+
+    def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
+        assert stats is not None
+        return y * stats.sigma
+
+
+class Affine(Norm):
+    """Where i-LN would stand outside a residual branch: y = gamma x + beta, per channel.
+
+    Normalising and multiplying by the same sigma at once would be the identity anyway.
+    """
+
+    def __init__(self, dim: int, eps: float = HOLISTIC_EPS) -> None:
+        super().__init__(dim, eps)
+        self.gamma = nn.Parameter(torch.ones(dim))
+        self.beta = nn.Parameter(torch.zeros(dim))
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        return torch.addcmul(self.beta, x, self.gamma)
+
+
+def standardize(x: Tensor, stats: Statistics | None, gain: Tensor, shift: Tensor) -> Tensor:
+    """gain (x - mean) / sigma + shift, computed no narrower than float32, in x's dtype."""
+    assert stats is not None
+    return torch.addcmul(
+        shift.to(stats.sigma.dtype), x - stats.mean, gain.to(stats.sigma.dtype) / stats.sigma
+    ).to(x.dtype)
+
+
+NORMS: dict[str, type[Norm]] = {
+    "ln": LayerNorm,
+    "rms": RMSNorm,
+    "layerscale": LayerScale,
+    "rezero": ReZero,
+    "none": Norm,
+    "in": InstanceNorm,
+    "bn": BatchNorm,
+    "ln*": LNStar,
+    "i-ln": ILN,
+}
+"""The nine schemes, to be placed before a residual branch."""
+
+OUTSIDE: dict[str, type[Norm]] = {
+    **NORMS,
+    "layerscale": LayerNorm,  # there is no branch whose output it could scale
+    "rezero": Norm,
+    "i-ln": Affine,
+}
+"""What takes their place outside residual branches: after the patch embedding, at the end."""
+
+
+def default_eps(norm: str) -> float:
+    """The eps that a scheme has unless told otherwise."""
+    return HOLISTIC_EPS if norm in ("ln*", "i-ln") else LN_EPS
