@@ -1,0 +1,22 @@
+"""Pictures as people have them: read, write, resize, measure."""
+
+from iln.images.metrics import luma, psnr_rgb, psnr_y, ssim_y
+from iln.images.picture import Picture
+from iln.images.reading import MAX_PIXELS, read
+from iln.images.resize import resize, resize_to
+from iln.images.writing import SUFFIXES, check_suffix, write
+
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "Picture",
+    "check_suffix",
+    "luma",
+    "psnr_rgb",
+    "psnr_y",
+    "read",
+    "resize",
+    "resize_to",
+    "ssim_y",
+    "write",
+]

@@ -1,0 +1,98 @@
+"""Write a file whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from iln.errors import InputError
+
+# File systems without hard links (FAT, some network shares) say so in many ways.
+_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """The path on one line: what a terminal cannot show is escaped, so messages stay one line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(path))
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; at the end it becomes `path` at once.
+
+    The temporary file exists (empty) on entry and has the permissions of a new file. If the
+    block raises, even KeyboardInterrupt, it is removed and `path` is as it was before. Do
+    nothing but write in the block, since an OSError raised there is reported as `path`'s.
+
+    overwrite: False never replaces a file, not even one that appears during the block. True
+        replaces it and keeps its permissions; a symbolic link stays and its target is replaced.
+
+    Raises InputError if the file exists and overwrite is False, or if it cannot be written
+    (no such folder, no permission, disk full).
+    """
+    shown = printable(path)
+    try:
+        target = Path(os.path.realpath(path)) if overwrite else Path(path)
+        if target.is_dir():
+            raise InputError(f"{shown}: is a folder; give the name of a file to write")
+        if not target.parent.is_dir():
+            raise InputError(f"{shown}: the folder {printable(target.parent)} does not exist")
+        if not overwrite and os.path.lexists(target):
+            raise InputError(_exists(shown))
+        # Some file systems allow 255 bytes a name: keep only as much of it as surely fits.
+        temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.part")
+        try:
+            # O_EXCL, so that a link planted under this name is not followed.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            yield temporary
+            _flush(temporary)
+            if overwrite:
+                if target.exists():
+                    shutil.copymode(target, temporary)
+                temporary.replace(target)
+            else:
+                _publish(temporary, target, shown)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{shown}: cannot be written: {reason}") from error
+
+
+def _exists(shown: str) -> str:
+    return f"{shown}: exists already; choose another name or allow overwriting (--overwrite)"
+
+
+def _flush(path: Path) -> None:
+    """Make the content reach the disk before its name does, or a power cut leaves it empty."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _publish(temporary: Path, target: Path, shown: str) -> None:
+    """Give the file its name only if no other file has it."""
+    try:
+        # Unlike a rename, a hard link never replaces.
+        os.link(temporary, target)
+        return
+    except FileExistsError:
+        raise InputError(_exists(shown)) from None
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+    try:
+        # Reserve the name with an empty file of our own, then replace that.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        raise InputError(_exists(shown)) from None
+    try:
+        temporary.replace(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,355 @@
+"""Weights as others publish them: read safely, unwrapped, and recognised by names and shapes.
+
+Read are the official files of SwinIR, HAT, DRCT and i-LN HAT, whose parameters have the same
+names as ours. What such a file does not say is filled in by its authors' convention, and each of
+these can be overridden:
+
+    img_range     255 for a SwinIR with window 7 (its JPEG models), else 1
+    conv_scale    0.01 (HAT)
+    norm          i-LN where the norms hold gamma and beta; LN where a SwinIR or DRCT has weight
+                  and bias; a HAT with weight and bias may be either, so there `norm` is asked for
+    eps           1e-5; 1e-4 for i-LN and LN*
+    input_stats   `mean+std` with gamma and beta; `mean` with weight and bias; `none` for a file
+                  with weight and bias that is said to be i-LN or LN*
+
+The last line is traiNNer-redux, whose own i-LN names its parameters like a LayerNorm. Such files
+are computed as the paper's code does it, and so does that project today; its first versions left
+the conv branch unscaled and normalised after the patch embedding, with the same names.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from iln.atomic import printable
+from iln.backbones import BACKBONES, Spec
+from iln.errors import InputError
+from iln.norm import NORMS, default_eps
+
+Shapes = Mapping[str, tuple[int, ...]]
+T = TypeVar("T")
+
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+"""Where training frameworks put the weights; the averaged ones first."""
+_HOLISTIC = ("i-ln", "ln*")
+_MARKS = {
+    "drct": "layers.0.swin1.attn.relative_position_bias_table",
+    "hat": "layers.0.residual_group.overlap_attn.relative_position_bias_table",
+    "swinir": "layers.0.residual_group.blocks.0.attn.relative_position_bias_table",
+}
+"""A parameter that only this backbone has; SwinIR's is in HAT too, so it comes last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What the caller knows of a file that does not say it; None leaves it to the convention."""
+
+    norm: str | None = None
+    input_stats: str | None = None
+    img_range: float | None = None
+    eps: float | None = None
+    conv_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """backbone, spec: the network. assumed: by name, what only the convention says."""
+
+    backbone: str
+    spec: Spec
+    assumed: dict[str, Any]
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+def read_pickle(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The weights in a file of `torch.save`, through `weights_only=True`: nothing is executed.
+
+    Raises InputError if the file is damaged, is something else, holds no weights, or wants to
+    run code or build objects on loading.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd about a file is an error or nothing
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # on broken bytes torch.load raises nearly anything
+        raise InputError(_why(error)) from error
+    _check_sums(path)
+    return unwrap(content)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):
+        called = re.search(r"(?:GLOBAL|function) ([\w.]+)", str(error))
+        wish = f"it wants to use {called[1]} on loading" if called else "it is no plain state dict"
+        return (
+            f"refused: {wish}; only tensors in plain containers are accepted (nothing of it "
+            "was run): ask for a safetensors file or a state dict"
+        )
+    return "damaged, cut off, or no PyTorch file; download or export it again"
+
+
+def _check_sums(path: str | os.PathLike[str]) -> None:
+    """torch.load does not look at the sums that torch.save stores."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # All zero where torch was told not to compute any.
+            stored = any(entry.CRC for entry in archive.infolist())
+            broken = archive.testzip() if stored else None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+        raise InputError("damaged or cut off; download or export it again") from error
+    if broken is not None:
+        raise InputError(f"damaged: the checksum of {broken!r} in it is wrong; download it again")
+
+
+def unwrap(content: object) -> dict[str, Tensor]:
+    """The state dict inside what `torch.load` returned.
+
+    Raises InputError if there is none.
+    """
+    for _ in WRAPPERS:  # no deeper, for a pickle may contain itself
+        if isinstance(content, Mapping):
+            wrapped = (content[name] for name in WRAPPERS if name in content)
+            content = next((inner for inner in wrapped if isinstance(inner, Mapping)), content)
+    if not isinstance(content, Mapping):
+        raise InputError(f"holds a {type(content).__name__}, no weights; expected a state dict")
+    weights = {name: t for name, t in content.items() if isinstance(t, Tensor)}
+    if weights:
+        return {str(name): tensor for name, tensor in weights.items()}
+    if any(str(name).startswith("optimizer") for name in content):
+        raise InputError("is a training state without weights; give the weights file beside it")
+    entries = ", ".join(repr(str(name)) for name in list(content)[:5]) or "nothing"
+    raise InputError(f"holds no weights but {entries}; expected one of {', '.join(WRAPPERS)}")
+
+
+def clean(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without the prefixes of DDP and torch.compile, and without what we build ourselves.
+
+    Index tables and masks are shaped by the size of the training crops, so they are of no use.
+    """
+    parts = {name: name.split(".") for name in weights}
+    return {
+        ".".join(p for p in parts[name] if p not in ("module", "_orig_mod")): tensor
+        for name, tensor in weights.items()
+        if not parts[name][-1].startswith(("relative_position_index", "attn_mask"))
+    }
+
+
+def rename(weights: Mapping[str, T], norm: str) -> dict[str, T]:
+    """A cleaned state dict (or its shapes), norms named as `norm` names its parameters."""
+    if norm not in _HOLISTIC:
+        return dict(weights)
+    for old, new in (("weight", "gamma"), ("bias", "beta")):
+        pattern = re.compile(rf"((?:^|\.)norm\d?)\.{old}$")
+        weights = {pattern.sub(rf"\1.{new}", name): tensor for name, tensor in weights.items()}
+    return dict(weights)
+
+
+# --- recognising ---------------------------------------------------------------------------
+
+
+def recognise(shapes: Shapes, answers: Answers | None = None) -> Recognised:
+    """Backbone and every hyperparameter of a cleaned state dict, given as {name: shape}.
+
+    Raises InputError if it is none of our backbones or a variant that we do not build, if the
+    norm cannot be known, or if an answer contradicts the file.
+    """
+    answers = answers or Answers()
+    backbone = _backbone(shapes)
+    found = _FINDERS[backbone](shapes)
+    norm = _norm(backbone, shapes, answers.norm)
+    assumed: dict[str, Any] = {
+        "img_range": 255.0 if backbone == "swinir" and found["window"] == 7 else 1.0,
+        "eps": default_eps(norm),
+        "input_stats": _input_stats(shapes, norm),
+    }
+    if backbone == "hat":
+        assumed["conv_scale"] = 0.01
+    elif answers.conv_scale is not None:
+        raise InputError(f"has no conv_scale: it is a {backbone}, and only HAT has one")
+    given = {name: getattr(answers, name) for name in assumed}
+    given = {name: value for name, value in given.items() if value is not None}
+    spec_type, _ = BACKBONES[backbone]
+    spec = spec_type(**found, norm=norm, **{**assumed, **given})
+    return Recognised(backbone, spec, {k: v for k, v in assumed.items() if k not in given})
+
+
+def _backbone(shapes: Shapes) -> str:
+    for name, mark in _MARKS.items():
+        if mark in shapes and "conv_first.weight" in shapes:
+            return name
+    some = printable(", ".join(list(shapes)[:3]))
+    raise InputError(
+        f"is no SwinIR, HAT or DRCT (it holds {some}{', ...' if len(shapes) > 3 else ''}); "
+        "only these networks are read"
+    )
+
+
+def _norm(backbone: str, shapes: Shapes, asked: str | None) -> str:
+    if asked is not None and asked not in NORMS:
+        raise InputError(f"cannot have norm {asked!r}; known: {', '.join(NORMS)}")
+    if _has_gamma(shapes):
+        if asked is not None and asked not in _HOLISTIC:
+            raise InputError(
+                f"cannot have norm {asked!r}: its norms hold gamma and beta; "
+                "accepted: 'i-ln' (what it is, as a rule) or 'ln*'"
+            )
+        return asked or "i-ln"
+    if asked is not None:
+        return asked
+    if not any(name.endswith(".norm1.weight") for name in shapes):
+        raise InputError(f"does not tell its norm; give norm (--norm): {', '.join(NORMS)}")
+    if backbone == "hat":
+        raise InputError(
+            "is a HAT whose norms are called weight and bias: a HAT with LayerNorm or another "
+            "project's i-LN HAT, and a guess could give wrong pictures; say which: norm='ln' or "
+            "norm='i-ln' (--norm ln or --norm i-ln)"
+        )
+    return "ln"
+
+
+def _has_gamma(shapes: Shapes) -> bool:
+    return any(name.endswith(".norm1.gamma") for name in shapes)
+
+
+def _input_stats(shapes: Shapes, norm: str) -> str:
+    if _has_gamma(shapes):
+        return "mean+std"
+    return "none" if norm in _HOLISTIC else "mean"
+
+
+def _find_swinir(shapes: Shapes) -> dict[str, Any]:
+    found = _find_common(shapes, "residual_group.blocks.0")
+    found["depths"] = tuple(
+        len(_indices(shapes, f"layers.{group}.residual_group.blocks."))
+        for group in range(len(found["num_heads"]))
+    )
+    return found
+
+
+def _find_hat(shapes: Shapes) -> dict[str, Any]:
+    found = _find_swinir(shapes)
+    dim, window = found["embed_dim"], found["window"]
+    group = "layers.0.residual_group"
+    entries, _ = _shape(shapes, f"{group}.overlap_attn.relative_position_bias_table", 2)
+    overlap = _root(entries, "overlap_attn's position table") - (2 * window - 1)
+    if overlap < 0:
+        raise InputError(f"has overlapping windows smaller than its windows of {window} pixels")
+    narrow, *_ = _shape(shapes, f"{group}.blocks.0.conv_block.cab.0.weight", 4)
+    squeezed, *_ = _shape(shapes, f"{group}.blocks.0.conv_block.cab.3.attention.1.weight", 4)
+    # The widths are embed_dim // ratio: several ratios may give one width, and any of them
+    # builds the same network.
+    return found | {
+        "overlap_ratio": _ratio(overlap, window),
+        "compress_ratio": dim // narrow,
+        "squeeze_factor": dim // squeezed,
+    }
+
+
+def _find_drct(shapes: Shapes) -> dict[str, Any]:
+    found = _find_common(shapes, "swin1")
+    growth, *_ = _shape(shapes, "layers.0.adjust1.weight", 4)
+    # A group has five blocks whatever its depth says, and in all published configurations it
+    # says 6.
+    return found | {"growth": growth, "depths": (6,) * len(found["num_heads"])}
+
+
+_FINDERS = {"swinir": _find_swinir, "hat": _find_hat, "drct": _find_drct}
+
+
+def _find_common(shapes: Shapes, block: str) -> dict[str, Any]:
+    """What all backbones have; `block` names the first block of a group."""
+    dim, in_chans, *_ = _shape(shapes, "conv_first.weight", 4)
+    if "absolute_pos_embed" in shapes:
+        raise InputError("has absolute position embeddings (ape=True), which are not supported")
+    if _outside("norm", shapes) and not _outside("patch_embed.norm", shapes):
+        raise InputError("has no norm after the patch embedding (patch_norm=False), which is not "
+                         "supported")  # fmt: skip
+    groups = len(_indices(shapes, "layers."))
+    table = "attn.relative_position_bias_table"
+    tables = [_shape(shapes, f"layers.{group}.{block}.{table}", 2) for group in range(groups)]
+    side = _root(tables[0][0], "the position table")
+    hidden, _ = _shape(shapes, f"layers.0.{block}.mlp.fc1.weight", 2)
+    return {
+        "embed_dim": dim,
+        "in_chans": in_chans,
+        "num_heads": tuple(heads for _, heads in tables),
+        "window": (side + 1) // 2,
+        "mlp_ratio": _ratio(hidden, dim),
+        "qkv_bias": f"layers.0.{block}.attn.qkv.bias" in shapes,
+        "resi_connection": _resi_connection(shapes),
+        **_find_upsampler(shapes, in_chans),
+    }
+
+
+def _outside(norm: str, shapes: Shapes) -> bool:
+    return f"{norm}.weight" in shapes or f"{norm}.gamma" in shapes
+
+
+def _resi_connection(shapes: Shapes) -> str:
+    if "conv_after_body.weight" in shapes:
+        return "1conv"
+    if "conv_after_body.0.weight" in shapes:
+        return "3conv"
+    raise InputError("has no conv_after_body (resi_connection 'identity'), which is not supported")
+
+
+def _find_upsampler(shapes: Shapes, in_chans: int) -> dict[str, Any]:
+    if "conv_up1.weight" in shapes:
+        scale = 4 if "conv_up2.weight" in shapes else 2
+        return {"upsampler": "nearest+conv", "scale": scale}
+    stages = len(_indices(shapes, "upsample."))
+    if "conv_before_upsample.0.weight" in shapes:
+        scale = 1
+        for stage in range(stages):  # between the convolutions stand the shuffles
+            wide, narrow, *_ = _shape(shapes, f"upsample.{2 * stage}.weight", 4)
+            scale *= isqrt(wide // narrow)
+        return {"upsampler": "pixelshuffle", "scale": scale}
+    if stages:
+        wide, *_ = _shape(shapes, "upsample.0.weight", 4)
+        return {"upsampler": "pixelshuffledirect", "scale": isqrt(wide // in_chans)}
+    return {"upsampler": "", "scale": 1}
+
+
+def _shape(shapes: Shapes, name: str, dims: int) -> tuple[int, ...]:
+    """The shape of a parameter without which nothing can be said."""
+    if name not in shapes:
+        raise InputError(f"lacks {name}")
+    shape = tuple(shapes[name])
+    if len(shape) != dims or 0 in shape:
+        raise InputError(f"has {name} of shape {shape}; expected {dims} dimensions, none of them 0")
+    return shape
+
+
+def _indices(shapes: Shapes, prefix: str) -> set[int]:
+    """The numbers that follow `prefix` in the names."""
+    tails = (name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix))
+    return {int(tail) for tail in tails if tail.isdecimal()}
+
+
+def _root(entries: int, what: str) -> int:
+    """Side of a position table, which has side^2 entries, side = 2 window - 1 or a little more."""
+    side = isqrt(entries)
+    if side * side != entries:
+        raise InputError(f"has {entries} entries in {what}; expected a square number")
+    return side
+
+
+def _ratio(part: int, whole: int) -> float:
+    """The ratio r for which int(whole * r) is `part`, in spite of rounding."""
+    ratio = part / whole
+    return ratio if int(whole * ratio) == part else (part + 0.5) / whole

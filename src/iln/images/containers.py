@@ -1,0 +1,91 @@
+"""Put an EXIF block, byte for byte, into an encoded picture."""
+
+import struct
+import zlib
+
+from iln.images import exif
+
+# A JPEG segment holds 65,535 bytes: two are its length, six the word "Exif".
+JPEG_EXIF_LIMIT = 65535 - 2 - 6
+# What stands in for the block while libvips lays out an AVIF file.
+_FILLER = b"\xa5 iln exif \xa5"
+
+
+def insert_exif(kind: str, data: bytes, block: bytes, *, alpha: bool) -> list[bytes]:
+    """The encoded picture with the block inside, as parts to write one after the other.
+
+    kind: "jpeg", "png", "webp" or "tiff", encoded without EXIF. Raises ValueError if the
+    block does not fit (JPEG: 65,527 bytes) or the picture is not laid out as expected.
+    """
+    if kind == "jpeg":
+        return _into_jpeg(data, block)
+    if kind == "png":
+        # The header chunk always ends at byte 33 (PNG, 11.2.2).
+        chunk = b"eXIf" + block
+        size, check = struct.pack(">I", len(block)), struct.pack(">I", zlib.crc32(chunk))
+        return [data[:33], size, chunk, check, data[33:]]
+    if kind == "webp":
+        return _into_webp(data, block, alpha)
+    return exif.into_tiff(data, block)
+
+
+def _into_jpeg(data: bytes, block: bytes) -> list[bytes]:
+    if len(block) > JPEG_EXIF_LIMIT:
+        raise ValueError(f"JPEG holds {JPEG_EXIF_LIMIT} bytes of it")
+    at = 2
+    if data[2:4] == b"\xff\xe0":
+        # JFIF wants its own segment first.
+        at += 2 + int.from_bytes(data[4:6])
+    body = b"Exif\0\0" + block
+    return [data[:at], b"\xff\xe1" + struct.pack(">H", len(body) + 2), body, data[at:]]
+
+
+def _into_webp(data: bytes, block: bytes, alpha: bool) -> list[bytes]:
+    """WebP container specification: an extended header announces the chunk at the end."""
+    flags = 0x08 | (0x10 if alpha else 0)
+    if data[12:16] == b"VP8X":
+        flags |= data[20]
+        size, rest = data[24:30], data[30:]
+    else:
+        size, rest = _webp_canvas(data), data[12:]
+    header = b"VP8X" + struct.pack("<II", 10, flags) + size
+    chunk = b"EXIF" + struct.pack("<I", len(block)) + block + bytes(len(block) % 2)
+    length = 4 + len(header) + len(rest) + len(chunk)
+    return [b"RIFF" + struct.pack("<I", length) + b"WEBP", header, rest, chunk]
+
+
+def _webp_canvas(data: bytes) -> bytes:
+    """Width and height, less one, in 24 bits each, from the frame header of a plain file."""
+    if data[12:16] == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        width, height = bits & 0x3FFF, bits >> 14 & 0x3FFF
+    elif data[12:16] == b"VP8 ":
+        width, height = (side % 0x4000 - 1 for side in struct.unpack_from("<HH", data, 26))
+    else:
+        raise ValueError("unexpected WebP layout")
+    canvas: bytes = width.to_bytes(3, "little") + height.to_bytes(3, "little")
+    return canvas
+
+
+def avif_placeholder(block: bytes) -> bytes:
+    """An EXIF block for libvips to embed, with room for `block`: a field of filler bytes.
+
+    The boxes of an AVIF file point to one another, so it is easier to have the encoder make
+    room and then to fill it (`fill_avif`) than to make room afterwards.
+    """
+    filler = _FILLER * (len(block) // len(_FILLER) + 1)
+    # One undefined-type field, MakerNote, in an Exif directory.
+    main = struct.pack("<HHHIIIHHHIII", 1, 0x8769, 4, 1, 26, 0, 1, 0x927C, 7, len(filler), 44, 0)
+    return b"II*\0\x08\0\0\0" + main + filler
+
+
+def fill_avif(data: bytes, block: bytes) -> list[bytes]:
+    """The AVIF file made with `avif_placeholder`, with the block in its place."""
+    filler = _FILLER * (len(block) // len(_FILLER) + 1)
+    found = data.find(filler)
+    start = max(data.rfind(b"II*\0", 0, found), data.rfind(b"MM\0*", 0, found))
+    end = found + len(filler)
+    if found < 0 or start < 0:
+        raise ValueError("unexpected AVIF layout")
+    # Zeros after the block are outside every directory, so readers do not see them.
+    return [data[:start], block.ljust(end - start, b"\0"), data[end:]]

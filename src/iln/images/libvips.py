@@ -1,0 +1,23 @@
+"""libvips, loaded when first needed and without its chatter."""
+
+import logging
+from types import ModuleType
+
+
+def libvips() -> ModuleType:
+    """The pyvips module. Its warnings go to the log, but not to stderr if no log is set up."""
+    import pyvips
+
+    log = logging.getLogger("pyvips")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    module: ModuleType = pyvips
+    return module
+
+
+def reason(error: Exception) -> str:
+    """What libvips says went wrong, on one line; empty if it says nothing useful."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # The first line names only the call we made.
+    last = lines[-1] if len(lines) > 1 else ""
+    return "".join(c for c in last if c.isprintable())[:120]

@@ -1,0 +1,66 @@
+"""A picture as people have it: pixels and what must survive beside them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels, upright, with transparency and the metadata that is worth keeping.
+
+    pixels: (H, W, C), uint8 in 0..255 or uint16 in 0..65535, C = 1 (gray) or 3 (RGB).
+    alpha: (H, W) of the same dtype, 0 transparent, full scale opaque; not premultiplied.
+    icc: ICC profile that says what the pixel values mean; None is sRGB.
+    exif: EXIF as a TIFF block (it begins with "II" or "MM"), orientation 1, no thumbnail.
+    dpi: pixels per inch, horizontal and vertical.
+    source_format: what it was read from, such as "jpeg".
+
+    Raises ValueError if the arrays do not fit this description. `dataclasses.replace` makes
+    the picture with other pixels.
+    """
+
+    pixels: Array
+    alpha: Array | None = None
+    icc: bytes | None = field(default=None, repr=False)
+    exif: bytes | None = field(default=None, repr=False)
+    dpi: tuple[float, float] | None = None
+    source_format: str | None = None
+
+    def __post_init__(self) -> None:
+        pixels, alpha = self.pixels, self.alpha
+        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
+            raise ValueError(f"pixels must be (H, W, 1) or (H, W, 3), got {pixels.shape}")
+        if pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"pixels must be uint8 or uint16, got {pixels.dtype}")
+        if alpha is not None and (alpha.shape, alpha.dtype) != (pixels.shape[:2], pixels.dtype):
+            raise ValueError(
+                f"alpha must be {pixels.shape[:2]} {pixels.dtype}, got {alpha.shape} {alpha.dtype}"
+            )
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """1 for gray, 3 for RGB; alpha is not counted."""
+        return int(self.pixels.shape[2])
+
+    @property
+    def bit_depth(self) -> int:
+        """8 or 16."""
+        return self.pixels.dtype.itemsize * 8
+
+
+def icc_fits(profile: bytes | None, channels: int) -> bool:
+    """Whether the profile is for gray (1 channel) or RGB (3): ICC.1, header bytes 16 to 19."""
+    wanted = b"GRAY" if channels == 1 else b"RGB "
+    return profile is not None and profile[16:20] == wanted

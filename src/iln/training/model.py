@@ -1,0 +1,44 @@
+"""From a recipe to a network, and from a trained network to a weights file."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from iln import backbones, checkpoint
+from iln.errors import InputError
+from iln.training.recipe import Recipe
+
+_HEAD = ("upsample.", "conv_before_upsample.", "conv_up", "conv_hr.", "conv_last.")
+
+
+def build_model(recipe: Recipe) -> nn.Module:
+    """The recipe's network, its parameters taken from `init` where there is one."""
+    spec = {name: tuple(v) if isinstance(v, list) else v for name, v in recipe.spec.items()}
+    model = backbones.build(recipe.backbone, norm=recipe.norm, scale=recipe.scale, **spec)
+    if recipe.init is not None:
+        _start_from(model, recipe.init)
+    return model
+
+
+def _start_from(model: nn.Module, file: Path) -> None:
+    """Copy a file's parameters; only what enlarges may differ, so that x4 can start from x2."""
+    found = dict(checkpoint.load(file).named_parameters())
+    for name, parameter in model.named_parameters():
+        if name in found and found[name].shape == parameter.shape:
+            parameter.data.copy_(found[name].data)
+        elif not name.startswith(_HEAD):
+            raise InputError(f"{file} does not fit the recipe's network: {name} is not the same")
+
+
+def save_weights(
+    model: nn.Module,
+    file: Path,
+    recipe: Recipe,
+    step: int,
+    scores: dict[str, dict[str, float]],
+) -> None:
+    """Write weights with the recipe they come from, without the places of this computer."""
+    training: dict[str, Any] = recipe.model_dump(mode="json", exclude={"data_root", "init"})
+    training["step"] = step
+    checkpoint.save(model, file, overwrite=True, task=recipe.task, training=training, scores=scores)
