@@ -1,3 +1,55 @@
-"""Image restoration with Transformers that train calmly and run anywhere."""
+"""Image restoration with Transformers that train calmly and run anywhere.
+
+    import iln
+    better = iln.restore("photo.jpg", model="sr-x2")       # an array; or the `iln restore` command
+    model = iln.build("hat-mini-x4", norm="i-ln")          # an untrained network
+    model = iln.load("SwinIR_lightweight_x2.pth")          # a published or our own file
+    calm = iln.convert(model, "i-ln")                      # exchange its normalisation
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iln.backbones import BACKBONES, PRESETS, build, convert
+    from iln.checkpoint import load, save
+    from iln.errors import InputError
+    from iln.restore import Restorer, restore
 
 __version__ = "0.1.0"
+__all__ = [
+    "BACKBONES",
+    "PRESETS",
+    "InputError",
+    "Restorer",
+    "build",
+    "convert",
+    "load",
+    "restore",
+    "save",
+]
+
+_HOMES = {
+    "BACKBONES": "iln.backbones",
+    "PRESETS": "iln.backbones",
+    "InputError": "iln.errors",
+    "Restorer": "iln.restore",
+    "build": "iln.backbones",
+    "convert": "iln.backbones",
+    "load": "iln.checkpoint",
+    "restore": "iln.restore",
+    "save": "iln.checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: PyTorch takes seconds, and `iln --help` does not need it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'iln' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # also where a submodule has the same name, as iln.restore does
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -118,18 +118,14 @@ class Backbone(nn.Module):
     share of the output cut off. The output is not clamped. Subclasses fill `layers`.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
         dim = spec.embed_dim
         rgb = spec.in_chans == 3
-        mean = RGB_MEAN if rgb and spec.input_stats != "none" else (0.0,) * spec.in_chans
-        std = RGB_STD if rgb and spec.input_stats == "mean+std" else (1.0,) * spec.in_chans
-        self.register_buffer("mean", torch.tensor(mean), persistent=False)
-        self.register_buffer("std", torch.tensor(std), persistent=False)
+        # Not buffers: a picture keeps its own precision when the weights are halved.
+        self.mean = RGB_MEAN if rgb and spec.input_stats != "none" else (0.0,) * spec.in_chans
+        self.std = RGB_STD if rgb and spec.input_stats == "mean+std" else (1.0,) * spec.in_chans
 
         self.conv_first = Conv2d(spec.in_chans, dim)
         self.patch_embed = nn.ModuleDict({"norm": OUTSIDE[spec.norm](dim, spec.eps)})
@@ -163,11 +159,11 @@ class Backbone(nn.Module):
             for factor in factors:
                 stages += [Conv2d(HEAD_DIM, HEAD_DIM * factor**2), PixelShuffle(factor)]
             self.upsample = nn.Sequential(*stages)
-            return 2 + len(factors)  # each convolution reaches one row of its own resolution
+            return 3  # 1 + 1 + 1/2 + 1/4 ...: each convolution reaches a row of its resolution
         for stage in range(len(factors)):
             self.add_module(f"conv_up{stage + 1}", Conv2d(HEAD_DIM, HEAD_DIM))
         self.conv_hr = Conv2d(HEAD_DIM, HEAD_DIM)
-        return 3 + len(factors)
+        return 3  # 1 + 1/2 + 1/4 + 1/4 + 1/4
 
     def _head(self, x: Tensor) -> Tensor:
         """Features (B, h, W, embed_dim) -> pixels (B, scale h, scale W, C) in the net's range."""
@@ -193,14 +189,17 @@ class Backbone(nn.Module):
         return x
 
     def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
+        """image: float32 (float64 with float64 weights), whatever the weights' precision."""
         spec = self.spec
         x = image.permute(0, 2, 3, 1)
         _, height, width, _ = x.shape
-        whole = [-(-side // spec.window) * spec.window for side in (height, width)]
-        x = reflect_pad(x, *whole)
+        x = reflect_pad(x, *(-(-side // spec.window) * spec.window for side in (height, width)))
+        mean, gain = x.new_tensor(self.mean), spec.img_range / x.new_tensor(self.std)
+        inner = self.conv_first.weight.dtype
 
-        gain, mean = spec.img_range / self.std, self.mean
-        shallow = walk.map(lambda rows: self.conv_first((rows - mean) * gain), x, halo=1)
+        shallow = walk.map(
+            lambda rows: self.conv_first(((rows - mean) * gain).to(inner)), x, halo=1
+        )
         deep = self.features(shallow, walk)
         stats = self.norm.statistics(deep)
         deep = walk.add(
@@ -211,10 +210,15 @@ class Backbone(nn.Module):
         )
         if spec.upsampler == "":
             onto = walk.copy(x)  # x may be the caller's own tensor
-            out = walk.add(onto, lambda rows: self._head(rows) / gain, deep, self.head_halo)
+            out = walk.add(
+                onto, lambda rows: self._head(rows).to(x.dtype) / gain, deep, self.head_halo
+            )
         else:
             out = walk.map(
-                lambda rows: self._head(rows) / gain + mean, deep, self.head_halo, spec.scale
+                lambda rows: self._head(rows).to(x.dtype) / gain + mean,
+                deep,
+                self.head_halo,
+                spec.scale,
             )
         out = out[:, : height * spec.scale, : width * spec.scale]
         return out.permute(0, 3, 1, 2)

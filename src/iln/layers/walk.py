@@ -87,17 +87,25 @@ class Strips(Walk):
 
     rows: rows of a strip; rounded up to whole windows where a branch works on windows.
     allocate: makes the maps, `torch.empty` unless they should lie somewhere else.
+    tick: told, after each strip, which share of one pass over a map it was.
     """
 
-    def __init__(self, rows: int, allocate: Allocate = _allocate) -> None:
+    def __init__(
+        self,
+        rows: int,
+        allocate: Allocate = _allocate,
+        tick: Callable[[float], None] = lambda share: None,
+    ) -> None:
         if rows < 1:
             raise ValueError(f"a strip needs at least 1 row, not {rows}")
-        self.rows, self.allocate = rows, allocate
+        self.rows, self.allocate, self.tick = rows, allocate, tick
 
     def _spans(self, height: int, window: int = 1) -> Iterator[tuple[int, int]]:
         step = -(-self.rows // window) * window
         for top in range(0, height, step):
-            yield top, min(top + step, height)
+            end = min(top + step, height)
+            yield top, end
+            self.tick((end - top) / height)
 
     def _context(self, x: Tensor, top: int, end: int, halo: int) -> Rows:
         above, below = min(halo, top), min(halo, x.shape[1] - end)
