@@ -1,10 +1,10 @@
 """Image restoration with Transformers that train calmly and run anywhere.
 
-    import iln
-    better = iln.restore("photo.jpg", model="sr-x2")       # an array; or the `iln restore` command
-    model = iln.build("hat-mini-x4", norm="i-ln")          # an untrained network
-    model = iln.load("SwinIR_lightweight_x2.pth")          # a published or our own file
-    calm = iln.convert(model, "i-ln")                      # exchange its normalisation
+import iln
+better = iln.restore("photo.jpg", model="sr-x2")       # an array; or the `iln restore` command
+model = iln.build("hat-mini-x4", norm="i-ln")          # an untrained network
+model = iln.load("SwinIR_lightweight_x2.pth")          # a published or our own file
+calm = iln.convert(model, "i-ln")                      # exchange its normalisation
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from iln.backbones import BACKBONES, PRESETS, build, convert
     from iln.checkpoint import load, save
     from iln.errors import InputError
-    from iln.restore import Restorer, restore
+    from iln.restoration import Restorer, restore
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,11 +33,11 @@ _HOMES = {
     "BACKBONES": "iln.backbones",
     "PRESETS": "iln.backbones",
     "InputError": "iln.errors",
-    "Restorer": "iln.restore",
+    "Restorer": "iln.restoration",
     "build": "iln.backbones",
     "convert": "iln.backbones",
     "load": "iln.checkpoint",
-    "restore": "iln.restore",
+    "restore": "iln.restoration",
     "save": "iln.checkpoint",
 }
 
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'iln' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value  # also where a submodule has the same name, as iln.restore does
+    globals()[name] = value
     return value
 
 

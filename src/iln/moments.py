@@ -24,7 +24,7 @@ def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
     dims: (1, 2, 3), (1, 2) or (0, 1, 2). Returns float64 for float64 input, else float32.
     """
-    mean, variance = _Moments.apply(x, dims)
+    mean, variance = _Moments.apply(x, dims)  # type: ignore[no-untyped-call]
     return mean, variance
 
 
@@ -59,7 +59,7 @@ def _accumulate(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     count = 0
     mean = torch.zeros(groups, 1, kept, dtype=total, device=x.device)
     squares = torch.zeros_like(mean)
-    for piece in rows.split(samples, dim=1):
+    for piece in torch.split(rows, samples, dim=1):
         piece = piece.to(wide)
         n = piece.shape[1]
         piece_mean = piece.mean(1, keepdim=True)

@@ -165,7 +165,9 @@ class BatchNorm(InstanceNorm):
             count = x.numel() // self.dim
             unbiased = variance.detach() * (count / max(count - 1, 1))
             seen = mean.detach()
-            mean.register_hook(lambda gradient: self._update(seen, unbiased))
+            mean.register_hook(  # type: ignore[no-untyped-call]
+                lambda gradient: self._update(seen, unbiased)
+            )
         return Statistics(mean, torch.sqrt(variance + self.eps))
 
     @torch.no_grad()

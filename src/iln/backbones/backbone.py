@@ -1,13 +1,13 @@
 """What SwinIR, HAT and DRCT have in common: everything but their residual groups.
 
-    image -> conv_first -> groups of Transformer blocks -> conv_after_body -> upsampler
-                   |__________________________________________^
+image -> conv_first -> groups of Transformer blocks -> conv_after_body -> upsampler
+               |__________________________________________^
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,11 @@ from iln.errors import InputError
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.pad import reflect_pad
 from iln.layers.walk import WHOLE, Walk
-from iln.norm import NORMS, OUTSIDE
+from iln.norm import NORMS, OUTSIDE, Norm
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 RGB_STD = (0.2842, 0.2701, 0.2920)
-"""Statistics of DIV2K, in [0, 1]; the mean in SwinIR's, HAT's and DRCT's code, the std in i-LN's."""
+"""DIV2K's statistics in [0, 1]: the mean in SwinIR's, HAT's and DRCT's code, the std in i-LN's."""
 
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect", "nearest+conv", "")
 HEAD_DIM = 64
@@ -103,7 +103,10 @@ class Spec:
             raise InputError(
                 f"{cls.__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        frozen: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**frozen)
 
     def drop_paths(self) -> list[list[float]]:
         """The rate of each block, by group: linear over depth from 0 to `drop_path`."""
@@ -170,18 +173,18 @@ class Backbone(nn.Module):
         if self.spec.upsampler == "pixelshuffledirect":
             return self.upsample(x)  # type: ignore[no-any-return]
         if self.spec.upsampler == "":
-            return self.conv_last(x)
+            return self.conv_last(x)  # type: ignore[no-any-return]
         x = self.conv_before_upsample(x)
         if self.spec.upsampler == "pixelshuffle":
-            return self.conv_last(self.upsample(x))
+            return self.conv_last(self.upsample(x))  # type: ignore[no-any-return]
         for stage in range(self.spec.scale.bit_length() - 1):
             x = x.repeat_interleave(2, 1).repeat_interleave(2, 2)
             x = F.leaky_relu(self.get_submodule(f"conv_up{stage + 1}")(x), 0.2)
-        return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))
+        return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))  # type: ignore[no-any-return]
 
     def features(self, x: Tensor, walk: Walk) -> Tensor:
         """Shallow features (B, H, W, C) -> the residual stream after the last group."""
-        entry = self.patch_embed["norm"]
+        entry = cast(Norm, self.patch_embed["norm"])
         stats = entry.statistics(x)
         x = walk.map(lambda rows: entry.normalize(rows, stats), x)
         for layer in self.layers:

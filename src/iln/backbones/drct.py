@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,6 +49,10 @@ def stage_heads(dim: int, num_heads: int, stage: int) -> int:
     return num_heads if stage == 0 else num_heads - dim % num_heads
 
 
+def _adjust(conv: nn.Module, x: Tensor) -> Tensor:
+    return F.leaky_relu(conv(x), 0.2)
+
+
 class DenseGroup(nn.Module):
     """x_{i+1} = lrelu(adjust_i(swin_i(x, x_1, ..., x_i))), and x + 0.2 times the last (RDG)."""
 
@@ -76,7 +81,7 @@ class DenseGroup(nn.Module):
         for stage in range(1, STAGES):
             block, adjust = self._stage(stage)
             y = block(walk.concatenate(grown), walk)
-            grown.append(walk.map(lambda rows, f=adjust: F.leaky_relu(f(rows), 0.2), y))
+            grown.append(walk.map(partial(_adjust, adjust), y))
             del y  # as large as the next one
         block, adjust = self._stage(STAGES)
         y = block(walk.concatenate(grown), walk)

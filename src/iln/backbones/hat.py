@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -164,11 +165,12 @@ class OverlappingBlock(nn.Module):
         dim = qkv.shape[-1] // 3
         head = (self.num_heads, dim // self.num_heads)
 
-        q = to_windows(rows.crop(qkv[..., :dim]), self.window).unflatten(-1, head)
+        q = torch.unflatten(to_windows(rows.crop(qkv[..., :dim]), self.window), -1, head)
         missing = (self.halo - rows.above, self.halo - rows.below)
         kv = F.pad(qkv[..., dim:], (0, 0, self.halo, self.halo, *missing))
         kv = kv.unfold(1, self.extended, self.window).unfold(2, self.extended, self.window)
-        k, v = kv.permute(0, 1, 2, 4, 5, 3).flatten(3, 4).unflatten(-1, (2, *head)).unbind(4)
+        kv = kv.permute(0, 1, 2, 4, 5, 3).flatten(3, 4)
+        k, v = torch.unflatten(kv, -1, (2, *head)).unbind(4)
 
         bias = position_bias(self.relative_position_bias_table, self.relative_position_index)
         return from_windows(self.proj(attend(q, k, v, bias)), self.window)

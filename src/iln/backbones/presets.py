@@ -9,8 +9,6 @@ from iln.backbones.drct import DRCTSpec
 from iln.backbones.hat import HATSpec
 from iln.backbones.swinir import SwinIRSpec
 
-
-
 _LIGHT: dict[str, Any] = {
     "embed_dim": 60,
     "depths": (6, 6, 6, 6),

@@ -131,7 +131,8 @@ def _attend_explicitly(
         scores[:, :, -1] += seams[1].to(scores.dtype)
         if bottom:
             scores[:, -1] += seams[0].to(scores.dtype)
-    return (scores.softmax(-1) @ v).transpose(3, 4).flatten(4)
+    out: Tensor = scores.softmax(-1) @ v
+    return out.transpose(3, 4).flatten(4)
 
 
 class WindowAttention(nn.Module):

@@ -118,7 +118,8 @@ class Strips(Walk):
         channels = sum(part.shape[-1] for part in maps)
         like = maps[0]
         out = self.allocate((*like.shape[:-1], channels), like.dtype, like.device)
-        for part, slot in zip(maps, out.split([part.shape[-1] for part in maps], -1), strict=True):
+        slots = torch.split(out, [part.shape[-1] for part in maps], -1)
+        for part, slot in zip(maps, slots, strict=True):
             slot.copy_(part)
         return out
 

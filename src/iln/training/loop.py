@@ -20,7 +20,6 @@ from iln.atomic import atomic_write
 from iln.errors import InputError
 from iln.tasks import TASKS
 from iln.training.data import batch, open_pairs
-from iln.training.memory import keep_freed_memory
 from iln.training.model import build_model, save_weights
 from iln.training.recipe import Recipe, load_recipe
 from iln.training.state import load_state, save_state
@@ -52,7 +51,6 @@ def train(
     device = _device(recipe.device)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    keep_freed_memory()
     torch.manual_seed(recipe.seed)
 
     task = TASKS[recipe.task](recipe.scale)

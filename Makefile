@@ -1,0 +1,44 @@
+# make demo   restore a small photograph with the shipped model and show the difference
+# make test   run the tests
+# make check  lint, formatting, types
+#
+# PIP_ARGS goes to every pip call; PYTHON is the interpreter to start from (3.11 or newer).
+
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/core.stamp
+	$(BIN)/python demo/run.py
+
+# One thread a process, one process a core: torch's threads would wait for each other.
+test: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# A torch that is already there is used: its download is by far the largest.
+$(VENV)/bin/python:
+	@if $(PYTHON) -c "import torch" 2>/dev/null; then \
+		$(PYTHON) -m venv --system-site-packages $(VENV); \
+	else \
+		$(PYTHON) -m venv $(VENV); \
+	fi
+
+$(VENV)/core.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -e .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -e ".[dev]"
+	@touch $@ $(VENV)/core.stamp
+
+clean:
+	rm -rf $(VENV) build dist demo/out

@@ -1,0 +1,142 @@
+"""What memory there is, what the process holds, and maps that lie on disk instead."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from iln.errors import InputError
+
+_UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_USUAL_PROCESS = 400 * 2**20
+"""What Python with PyTorch holds, where the system does not say."""
+_USUAL_MACHINE = 4 * 2**30
+
+
+def parse_size(text: str | int | float) -> int:
+    """Bytes from a number, or from text such as `4GB`, `3.5 GiB`, `800M`; K is 1024 bytes.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        size = float(text)
+    else:
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
+        if not match:
+            raise InputError(f"memory {text!r} is no size; accepted are such as 4GB or 800MB")
+        size = float(match[1]) * _UNITS[match[2]]
+    if not 2**20 <= size < 2**60:
+        raise InputError(f"memory {text!r} is no sensible size; accepted are such as 4GB or 800MB")
+    return int(size)
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds (an estimate where the system does not tell)."""
+    try:
+        fields = Path("/proc/self/statm").read_text().split()
+    except OSError:
+        return _USUAL_PROCESS
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def available() -> int:
+    """Bytes that could be taken without swapping (an estimate where the system does not say)."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+                return min(free, _container_limit())
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):  # Windows
+        return _USUAL_MACHINE
+
+
+def _container_limit() -> int:
+    """What a container's limit leaves (cgroup 2), or a very large number."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return 2**62
+    return 2**62 if limit == "max" else max(0, int(limit) - used)
+
+
+class DiskMaps:
+    """Makes tensors whose pages lie in temporary files, so that the system may write them out.
+
+    The files have no name from the start on (POSIX), so that nothing is left behind however the
+    process ends; a tensor's file goes with the tensor.
+    """
+
+    def __init__(self) -> None:
+        self.folder = scratch_folder()
+
+    def __call__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """An uninitialised tensor. Raises InputError if the disk has no room for it."""
+        count = 1
+        for size in shape:
+            count *= size
+        size = max(1, count * dtype.itemsize)
+        descriptor, name = tempfile.mkstemp(prefix="iln-", suffix=".map", dir=self.folder)
+        try:
+            _reserve(descriptor, size)
+            tensor = torch.from_file(name, shared=True, size=count, dtype=dtype)
+        except OSError as error:
+            raise InputError(
+                f"no room for {size / 2**30:.1f} GiB of temporary maps in {self.folder} "
+                f"({error.strerror}): free some, name another folder in TMPDIR, or allow more "
+                "memory (--memory)"
+            ) from None
+        finally:
+            os.close(descriptor)
+            try:
+                Path(name).unlink(missing_ok=True)
+            except PermissionError:  # Windows keeps the name of a file in use
+                atexit.register(Path(name).unlink, missing_ok=True)
+        return tensor.view(tuple(shape))
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the room now: a hole that cannot be filled later would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
+
+
+def scratch_folder() -> Path:
+    """TMPDIR or the usual place for temporary files, unless that is memory itself (tmpfs)."""
+    usual = Path(tempfile.gettempdir())
+    if "TMPDIR" in os.environ or not _in_memory(usual):
+        return usual
+    for other in (Path("/var/tmp"), Path.cwd()):
+        if os.access(other, os.W_OK) and not _in_memory(other):
+            return other
+    return usual
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that temporary files may take there."""
+    return shutil.disk_usage(folder).free
+
+
+def _in_memory(folder: Path) -> bool:
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return False
+    here = folder.resolve()
+    inside = [m for m in mounts if here.is_relative_to(m[1])]
+    return bool(inside) and max(inside, key=lambda m: len(m[1]))[2] in ("tmpfs", "ramfs")

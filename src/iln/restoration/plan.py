@@ -1,0 +1,91 @@
+"""How many rows at a time, and maps in memory or on disk: what a memory budget decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iln.backbones import DRCTSpec, HATSpec, Spec
+from iln.errors import InputError
+
+STRIP = 24 * 2**20
+"""Bytes of a strip's widest tensor, if the budget allows: more is not faster on a CPU, and below
+32 MiB the C library reuses the block instead of asking the system for fresh pages each time."""
+
+FIRST_USE = 64 * 2**20
+"""Bytes that PyTorch takes for itself in the first forward of a process (measured)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """rows: of a strip. on_disk: the maps lie in temporary files. peak: bytes beside the process
+    as it was, maps on disk not counted."""
+
+    rows: int
+    on_disk: bool
+    peak: int
+
+
+def make_plan(
+    spec: Spec, height: int, width: int, budget: int | None, itemsize: int, disk: bool = True
+) -> Plan:
+    """The fastest plan within `budget` bytes (None: no limit) for a picture of H x W pixels.
+
+    itemsize: bytes of the network's numbers. disk: maps may go to disk when memory is short.
+    The strips never get smaller than a row of windows. Raises InputError if `disk` is False and
+    the maps do not fit.
+    """
+    padded = [-(-side // spec.window) * spec.window for side in (height, width)]
+    pixels = padded[0] * padded[1]
+    maps = pixels * map_channels(spec) * itemsize
+    # The picture and its copy with whole windows, the result, and the result in whole numbers.
+    pictures = pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * 3
+    pictures += FIRST_USE
+
+    def strip(rows: int) -> int:
+        return rows * padded[1] * strip_channels(spec) * itemsize
+
+    window = spec.window
+    widest = padded[1] * widest_channels(spec) * itemsize
+    best = max(1, STRIP // (widest * window)) * window
+    least = window
+    room = None if budget is None else budget - pictures
+    on_disk = room is not None and maps + strip(least) > room
+    if on_disk and not disk:
+        raise InputError(
+            f"a picture of {width} x {height} pixels needs "
+            f"{(maps + strip(least) + pictures) / 2**30:.1f} GiB here, "
+            f"{(budget or 0) / 2**30:.1f} GiB are free; use --device cpu"
+        )
+    rows = best
+    if room is not None:
+        left = room - (0 if on_disk else maps)
+        fitting = max(0, left) // max(1, strip(1))
+        rows = max(least, min(best, fitting // window * window))
+    return Plan(rows, on_disk, pictures + strip(rows) + (0 if on_disk else maps))
+
+
+def map_channels(spec: Spec) -> int:
+    """Channels of all maps that exist at once, at the worst moment."""
+    dim = spec.embed_dim
+    if isinstance(spec, HATSpec):
+        return 4 * dim  # shallow features, the group's input, the stream, the conv branch
+    if isinstance(spec, DRCTSpec):
+        # shallow features, the group's input and what grew from it, all of it once more
+        return 3 * dim + 8 * spec.growth
+    return 3 * dim  # shallow features, the group's input, the stream
+
+
+def widest_channels(spec: Spec) -> int:
+    """Channels per input pixel of the largest tensor inside a strip."""
+    dim = spec.embed_dim
+    if isinstance(spec, DRCTSpec):
+        dim += 4 * spec.growth
+    widths = [3 * dim, int(spec.mlp_ratio * dim)]
+    if isinstance(spec, HATSpec):
+        widths.append(2 * dim * (spec.window + spec.overlap) ** 2 // spec.window**2)
+    return max(widths)
+
+
+def strip_channels(spec: Spec) -> int:
+    """Channels per input pixel of all that a strip holds at once; measured, with some to spare."""
+    return 5 * widest_channels(spec)

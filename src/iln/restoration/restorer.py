@@ -1,0 +1,273 @@
+"""A picture in, a restored picture out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iln.backbones import Backbone
+from iln.checkpoint import load
+from iln.errors import InputError
+from iln.images import Picture, read
+from iln.layers.walk import Strips
+from iln.restoration.memory import DiskMaps, available, parse_size, resident
+from iln.restoration.plan import make_plan
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DEVICES = ("cpu", "cuda", "mps")
+SHARE_OF_FREE_MEMORY = 0.7
+"""What is taken of the free memory if no budget is given."""
+
+Progress = Callable[[float], None]
+"""Told now and then which share (0 to 1) of a picture is done."""
+
+log = logging.getLogger("iln")
+
+
+class Restorer:
+    """A network, loaded once, that restores pictures of any size exactly.
+
+    model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
+    memory: peak of the whole process in bytes or as text (`4GB`); None takes what is free.
+        Feature maps that do not fit lie in temporary files; the result is the same.
+    precision: `fp32`, `bf16`, `fp16`, or `auto` (fp32).
+    device: `cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one).
+    overrides: `norm`, `input_stats`, `img_range`, `eps` for files that do not say them.
+
+    One object may be used from several threads; pictures are then done one after the other.
+    Raises InputError for a model, size, precision or device that cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Backbone,
+        *,
+        memory: str | int | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        **overrides: Any,
+    ) -> None:
+        if precision != "auto" and precision not in PRECISIONS:
+            raise InputError(f"no precision {precision!r}; accepted: auto, {', '.join(PRECISIONS)}")
+        self.memory = None if memory is None else parse_size(memory)
+        self.device = find_device(device)
+        self.dtype = PRECISIONS.get(precision, torch.float32)
+        if isinstance(model, Backbone):
+            if overrides:
+                raise InputError(f"{', '.join(overrides)}: only for a model from a file")
+            network = model
+        else:
+            network = load(model, **overrides)
+        self.model = network.to(self.device, self.dtype).eval()
+        self.scale = network.spec.scale
+        self._passes = _count_passes(self.model)
+        self._lock = threading.Lock()
+
+    def __call__(
+        self,
+        image: str | os.PathLike[str] | NDArray[Any],
+        *,
+        progress: Progress | None = None,
+    ) -> NDArray[Any]:
+        """Restore a picture file or array.
+
+        image: a path; or (H, W) or (H, W, C) of uint8, uint16, or float in [0, 1], C = 1 (gray),
+            2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
+        Returns an array of the same kind, `scale` times as high and wide. (From a path: uint8 or
+        uint16 as stored, alpha as the last channel.)
+        Raises InputError for anything else, and if the result is not finite.
+        """
+        if isinstance(image, (str, os.PathLike)):
+            picture = self.restore_picture(read(image), progress=progress)
+            if picture.alpha is None:
+                return picture.pixels
+            return np.concatenate([picture.pixels, picture.alpha[..., None]], 2)
+        array = _checked(image)
+        channels = array if array.ndim == 3 else array[..., None]
+        alpha = channels[..., -1] if channels.shape[2] in (2, 4) else None
+        colours = channels if alpha is None else channels[..., :-1]
+        result = self._both(colours, alpha, progress)
+        return result[..., 0] if array.ndim == 2 else result
+
+    def restore_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
+        """The same picture restored, with its transparency, profile and EXIF."""
+        both = self._both(picture.pixels, picture.alpha, progress)
+        if picture.alpha is None:
+            return replace(picture, pixels=both)
+        alpha = np.ascontiguousarray(both[..., -1])
+        return replace(picture, pixels=np.ascontiguousarray(both[..., :-1]), alpha=alpha)
+
+    def _both(
+        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress | None
+    ) -> NDArray[Any]:
+        """Colours (H, W, 1 or 3), and alpha (H, W) as one more gray picture."""
+        if alpha is None:
+            return self._restore(colours, progress or _ignore)
+        full = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
+        if (alpha == full).all():  # opaque stays exactly opaque
+            result = self._restore(colours, progress or _ignore)
+            opaque = np.full((*result.shape[:2], 1), full, result.dtype)
+            return np.concatenate([result, opaque], 2)
+        tell = progress or _ignore
+        result = self._restore(colours, lambda share: tell(share / 2))
+        mask = self._restore(alpha[..., None], lambda share: tell(0.5 + share / 2))
+        return np.concatenate([result, mask], 2)
+
+    def _restore(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
+        """(H, W, 1 or 3) of one dtype -> (scale H, scale W, same) of the same dtype."""
+        spec = self.model.spec
+        if pixels.shape[2] == 3 and spec.in_chans == 1:
+            thirds = [
+                self._restore(pixels[..., i : i + 1], lambda share, i=i: progress((i + share) / 3))  # type: ignore[misc]
+                for i in range(3)
+            ]
+            return np.concatenate(thirds, 2)
+        with self._lock, torch.inference_mode():
+            height, width, channels = pixels.shape
+            budget = self._budget()
+            plan = make_plan(
+                spec, height, width, budget, self.dtype.itemsize, disk=self.device.type == "cpu"
+            )
+            strips = _progressing_strips(plan.rows, self._passes, progress)
+            if plan.on_disk:
+                log.info(
+                    "%d x %d pixels: feature maps lie in temporary files, which is slower but "
+                    "exact; more memory (--memory) avoids it",
+                    width,
+                    height,
+                )
+                strips.allocate = DiskMaps()
+            image = _to_tensor(pixels, spec.in_chans).to(self.device)
+            output = self.model(image, strips)
+            del image
+            return _to_array(output, channels, pixels.dtype, self.dtype)
+
+    def _budget(self) -> int | None:
+        """Bytes that one picture may take beside what the process holds already."""
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            return int(free * 0.9)
+        if self.memory is None:
+            return int(available() * SHARE_OF_FREE_MEMORY)
+        return max(0, self.memory - resident())
+
+
+def restore(
+    image: str | os.PathLike[str] | NDArray[Any],
+    model: str | os.PathLike[str] | Backbone = "sr-x2",
+    *,
+    memory: str | int | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+) -> NDArray[Any]:
+    """Restore one picture; see `Restorer`, which loads a model once for many."""
+    return Restorer(model, memory=memory, precision=precision, device=device)(image)
+
+
+def find_device(name: str) -> torch.device:
+    """The device a name means. Raises InputError if this machine does not have it."""
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, found in there.items() if found))
+    if name not in there:
+        raise InputError(f"no device {name!r}; accepted: auto, {', '.join(DEVICES)}")
+    if not there[name]:
+        raise InputError(f"PyTorch finds no {name} device here; --device cpu always works")
+    return torch.device(name)
+
+
+def _ignore(share: float) -> None:
+    pass
+
+
+def _checked(image: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(image)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
+        raise InputError(f"image has shape {array.shape}; accepted are (H, W) and (H, W, 1 to 4)")
+    if 0 in array.shape:
+        raise InputError(f"image has shape {array.shape}: no pixels")
+    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+        raise InputError(f"image is {array.dtype}; accepted are uint8, uint16, and float in [0, 1]")
+    if array.dtype.kind == "f" and not (np.isfinite(array).all()):
+        raise InputError("image holds values that are not finite; accepted are floats in [0, 1]")
+    if array.dtype.kind == "f" and (array.min() < -0.5 or array.max() > 1.5):
+        raise InputError(
+            f"image holds values from {array.min():g} to {array.max():g}; "
+            "floats must be in [0, 1] (divide by 255?)"
+        )
+    return array
+
+
+def _to_tensor(pixels: NDArray[Any], channels: int) -> Tensor:
+    """(H, W, c) of any accepted dtype -> float32 (1, channels, H, W) in [0, 1]."""
+    full = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    tensor = torch.from_numpy(pixels.astype(np.float32))
+    tensor /= full
+    tensor = tensor.expand(-1, -1, channels)
+    return tensor.permute(2, 0, 1)[None]
+
+
+def _to_array(
+    output: Tensor, channels: int, dtype: np.dtype[Any], inner: torch.dtype
+) -> NDArray[Any]:
+    """(1, C, H, W) float -> (H, W, channels) of `dtype`, clipped; a row at a time, in place."""
+    maps = output[0].permute(1, 2, 0)
+    height, width, _ = maps.shape
+    result = np.empty((height, width, channels), dtype)
+    full = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+    bad = 0
+    for top in range(0, height, 64):
+        rows = maps[top : top + 64].float().cpu()
+        if channels == 1 and rows.shape[2] == 3:
+            rows = rows.mean(2, keepdim=True)
+        finite = torch.isfinite(rows)
+        if not finite.all():
+            bad += int((~finite).sum())
+        rows = rows.clamp(0, 1) * full
+        if dtype.kind != "f":
+            rows = rows.round()
+        result[top : top + 64] = rows.numpy().astype(dtype)
+    if bad:
+        name = next(name for name, value in PRECISIONS.items() if value == inner)
+        hint = "use --precision fp32" if name != "fp32" else "the model's weights are broken"
+        raise InputError(f"{bad} of the result's values are not finite in {name}: {hint}")
+    return result
+
+
+def _progressing_strips(rows: int, passes: float, progress: Progress) -> Strips:
+    done = 0.0
+
+    def tick(share: float) -> None:
+        nonlocal done
+        done += share
+        progress(min(1.0, done / passes))
+
+    return Strips(rows, tick=tick)
+
+
+def _count_passes(model: Backbone) -> float:
+    """How often a forward goes over a map: found by watching one over a single window."""
+    passes = 0.0
+
+    def tick(share: float) -> None:
+        nonlocal passes
+        passes += share
+
+    parameter = next(model.parameters())
+    pixel = torch.zeros(1, model.spec.in_chans, 1, 1, device=parameter.device)
+    with torch.inference_mode():
+        model(pixel, Strips(1 << 30, tick=tick))
+    return passes
