@@ -13,8 +13,9 @@ these can be overridden:
                   with weight and bias that is said to be i-LN or LN*
 
 The last line is traiNNer-redux, whose own i-LN names its parameters like a LayerNorm. Such files
-are computed as the paper's code does it, and so does that project today; its first versions left
-the conv branch unscaled and normalised after the patch embedding, with the same names.
+are computed as the paper's code does it. An early version of that project (commit 3f8b56f) left
+the conv branch unscaled and normalised after the patch embedding, under the same names: what was
+trained with it gives slightly different pictures here.
 """
 
 from __future__ import annotations

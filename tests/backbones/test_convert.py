@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_networks import TINY, agree, network, picture, spec
+from tiny_networks import TINY, agree, network, picture, shared, spec
 from torch import nn
 
 from iln.backbones import Backbone, convert
@@ -31,17 +31,18 @@ def gains(model: Backbone) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(("backbone", "source", "target"), CASES)
 def test_every_norm_to_every_norm(backbone: str, source: str, target: str) -> None:
-    original = network(spec(backbone, source))
+    original = shared(spec(backbone, source))
     before = {k: v.clone() for k, v in original.state_dict().items()}
     model = convert(original, target)
 
     assert original.spec == spec(backbone, source)
     assert original.state_dict().keys() == before.keys()
     assert all(torch.equal(v, before[k]) for k, v in original.state_dict().items())
-    assert not any(p is q for p in model.parameters() for q in original.parameters())
+    ours = {p.data_ptr() for p in model.parameters()}
+    assert ours.isdisjoint(p.data_ptr() for p in original.parameters())
 
     assert model.spec == spec(backbone, target)
-    assert model.state_dict().keys() == network(model.spec).state_dict().keys()
+    assert model.state_dict().keys() == shared(model.spec).state_dict().keys()
     for path, module in model.named_modules():
         if isinstance(module, Norm):
             outside = path in ("norm", "patch_embed.norm")
@@ -60,7 +61,7 @@ def test_every_norm_to_every_norm(backbone: str, source: str, target: str) -> No
 @pytest.mark.parametrize("target", NORMS)
 @pytest.mark.parametrize("backbone", TINY)
 def test_a_converted_network_runs(backbone: str, target: str) -> None:
-    model = convert(network(spec(backbone, "ln")), target)
+    model = convert(shared(spec(backbone, "ln")), target)
     image = picture(model.spec, 9, 6)
     with torch.no_grad():
         y = model(image)
@@ -86,14 +87,14 @@ LOST = {"layerscale": "its scale", "rezero": "its alpha", "bn": "its running ave
 )
 @pytest.mark.parametrize("backbone", TINY)
 def test_to_the_same_norm_changes_nothing(backbone: str, norm: str) -> None:
-    model = network(spec(backbone, norm))
+    model = shared(spec(backbone, norm))
     image = picture(model.spec, 5, 6)
     with torch.no_grad():
         assert torch.equal(convert(model, norm)(image), model(image))
 
 
 def test_there_and_back() -> None:
-    model = network(spec("hat", "ln"))
+    model = shared(spec("hat", "ln"))
     image = picture(model.spec, 5, 6)
     with torch.no_grad():
         calm = convert(model, "i-ln")

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import torch
-from tiny_networks import TINY, agree, network, picture, spec
+from tiny_networks import TINY, agree, network, picture, shared, spec
 from torch import Tensor
 
 from iln.layers.walk import Strips
@@ -21,7 +21,7 @@ every = pytest.mark.parametrize(("backbone", "norm"), EVERY)
 @every
 def test_strips_equal_the_whole(backbone: str, norm: str) -> None:
     tiny = spec(backbone, norm)
-    model = network(tiny)
+    model = shared(tiny)
     with torch.no_grad():
         for size in ((1, 1), (1, 7), (13, 17)):
             image = picture(tiny, *size)
@@ -89,7 +89,7 @@ def test_explicit_and_fused_attention_agree(backbone: str, norm: str) -> None:
 @every
 def test_scale_1_leaves_the_callers_picture_alone(backbone: str, norm: str) -> None:
     tiny = spec(backbone, norm, scale=1, upsampler="", input_stats="none")
-    model, image = network(tiny), picture(tiny, 8, 4)  # whole windows: nothing is padded
+    model, image = shared(tiny), picture(tiny, 8, 4)  # whole windows: nothing is padded
     before = image.clone()
     with torch.no_grad():
         y = model(image, Strips(3))
@@ -100,7 +100,7 @@ def test_scale_1_leaves_the_callers_picture_alone(backbone: str, norm: str) -> N
 
 @pytest.mark.parametrize("backbone", TINY)
 def test_ticks_add_up_to_the_same_whatever_the_rows(backbone: str) -> None:
-    model, image = network(spec(backbone)), picture(spec(backbone), 23, 5)
+    model, image = shared(spec(backbone)), picture(spec(backbone), 23, 5)
     totals = []
     for rows in (1, 3, 8, 1000):
         ticks: list[float] = []
@@ -113,7 +113,7 @@ def test_ticks_add_up_to_the_same_whatever_the_rows(backbone: str) -> None:
 @pytest.mark.parametrize("backbone", TINY)
 def test_prime_sizes_and_strided_input(backbone: str) -> None:
     tiny = spec(backbone, "i-ln")
-    model = network(tiny)
+    model = shared(tiny)
     with torch.no_grad():
         for size in ((2, 31), (11, 3), (29, 5)):
             image = picture(tiny, *size)
@@ -172,7 +172,7 @@ def test_autocast(backbone: str, norm: str) -> None:
 @every
 def test_copies_and_pickles(backbone: str, norm: str) -> None:
     tiny = spec(backbone, norm)
-    model, image = network(tiny), picture(tiny, 5, 6)
+    model, image = shared(tiny), picture(tiny, 5, 6)
     with torch.no_grad():
         y = model(image)
         for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -183,7 +183,7 @@ def test_copies_and_pickles(backbone: str, norm: str) -> None:
 
 
 @pytest.mark.parametrize(("backbone", "norm"), [("hat", "i-ln"), ("swinir", "bn"), ("drct", "ln*")])
-def test_two_threads_share_a_network(backbone: str, norm: str) -> None:
+def test_two_threads_share_a_shared(backbone: str, norm: str) -> None:
     tiny = spec(backbone, norm)
     model = network(tiny)
     images = [picture(tiny, 9, 5), 0.2 * picture(tiny, 4, 6, seed=2)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_networks import TINY, agree, network, picture, spec
+from tiny_networks import TINY, agree, network, picture, shared, spec
 from torch import Tensor
 
 from iln.backbones import DRCT, HATSpec, Spec
@@ -23,7 +23,7 @@ HEADS = [
 
 def runs(spec: Spec, height: int = 9, width: int = 6) -> Tensor:
     """Runs it in both ways, checks shape and strips, and returns the output."""
-    model, image = network(spec), picture(spec, height, width)
+    model, image = shared(spec), picture(spec, height, width)
     with torch.no_grad():
         y = model(image)
         assert y.shape == (1, spec.in_chans, height * spec.scale, width * spec.scale)
@@ -70,7 +70,7 @@ def test_scale_1_and_qkv_bias(backbone: str, scale: int, qkv_bias: bool) -> None
     upsampler: Any = "" if scale == 1 else "pixelshuffle"
     tiny = spec(backbone, scale=scale, upsampler=upsampler, qkv_bias=qkv_bias)
     runs(tiny)
-    keys = network(tiny).state_dict().keys()
+    keys = shared(tiny).state_dict().keys()
     assert any(k.endswith("qkv.bias") for k in keys) == qkv_bias
 
 

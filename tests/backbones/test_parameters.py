@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_networks import TINY, network, spec
+from tiny_networks import TINY, shared, spec
 
 from iln.backbones import PRESETS, DRCTSpec, HATSpec, Spec, build
 from iln.backbones.drct import stage_heads
@@ -100,9 +100,9 @@ def test_every_preset(preset: str) -> None:
 
 @pytest.mark.parametrize("backbone", TINY)
 def test_iln_adds_no_parameter(backbone: str) -> None:
-    total = {n: sum(p.numel() for p in network(spec(backbone, n)).parameters()) for n in NORMS}
+    total = {n: sum(p.numel() for p in shared(spec(backbone, n)).parameters()) for n in NORMS}
     assert total["ln"] == total["ln*"] == total["in"] == total["bn"] == total["i-ln"]
-    gammas = [p for n, p in network(spec(backbone, "i-ln")).named_parameters() if "gamma" in n]
+    gammas = [p for n, p in shared(spec(backbone, "i-ln")).named_parameters() if "gamma" in n]
     assert total["none"] == total["ln"] - 2 * sum(p.numel() for p in gammas)
     assert total["rms"] == total["ln"] - sum(p.numel() for p in gammas)
 

@@ -30,15 +30,16 @@ def spec(backbone: str, norm: str = "ln", **changes: Any) -> Spec:
     return replace(TINY[backbone], norm=norm, eps=default_eps(norm), **changes)
 
 
-def network(spec: Spec, seed: int = 0) -> Backbone:
+def network(spec: Spec) -> Backbone:
     """In eval mode and float32, every branch of it with something to say."""
-    return copy.deepcopy(_network(spec, seed))
+    return copy.deepcopy(shared(spec))
 
 
 @functools.cache
-def _network(spec: Spec, seed: int) -> Backbone:
+def shared(spec: Spec) -> Backbone:
+    """The same, for tests that leave it as it is: copying takes longer than running."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model = from_spec(spec).eval()
         for name, tensor in model.state_dict().items():
             if tensor.dim() < 2 and tensor.is_floating_point():
