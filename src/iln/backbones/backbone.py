@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from iln.errors import InputError
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
-from iln.layers.pad import reflect_pad
 from iln.layers.walk import WHOLE, Walk
 from iln.norm import NORMS, OUTSIDE, Norm
 
@@ -196,7 +195,7 @@ class Backbone(nn.Module):
         spec = self.spec
         x = image.permute(0, 2, 3, 1)
         _, height, width, _ = x.shape
-        x = reflect_pad(x, *(-(-side // spec.window) * spec.window for side in (height, width)))
+        x = walk.pad(x, *(-(-side // spec.window) * spec.window for side in (height, width)))
         mean, gain = x.new_tensor(self.mean), spec.img_range / x.new_tensor(self.std)
         inner = self.conv_first.weight.dtype
 

@@ -15,11 +15,11 @@ def reflect_pad(image: Tensor, height: int, width: int) -> Tensor:
     """
     for dim, size in ((1, height), (2, width)):
         if image.shape[dim] != size:
-            image = image.index_select(dim, _bounce(image.shape[dim], size, image.device))
+            image = image.index_select(dim, bounce(image.shape[dim], size, image.device))
     return image
 
 
-def _bounce(length: int, size: int, device: torch.device) -> Tensor:
+def bounce(length: int, size: int, device: torch.device) -> Tensor:
     """0, 1, ..., length - 1, length - 2, ..., 0, 1, ...: `size` of them."""
     period = max(2 * (length - 1), 1)
     steps = torch.arange(size, device=device) % period

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from iln.layers.pad import bounce, reflect_pad
+
 Allocate = Callable[[Sequence[int], torch.dtype, torch.device], Tensor]
 
 
@@ -58,6 +60,10 @@ class Walk:
         """Maps side by side in their channels, as a map that may be changed."""
         return torch.cat(tuple(maps), -1) if len(maps) > 1 else maps[0]
 
+    def pad(self, image: Tensor, height: int, width: int) -> Tensor:
+        """The image with reflected rows and columns added; itself where none are missing."""
+        return reflect_pad(image, height, width)
+
     def map(self, f: Local, x: Tensor, halo: int = 0, scale: int = 1) -> Tensor:
         """f over the map x; `halo` rows on each side reach its result."""
         return f(x)
@@ -78,7 +84,8 @@ class Walk:
         return (x + torch.roll(y, (shift, shift), (1, 2))).to(x.dtype)
 
 
-def _allocate(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+def in_memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An uninitialised tensor in memory."""
     return torch.empty(tuple(shape), dtype=dtype, device=device)
 
 
@@ -93,7 +100,7 @@ class Strips(Walk):
     def __init__(
         self,
         rows: int,
-        allocate: Allocate = _allocate,
+        allocate: Allocate = in_memory,
         tick: Callable[[float], None] = lambda share: None,
     ) -> None:
         if rows < 1:
@@ -121,6 +128,16 @@ class Strips(Walk):
         slots = torch.split(out, [part.shape[-1] for part in maps], -1)
         for part, slot in zip(maps, slots, strict=True):
             slot.copy_(part)
+        return out
+
+    def pad(self, image: Tensor, height: int, width: int) -> Tensor:
+        b, h, w, c = image.shape
+        if (h, w) == (height, width):
+            return image
+        out = self.allocate((b, height, width, c), image.dtype, image.device)
+        out[:, :h, :w] = image
+        out[:, :h, w:] = image[:, :, bounce(w, width, image.device)[w:]]
+        out[:, h:] = out[:, bounce(h, height, image.device)[h:]]
         return out
 
     def map(self, f: Local, x: Tensor, halo: int = 0, scale: int = 1) -> Tensor:

@@ -38,8 +38,7 @@ def make_plan(
     pixels = padded[0] * padded[1]
     maps = pixels * map_channels(spec) * itemsize
     # The picture and its copy with whole windows, the result, and the result in whole numbers.
-    pictures = pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * 3
-    pictures += FIRST_USE
+    maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * 3
 
     def strip(rows: int) -> int:
         return rows * padded[1] * strip_channels(spec) * itemsize
@@ -47,21 +46,20 @@ def make_plan(
     window = spec.window
     widest = padded[1] * widest_channels(spec) * itemsize
     best = max(1, STRIP // (widest * window)) * window
-    least = window
-    room = None if budget is None else budget - pictures
-    on_disk = room is not None and maps + strip(least) > room
+    room = None if budget is None else budget - FIRST_USE
+    on_disk = room is not None and maps + strip(window) > room
     if on_disk and not disk:
         raise InputError(
             f"a picture of {width} x {height} pixels needs "
-            f"{(maps + strip(least) + pictures) / 2**30:.1f} GiB here, "
+            f"{(maps + strip(window) + FIRST_USE) / 2**30:.1f} GiB here, "
             f"{(budget or 0) / 2**30:.1f} GiB are free; use --device cpu"
         )
+    in_memory = 0 if on_disk else maps
     rows = best
     if room is not None:
-        left = room - (0 if on_disk else maps)
-        fitting = max(0, left) // max(1, strip(1))
-        rows = max(least, min(best, fitting // window * window))
-    return Plan(rows, on_disk, pictures + strip(rows) + (0 if on_disk else maps))
+        fitting = max(0, room - in_memory) // strip(1)
+        rows = max(window, min(best, fitting // window * window))
+    return Plan(rows, on_disk, FIRST_USE + strip(rows) + in_memory)
 
 
 def map_channels(spec: Spec) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import threading
@@ -18,7 +19,7 @@ from iln.backbones import Backbone
 from iln.checkpoint import load
 from iln.errors import InputError
 from iln.images import Picture, read
-from iln.layers.walk import Strips
+from iln.layers.walk import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, resident
 from iln.restoration.plan import make_plan
 
@@ -26,6 +27,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 DEVICES = ("cpu", "cuda", "mps")
 SHARE_OF_FREE_MEMORY = 0.7
 """What is taken of the free memory if no budget is given."""
+
+CHUNK = 64
+"""Rows that are converted between a picture and a tensor at a time."""
 
 Progress = Callable[[float], None]
 """Told now and then which share (0 to 1) of a picture is done."""
@@ -64,7 +68,7 @@ class Restorer:
         if isinstance(model, Backbone):
             if overrides:
                 raise InputError(f"{', '.join(overrides)}: only for a model from a file")
-            network = model
+            network = copy.deepcopy(model)  # the caller's stays in its mode and precision
         else:
             network = load(model, **overrides)
         self.model = network.to(self.device, self.dtype).eval()
@@ -146,10 +150,10 @@ class Restorer:
                     height,
                 )
                 strips.allocate = DiskMaps()
-            image = _to_tensor(pixels, spec.in_chans).to(self.device)
+            image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)
             output = self.model(image, strips)
             del image
-            return _to_array(output, channels, pixels.dtype, self.dtype)
+            return _to_array(output, channels, pixels.dtype, self.dtype, strips.allocate)
 
     def _budget(self) -> int | None:
         """Bytes that one picture may take beside what the process holds already."""
@@ -199,7 +203,8 @@ def _checked(image: NDArray[Any]) -> NDArray[Any]:
         raise InputError(f"image has shape {array.shape}; accepted are (H, W) and (H, W, 1 to 4)")
     if 0 in array.shape:
         raise InputError(f"image has shape {array.shape}: no pixels")
-    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
         raise InputError(f"image is {array.dtype}; accepted are uint8, uint16, and float in [0, 1]")
     if array.dtype.kind == "f" and not (np.isfinite(array).all()):
         raise InputError("image holds values that are not finite; accepted are floats in [0, 1]")
@@ -211,26 +216,33 @@ def _checked(image: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _to_tensor(pixels: NDArray[Any], channels: int) -> Tensor:
+def _to_tensor(pixels: NDArray[Any], channels: int, allocate: Allocate) -> Tensor:
     """(H, W, c) of any accepted dtype -> float32 (1, channels, H, W) in [0, 1]."""
     full = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-    tensor = torch.from_numpy(pixels.astype(np.float32))
-    tensor /= full
-    tensor = tensor.expand(-1, -1, channels)
-    return tensor.permute(2, 0, 1)[None]
+    height, width, _ = pixels.shape
+    tensor = allocate((1, height, width, channels), torch.float32, torch.device("cpu"))
+    for top in range(0, height, CHUNK):
+        rows = torch.from_numpy(pixels[top : top + CHUNK].astype(np.float32))
+        tensor[0, top : top + CHUNK] = rows / full
+    return tensor.permute(0, 3, 1, 2)
 
 
 def _to_array(
-    output: Tensor, channels: int, dtype: np.dtype[Any], inner: torch.dtype
+    output: Tensor,
+    channels: int,
+    dtype: np.dtype[Any],
+    inner: torch.dtype,
+    allocate: Allocate,
 ) -> NDArray[Any]:
-    """(1, C, H, W) float -> (H, W, channels) of `dtype`, clipped; a row at a time, in place."""
+    """(1, C, H, W) float -> (H, W, channels) of `dtype`, clipped to its range."""
     maps = output[0].permute(1, 2, 0)
     height, width, _ = maps.shape
-    result = np.empty((height, width, channels), dtype)
+    like = torch.from_numpy(np.empty(0, dtype)).dtype
+    result: NDArray[Any] = allocate((height, width, channels), like, torch.device("cpu")).numpy()
     full = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
     bad = 0
-    for top in range(0, height, 64):
-        rows = maps[top : top + 64].float().cpu()
+    for top in range(0, height, CHUNK):
+        rows = maps[top : top + CHUNK].float().cpu()
         if channels == 1 and rows.shape[2] == 3:
             rows = rows.mean(2, keepdim=True)
         finite = torch.isfinite(rows)
@@ -239,7 +251,7 @@ def _to_array(
         rows = rows.clamp(0, 1) * full
         if dtype.kind != "f":
             rows = rows.round()
-        result[top : top + 64] = rows.numpy().astype(dtype)
+        result[top : top + CHUNK] = rows.numpy().astype(dtype)
     if bad:
         name = next(name for name, value in PRECISIONS.items() if value == inner)
         hint = "use --precision fp32" if name != "fp32" else "the model's weights are broken"
