@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from iln import __version__
 from iln.errors import InputError
 
+
+class _Commands(TyperGroup):
+    """Ctrl-C ends a command with one word and code 130, whatever Typer's version makes of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="iln",
+    cls=_Commands,
     help="Image restoration with Transformers that train calmly and run anywhere.",
     no_args_is_help=True,
     add_completion=False,
@@ -156,6 +171,8 @@ class _Notes(logging.Handler):
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 some pictures failed, 2 bad input, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # any file's name can be told
+        sys.stdout.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("iln")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Notes())
@@ -164,6 +181,3 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)

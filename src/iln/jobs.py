@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,8 @@ from iln.images import SUFFIXES, check_suffix, read, write
 
 MARK = "_restored"
 """Added to the name of a result that has none of its own."""
+READABLE = (*SUFFIXES, ".gif")
+"""What is taken from folders."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,20 @@ def plan_jobs(
     file for a single input file, else a folder, which keeps the subfolders of an input folder.
     Raises InputError for an input that does not exist and an output that cannot be meant.
     """
-    found = [pair for word in inputs for pair in _expand(word, recursive)]
-    sources = list(dict.fromkeys(found))
-    single = len(sources) == 1 and sources[0][1] == Path(sources[0][0].name)
+    try:
+        return _plan_jobs(inputs, output, recursive, overwrite)
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise InputError(f"{printable(error.filename or '')}: {error.strerror}") from None
+
+
+def _plan_jobs(
+    inputs: Sequence[str], output: Path | None, recursive: bool, overwrite: bool
+) -> list[Job]:
+    sources: dict[Path, Path] = {}
+    for word in inputs:
+        for source, relative in _expand(word, recursive, output):
+            sources.setdefault(source, relative)
+    single = len(sources) == 1 and not any(Path(word).is_dir() for word in inputs)
     to_file = output is not None and single and not output.is_dir() and output.suffix != ""
     if output is not None and not to_file:
         if output.exists() and not output.is_dir():
@@ -61,8 +76,9 @@ def plan_jobs(
         if output.suffix.lower() in SUFFIXES and not output.is_dir():
             raise InputError(f"{printable(output)} names one file, but there are several inputs")
     jobs: list[Job] = []
-    taken: dict[Path, Path] = {}
-    for source, relative in sources:
+    taken: dict[str, Path] = {}
+    originals = {os.path.realpath(source) for source in sources}
+    for source, relative in sources.items():
         if to_file:
             assert output is not None
             target = output
@@ -70,19 +86,21 @@ def plan_jobs(
             target = output / relative.with_suffix(_writable(relative.suffix))
         else:
             target = source.with_name(f"{source.stem}{MARK}{_writable(source.suffix)}")
-        problem = _problem(source, target, taken, overwrite)
-        taken.setdefault(target.resolve(), source)
+        problem = _problem(target, originals, taken, overwrite)
+        taken.setdefault(os.path.realpath(target), source)
         jobs.append(Job(source, target, problem))
     return jobs
 
 
-def _problem(source: Path, target: Path, taken: dict[Path, Path], overwrite: bool) -> str | None:
-    shown = printable(target)
-    if target.resolve() == source.resolve():
-        return f"{shown}: the result would replace the input; name another output"
-    if target.resolve() in taken:
-        return f"{shown}: is the result of {printable(taken[target.resolve()])} already"
-    if target.exists() and not overwrite:
+def _problem(
+    target: Path, originals: set[str], taken: dict[str, Path], overwrite: bool
+) -> str | None:
+    shown, place = printable(target), os.path.realpath(target)
+    if place in originals:
+        return f"{shown}: the result would replace an input; name another output"
+    if place in taken:
+        return f"{shown}: is the result of {printable(taken[place])} already"
+    if os.path.lexists(target) and not overwrite:
         return f"{shown}: exists already; choose another name or allow overwriting (--overwrite)"
     try:
         check_suffix(target)
@@ -91,26 +109,30 @@ def _problem(source: Path, target: Path, taken: dict[Path, Path], overwrite: boo
     return None
 
 
-def _expand(word: str, recursive: bool) -> Iterator[tuple[Path, Path]]:
+def _expand(word: str, recursive: bool, output: Path | None) -> Iterator[tuple[Path, Path]]:
     """(file, name relative to where it was found) for a file, folder or pattern."""
     path = Path(word)
+    if not word:
+        raise InputError("an input without a name; give pictures, folders or patterns")
     if path.is_dir():
         files = sorted(path.rglob("*") if recursive else path.iterdir())
-        pictures = [f for f in files if f.suffix.lower() in SUFFIXES and not f.stem.endswith(MARK)]
+        if output is not None and path.resolve() in output.resolve().parents:
+            results = path / output.resolve().relative_to(path.resolve())
+            files = [f for f in files if results not in f.parents]
+        pictures = [f for f in files if f.suffix.lower() in READABLE and not f.stem.endswith(MARK)]
         pictures = [f for f in pictures if f.is_file()]
         if not pictures:
             deeper = "" if recursive else "; --recursive also looks into subfolders"
             raise InputError(f"{printable(path)} holds no pictures{deeper}")
         yield from ((file, file.relative_to(path)) for file in pictures)
-    elif path.exists() or not glob.has_magic(word):
+    elif os.path.lexists(path) or not glob.has_magic(word):
         yield path, Path(path.name)  # one that is missing is reported with the others' results
     else:
-        matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        found = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        matches = [Path(match) for match in found if Path(match).is_file()]
         if not matches:
             raise InputError(f"{printable(word)} matches no file")
-        for match in matches:
-            if Path(match).is_file():
-                yield Path(match), Path(Path(match).name)
+        yield from ((match, Path(match.name)) for match in matches)
 
 
 def _writable(suffix: str) -> str:
@@ -156,7 +178,7 @@ def _restore(job: Job, options: Options, restorer: Any, progress: Callable[[floa
     picture = read(job.source, options.max_pixels)
     # What cannot be written should be known before the work, not after it.
     check_suffix(job.target, alpha=picture.alpha is not None)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(job.target)
     result = restorer.restore_picture(picture, progress=progress)
     notes = write(result, job.target, overwrite=options.overwrite, quality=options.quality)
     seconds = time.perf_counter() - started
@@ -167,6 +189,20 @@ def _restore(job: Job, options: Options, restorer: Any, progress: Callable[[floa
     sys.stdout.flush()
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
+
+
+def _make_folder(target: Path) -> None:
+    folder = target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():  # (also finds names that are too long)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(
+            f"{printable(target)}: cannot be written: {error.strerror}; name another output"
+        ) from None
 
 
 @contextmanager
@@ -182,7 +218,7 @@ def _progress_bar() -> Iterator[Callable[[str], Callable[[float], None]]]:
     )
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(
         *columns,
         TimeRemainingColumn(),

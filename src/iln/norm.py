@@ -25,7 +25,7 @@ the module (BatchNorm's running averages excepted), so threads may share it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -170,6 +170,14 @@ class BatchNorm(InstanceNorm):
             )
         return Statistics(mean, torch.sqrt(variance + self.eps))
 
+    def _apply(self, fn: Any, recurse: bool = True) -> BatchNorm:
+        """Moves the averages along, but never to half precision, which would overflow."""
+        wide = self.running_mean, self.running_var
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.running_mean.dtype.itemsize < 4:
+            self.running_mean, self.running_var = (t.to(self.running_mean.device) for t in wide)
+        return self
+
     @torch.no_grad()
     def _update(self, mean: Tensor, variance: Tensor) -> None:
         self.running_mean.lerp_(mean.flatten().to(self.running_mean.dtype), self.momentum)
@@ -224,7 +232,7 @@ class Affine(Norm):
         self.beta = nn.Parameter(torch.zeros(dim))
 
     def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
-        return torch.addcmul(self.beta, x, self.gamma)
+        return torch.addcmul(self.beta, x, self.gamma).to(x.dtype)
 
 
 def standardize(x: Tensor, stats: Statistics | None, gain: Tensor, shift: Tensor) -> Tensor:

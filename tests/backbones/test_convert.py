@@ -70,21 +70,7 @@ def test_a_converted_network_runs(backbone: str, target: str) -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
-LOST = {"layerscale": "its scale", "rezero": "its alpha", "bn": "its running averages"}
-
-
-@pytest.mark.parametrize(
-    "norm",
-    [
-        pytest.param(
-            norm,
-            marks=pytest.mark.xfail(strict=True, reason=f"convert loses {LOST[norm]}"),
-        )
-        if norm in LOST
-        else norm
-        for norm in NORMS
-    ],
-)
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("backbone", TINY)
 def test_to_the_same_norm_changes_nothing(backbone: str, norm: str) -> None:
     model = shared(spec(backbone, norm))
@@ -125,7 +111,6 @@ def test_dtype_is_kept(source: str, target: str, dtype: torch.dtype) -> None:
     carries_dtype(source, target, dtype)
 
 
-@pytest.mark.xfail(strict=True, reason="a norm without parameters does not tell its dtype")
 @pytest.mark.parametrize("source", ["none", "rezero"])
 def test_dtype_is_kept_by_norms_without_parameters(source: str) -> None:
     carries_dtype(source, "ln", torch.float64)

@@ -46,6 +46,22 @@ def test_halo_of_a_residual_conv_is_its_reach(kind: str) -> None:
     assert reached.tolist() == list(range(5 - halo, 5 + halo + 1))
 
 
+def test_residual_bottleneck() -> None:
+    """SwinIR's 3conv: 3x3 to a quarter, 1x1, 3x3 back, leaky ReLUs of slope 0.2 between."""
+    torch.manual_seed(0)
+    conv, _ = residual_conv(8, "3conv")
+    state, x = conv.state_dict(), noise(1, 6, 5, 8)
+    assert [tuple(state[f"{i}.weight"].shape) for i in (0, 2, 4)] == [
+        (2, 8, 3, 3),
+        (2, 2, 1, 1),
+        (8, 2, 3, 3),
+    ]
+    y = F.conv2d(x.permute(0, 3, 1, 2), state["0.weight"], state["0.bias"], padding=1)
+    y = F.conv2d(F.leaky_relu(y, 0.2), state["2.weight"], state["2.bias"])
+    y = F.conv2d(F.leaky_relu(y, 0.2), state["4.weight"], state["4.bias"], padding=1)
+    torch.testing.assert_close(conv(x), y.permute(0, 2, 3, 1))
+
+
 @pytest.mark.parametrize("size", [(5, 7), (9, 13), (6, 7), (5, 8)])
 def test_reflect_pad_is_pytorchs_where_that_is_defined(size: tuple[int, int]) -> None:
     x = noise(2, 5, 7, 3)

@@ -6,10 +6,11 @@ image -> conv_first -> groups of Transformer blocks -> conv_after_body -> upsamp
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,6 +26,22 @@ RGB_STD = (0.2842, 0.2701, 0.2920)
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect", "nearest+conv", "")
 HEAD_DIM = 64
 """Channels of the upsamplers that work in a feature space of their own."""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and type(value) is not bool and math.isfinite(value)
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("a whole number", lambda v: type(v) is int),
+    "float": ("a finite number", _is_number),
+    "bool": ("true or false", lambda v: type(v) is bool),
+    "tuple[int, ...]": (
+        "a tuple of whole numbers",
+        lambda v: type(v) is tuple and all(type(n) is int for n in v),
+    ),
+}
+"""What a spec's values may be, by the type that their field declares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +79,12 @@ class Spec:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if str(field.type) in _KINDS:
+                meaning, fits = _KINDS[str(field.type)]
+                if not fits(value):
+                    raise InputError(f"{field.name} is {value!r}; accepted: {meaning}")
         allowed = {
             "scale": (1, 2, 3, 4, 8),
             "in_chans": (1, 3),
@@ -88,10 +111,18 @@ class Spec:
         for name in ("embed_dim", "window", "mlp_ratio", "img_range", "eps"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be above 0")
+        for name in ("depths", "num_heads"):
+            if min(getattr(self, name)) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; each must be at least 1")
+        if int(self.embed_dim * self.mlp_ratio) < 1 or self.embed_dim < 4:
+            raise InputError(
+                f"embed_dim {self.embed_dim} with mlp_ratio {self.mlp_ratio!r} is too narrow; "
+                "at least 4 channels, and 1 inside the mlp"
+            )
         if not 0 <= self.drop_path < 1:
             raise InputError(f"drop_path is {self.drop_path!r}; it must be in [0, 1)")
         for heads in self.num_heads:
-            if heads < 1 or self.embed_dim % heads:
+            if self.embed_dim % heads:
                 raise InputError(f"embed_dim {self.embed_dim} is not a multiple of {heads} heads")
 
     @classmethod
@@ -109,8 +140,9 @@ class Spec:
 
     def drop_paths(self) -> list[list[float]]:
         """The rate of each block, by group: linear over depth from 0 to `drop_path`."""
-        rates = torch.linspace(0, self.drop_path, sum(self.depths)).tolist()
-        return [[rates.pop(0) for _ in range(depth)] for depth in self.depths]
+        last = max(1, sum(self.depths) - 1)
+        rates = iter(self.drop_path * i / last for i in range(sum(self.depths)))
+        return [[next(rates) for _ in range(depth)] for depth in self.depths]
 
 
 class Backbone(nn.Module):

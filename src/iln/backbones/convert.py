@@ -34,6 +34,7 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
         outside = path in ("norm", "patch_embed.norm")
         new = (OUTSIDE if outside else NORMS)[norm](old.dim, eps)
         new.train(old.training)
+        new.to(model.conv_first.weight)
         _carry_over(old, new)
         setattr(parent, path.rpartition(".")[2], new)
     return model
@@ -41,10 +42,11 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
 
 @torch.no_grad()
 def _carry_over(old: Norm, new: Norm) -> None:
-    parameters = dict(old.named_parameters())
-    new.to(next(iter(parameters.values()), torch.empty(0)))
+    known = old.state_dict()
     for names in (("weight", "gamma"), ("bias", "beta")):
-        source = next((parameters[n] for n in names if n in parameters), None)
-        for name, target in new.named_parameters():
-            if source is not None and name in names:
-                target.copy_(source)
+        source = next((known[name] for name in names if name in known), None)
+        if source is not None:
+            known.update(dict.fromkeys(names, source))
+    for name, target in new.state_dict().items():
+        if name in known:
+            target.copy_(known[name])

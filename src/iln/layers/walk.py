@@ -159,13 +159,13 @@ class Strips(Walk):
         return onto
 
     def residual(self, x: Tensor, branch: Branch, window: int = 1, halo: int = 0) -> Tensor:
-        above = x[:, :0]  # the last rows of the strip before, as they were
+        above = x[:, :0]  # the last `halo` rows before the strip, as they were
         for top, end in self._spans(x.shape[1], window):
             rows = self._context(x, top, end, halo)
             if halo:
                 pixels = torch.cat((above, rows.pixels[:, rows.above :]), 1)
                 rows = Rows(pixels, above.shape[1], rows.below, rows.bottom)
-                above = x[:, max(end - halo, 0) : end].clone()
+                above = torch.cat((above, x[:, top:end]), 1)[:, -halo:]
             x[:, top:end] += branch(rows)
         return x
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -47,6 +49,12 @@ def resident() -> int:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def release() -> None:
+    """Give freed memory back to the system: glibc keeps much of it, and `resident` counts it."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def available() -> int:
     """Bytes that could be taken without swapping (an estimate where the system does not say)."""
     try:
@@ -62,12 +70,14 @@ def available() -> int:
         return _USUAL_MACHINE
 
 
-def _container_limit() -> int:
+def _container_limit(group: Path = Path("/sys/fs/cgroup")) -> int:
     """What a container's limit leaves (cgroup 2), or a very large number."""
-    group = Path("/sys/fs/cgroup")
     try:
         limit = (group / "memory.max").read_text().strip()
         used = int((group / "memory.current").read_text())
+        words = (group / "memory.stat").read_text().split()
+        # Cached files that nobody uses count as taken, but give way.
+        used -= int(words[words.index("inactive_file") + 1])
     except (OSError, ValueError):
         return 2**62
     return 2**62 if limit == "max" else max(0, int(limit) - used)
@@ -89,23 +99,27 @@ class DiskMaps:
         for size in shape:
             count *= size
         size = max(1, count * dtype.itemsize)
-        descriptor, name = tempfile.mkstemp(prefix="iln-", suffix=".map", dir=self.folder)
         try:
-            _reserve(descriptor, size)
-            tensor = torch.from_file(name, shared=True, size=count, dtype=dtype)
+            tensor = self._map(size, count, dtype)
         except OSError as error:
             raise InputError(
                 f"no room for {size / 2**30:.1f} GiB of temporary maps in {self.folder} "
                 f"({error.strerror}): free some, name another folder in TMPDIR, or allow more "
                 "memory (--memory)"
             ) from None
+        return tensor.view(tuple(shape))
+
+    def _map(self, size: int, count: int, dtype: torch.dtype) -> Tensor:
+        descriptor, name = tempfile.mkstemp(prefix="iln-", suffix=".map", dir=self.folder)
+        try:
+            _reserve(descriptor, size)
+            return torch.from_file(name, shared=True, size=count, dtype=dtype)
         finally:
             os.close(descriptor)
             try:
                 Path(name).unlink(missing_ok=True)
             except PermissionError:  # Windows keeps the name of a file in use
                 atexit.register(Path(name).unlink, missing_ok=True)
-        return tensor.view(tuple(shape))
 
 
 def _reserve(descriptor: int, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iln.backbones import DRCTSpec, HATSpec, Spec
+from iln.backbones.backbone import HEAD_DIM
 from iln.errors import InputError
 
 STRIP = 24 * 2**20
@@ -13,6 +14,9 @@ STRIP = 24 * 2**20
 
 FIRST_USE = 64 * 2**20
 """Bytes that PyTorch takes for itself in the first forward of a process (measured)."""
+
+HEAD_HALO = 3
+"""Rows of context that an upsampler sees on each side of a strip, at most."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ def make_plan(
     maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * 3
 
     def strip(rows: int) -> int:
-        return rows * padded[1] * strip_channels(spec) * itemsize
+        body, head = rows * strip_channels(spec), (rows + 2 * HEAD_HALO) * head_channels(spec)
+        return padded[1] * max(body, head) * itemsize
 
     window = spec.window
     widest = padded[1] * widest_channels(spec) * itemsize
@@ -57,8 +62,8 @@ def make_plan(
     in_memory = 0 if on_disk else maps
     rows = best
     if room is not None:
-        fitting = max(0, room - in_memory) // strip(1)
-        rows = max(window, min(best, fitting // window * window))
+        sizes = range(best, window, -window)
+        rows = next((rows for rows in sizes if strip(rows) <= room - in_memory), window)
     return Plan(rows, on_disk, FIRST_USE + strip(rows) + in_memory)
 
 
@@ -86,4 +91,10 @@ def widest_channels(spec: Spec) -> int:
 
 def strip_channels(spec: Spec) -> int:
     """Channels per input pixel of all that a strip holds at once; measured, with some to spare."""
-    return 5 * widest_channels(spec)
+    return 6 * widest_channels(spec)
+
+
+def head_channels(spec: Spec) -> int:
+    """The same for the upsampler, whose tensors are large as the result; measured too."""
+    at_once = {"pixelshuffle": 2 * HEAD_DIM, "nearest+conv": 4 * HEAD_DIM}
+    return at_once.get(spec.upsampler, 2 * spec.in_chans) * spec.scale**2

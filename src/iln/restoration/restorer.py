@@ -20,7 +20,7 @@ from iln.checkpoint import load
 from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
-from iln.restoration.memory import DiskMaps, available, parse_size, resident
+from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
 from iln.restoration.plan import make_plan
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -40,7 +40,8 @@ log = logging.getLogger("iln")
 class Restorer:
     """A network, loaded once, that restores pictures of any size exactly.
 
-    model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
+    model: a shipped model's name, a file, or a module from `iln.build` or `iln.load` (a copy is
+        used).
     memory: peak of the whole process in bytes or as text (`4GB`); None takes what is free.
         Feature maps that do not fit lie in temporary files; the result is the same.
     precision: `fp32`, `bf16`, `fp16`, or `auto` (fp32).
@@ -142,6 +143,14 @@ class Restorer:
                 spec, height, width, budget, self.dtype.itemsize, disk=self.device.type == "cpu"
             )
             strips = _progressing_strips(plan.rows, self._passes, progress)
+            if self.memory is not None and budget is not None and plan.peak > budget:
+                log.warning(
+                    "%d x %d pixels need about %d MB at least; the %d MB allowed are exceeded",
+                    width,
+                    height,
+                    (resident() + plan.peak) >> 20,
+                    self.memory >> 20,
+                )
             if plan.on_disk:
                 log.info(
                     "%d x %d pixels: feature maps lie in temporary files, which is slower but "
@@ -153,13 +162,16 @@ class Restorer:
             image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)
             output = self.model(image, strips)
             del image
-            return _to_array(output, channels, pixels.dtype, self.dtype, strips.allocate)
+            result = _to_array(output, channels, pixels.dtype, self.dtype, strips.allocate)
+        progress(1.0)  # the sum of the strips' shares may miss it by a rounding
+        return result
 
     def _budget(self) -> int | None:
         """Bytes that one picture may take beside what the process holds already."""
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             return int(free * 0.9)
+        release()
         if self.memory is None:
             return int(available() * SHARE_OF_FREE_MEMORY)
         return max(0, self.memory - resident())
@@ -248,6 +260,7 @@ def _to_array(
         finite = torch.isfinite(rows)
         if not finite.all():
             bad += int((~finite).sum())
+            continue
         rows = rows.clamp(0, 1) * full
         if dtype.kind != "f":
             rows = rows.round()
