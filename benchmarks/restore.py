@@ -89,8 +89,8 @@ def strips() -> None:
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
     """The demo's photograph, enlarged to any size."""
-    demo = read(Path(__file__).parent.parent / "demo" / "budgie.webp").pixels
-    return resize_to(demo.astype(np.uint8), (height, width))
+    demo = read(Path(__file__).parent.parent / "demo" / "budgie.webp").rgb8()
+    return resize_to(demo, (height, width))
 
 
 if __name__ == "__main__":

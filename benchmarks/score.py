@@ -14,8 +14,6 @@ import json
 from pathlib import Path
 from statistics import mean
 
-import numpy as np
-
 import iln
 from iln.images import read
 from iln.tasks import SuperResolution
@@ -34,8 +32,7 @@ def main() -> None:
     for folder in given.folders:
         scores: dict[str, list[dict[str, float]]] = {"bicubic": [], given.model: []}
         for file in sorted(folder.iterdir()):
-            pixels = read(file).pixels.astype(np.uint8)
-            small, target = task.pair(np.repeat(pixels, 3 // pixels.shape[2], axis=2))
+            small, target = task.pair(read(file).rgb8())
             scores["bicubic"].append(task.score(task.baseline(small), target))
             scores[given.model].append(task.score(restorer(small), target))
         table[folder.name] = {

@@ -19,8 +19,8 @@ Pixels = NDArray[np.uint8]
 
 
 def main() -> None:
-    small = read(HERE / "budgie-small.png").pixels.astype(np.uint8)
-    original = read(HERE / "budgie.webp").pixels.astype(np.uint8)
+    small = read(HERE / "budgie-small.png").rgb8()
+    original = read(HERE / "budgie.webp").rgb8()
     restorer = iln.Restorer(MODEL)
     print(f"restoring demo/budgie-small.png with the shipped model {MODEL} ...")
     started = time.perf_counter()

@@ -155,11 +155,26 @@ def train(
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/latest"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
 ) -> None:
-    """Train a network by a recipe, or resume a run that was stopped."""
-    from iln.training.__main__ import main as train_main
+    """Train a network by a recipe, or resume a run that was stopped.
 
-    words = [*([recipe] if recipe else []), *(overrides or []), "--run", str(run)]
-    raise typer.Exit(train_main([*words, *(["--resume"] if resume else [])]))
+    Ctrl-C or SIGTERM: the step is finished and saved. Exit codes: 0 all steps done, 1 the loss was
+    no longer finite, 2 bad input, 3 stopped and to be resumed. On a computer that does other work
+    too, set OMP_WAIT_POLICY=passive: threads that wait for each other spin otherwise, and a step
+    can take ten times as long.
+    """
+    from iln import training
+
+    if recipe is None and not resume:
+        raise InputError(f"name a recipe ({', '.join(training.RECIPES)}) or say --resume")
+    chosen = (
+        training.load_recipe(run) if recipe is None else training.recipe(recipe, overrides or [])
+    )
+    try:
+        finished = training.train(chosen, run, resume=resume)
+    except FloatingPointError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(0 if finished else 3)
 
 
 class _Notes(logging.Handler):
@@ -169,7 +184,7 @@ class _Notes(logging.Handler):
         typer.echo(f"note: {record.getMessage()}", err=True)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 some pictures failed, 2 bad input, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # any file's name can be told
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -177,7 +192,7 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     logger.addHandler(_Notes())
     try:
-        app()
+        app(arguments)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -1,4 +1,7 @@
-"""The one kind of error that is the user's to mend, not ours."""
+"""The one kind of error that is the user's to mend, not ours, and hints for its message."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -7,3 +10,11 @@ class InputError(ValueError):
     The message is one line: what is wrong, with which file or value, and what would be
     accepted. The command line prints it without a traceback and exits with code 2.
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`did you mean A or B?`, or the whole list where nothing is close."""
+    known = sorted(known)
+    if close := difflib.get_close_matches(name, known, n=3):
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known)}"

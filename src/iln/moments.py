@@ -15,7 +15,7 @@ from torch import Tensor
 
 PIECE = 1 << 18
 """Elements per piece on a CPU: 1 MiB of float32 stays in cache."""
-LARGE_PIECE = 1 << 26
+LARGE_PIECE = 1 << 24
 """Elements per piece on an accelerator, where starting a kernel costs more than memory does."""
 
 
@@ -43,8 +43,7 @@ class _Moments(torch.autograd.Function):
         x, mean = ctx.saved_tensors
         of_mean, of_variance = gradients
         slope = of_variance * (2 / ctx.count)
-        shift = of_mean / ctx.count - slope * mean
-        return torch.addcmul(shift, x, slope).to(x.dtype), None
+        return torch.addcmul(of_mean / ctx.count, x - mean, slope).to(x.dtype), None
 
 
 def _accumulate(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:

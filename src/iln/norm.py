@@ -144,7 +144,8 @@ class BatchNorm(InstanceNorm):
     """`bn`: mean and sigma per channel, over all pixels of the batch.
 
     In eval mode the running averages stand in for them. These are updated in the backward pass:
-    it runs once per step, also where gradient checkpointing runs the forward twice.
+    it runs once per step, also where gradient checkpointing runs the forward twice. Where nothing
+    before the norm learns, no gradient comes back, and the forward updates them.
     """
 
     dims = (0, 1, 2)
@@ -161,13 +162,16 @@ class BatchNorm(InstanceNorm):
         if not self.training:
             return Statistics(self.running_mean, torch.sqrt(self.running_var + self.eps))
         mean, variance = moments(x, self.dims)
-        if mean.requires_grad:
+        if torch.is_grad_enabled():
             count = x.numel() // self.dim
             unbiased = variance.detach() * (count / max(count - 1, 1))
             seen = mean.detach()
-            mean.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: self._update(seen, unbiased)
-            )
+            if mean.requires_grad:
+                mean.register_hook(  # type: ignore[no-untyped-call]
+                    lambda gradient: self._update(seen, unbiased)
+                )
+            else:  # nothing before this norm learns
+                self._update(seen, unbiased)
         return Statistics(mean, torch.sqrt(variance + self.eps))
 
     def _apply(self, fn: Any, recurse: bool = True) -> BatchNorm:

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from iln.checkpoint import describe, load
+from iln.cli import main
 from iln.errors import InputError
 from iln.training import Recipe, loop, train
-from iln.training.__main__ import main
 from iln.training.loop import average_weights, learning_rate
 
 
@@ -86,10 +86,16 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert torch.equal(states[0]["rng"], states[1]["rng"])
 
 
+def exit_code(arguments: list[str]) -> object:
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", *arguments])
+    return stopped.value.code
+
+
 def start(recipe: Recipe, run: Path) -> "subprocess.Popen[str]":
     values = recipe.model_dump(mode="json", exclude_none=True)
     return subprocess.Popen(
-        [sys.executable, "-m", "iln.training", "sr-x2", "--run", str(run)]
+        [sys.executable, "-m", "iln", "train", "sr-x2", "--run", str(run)]
         + [f"{key}={json.dumps(value)}" for key, value in values.items()],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -178,7 +184,7 @@ def test_a_signal_ends_the_step_saves_and_exits_with_3(made: Recipe, tmp_path: P
     assert 10 <= done < 70
 
     resumed = subprocess.run(
-        [sys.executable, "-m", "iln.training", "--run", str(tmp_path / "asked"), "--resume"],
+        [sys.executable, "-m", "iln", "train", "--run", str(tmp_path / "asked"), "--resume"],
         capture_output=True,
         text=True,
         check=True,
@@ -301,13 +307,13 @@ def test_averages_by_hand() -> None:
 def test_the_command_says_in_one_line_what_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["sr-x2", "stps=3", "--run", str(tmp_path / "run")]) == 2
-    assert main(["--run", str(tmp_path / "run")]) == 2
-    assert main(["--run", str(tmp_path / "run"), "--resume"]) == 2
-    assert main(["sr-x2", "device=abacus", "--run", str(tmp_path / "run")]) == 2
+    assert exit_code(["sr-x2", "stps=3", "--run", str(tmp_path / "run")]) == 2
+    assert exit_code(["--run", str(tmp_path / "run")]) == 2
+    assert exit_code(["--run", str(tmp_path / "run"), "--resume"]) == 2
+    assert exit_code(["sr-x2", "device=abacus", "--run", str(tmp_path / "run")]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 4
-    assert "did you mean 'steps'" in errors[0]
+    assert "did you mean steps" in errors[0]
     assert "name a recipe (sr-x2, sr-x4)" in errors[1]
     assert "no run to resume" in errors[2]
     assert "abacus" in errors[3]

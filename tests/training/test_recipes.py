@@ -29,14 +29,14 @@ def test_overrides_are_json_or_text() -> None:
     assert (made.steps, made.betas, made.amp) == (7, (0.5, 0.75), False)
     assert made.folders(made.data) == [Path("/pictures/Set14")]
     assert made.folders(made.validation) == [Path("/pictures/Set5"), Path("/elsewhere/B")]
-    assert made.spec == {"embed_dim": 12, "depths": [2, 2]}
+    assert made.spec == {"input_stats": "mean+std", "embed_dim": 12, "depths": [2, 2]}
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["stps=7"], "no 'stps'; did you mean 'steps'"),
-        (["spc.depth=7"], "no 'spc.depth'; did you mean 'spec'"),
+        (["stps=7"], "no 'stps'; did you mean steps"),
+        (["spc.depth=7"], "no 'spc.depth'; did you mean spec"),
         (["steps"], "'steps' is not of the form key=value"),
         (["steps=soon"], "steps='soon'"),
         (["steps=0"], "steps=0"),

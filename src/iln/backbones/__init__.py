@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from iln.backbones.drct import DRCT, DRCTSpec
 from iln.backbones.hat import HAT, HATSpec
 from iln.backbones.presets import PRESETS
 from iln.backbones.swinir import SwinIR, SwinIRSpec
-from iln.errors import InputError
+from iln.errors import InputError, nearest
 from iln.norm import NORMS, default_eps
 
 __all__ = [
@@ -51,7 +50,8 @@ def build(preset: str, norm: str = "i-ln", **changes: Any) -> Backbone:
 
     preset: a name from `PRESETS`. changes: other hyperparameters, by their name in the spec.
     Unless given, eps is the norm's own (1e-5; 1e-4 for ln* and i-ln), and RGB input loses its
-    mean, and is divided by its standard deviation too with ln* and i-ln, as in the authors' code.
+    mean, and is divided by its standard deviation too with ln* and i-ln, as in the authors' code:
+    to compare norms alone, give both networks the same `input_stats`.
     Raises InputError for a name or value that is not known.
     """
     if preset not in PRESETS:
@@ -66,11 +66,3 @@ def build(preset: str, norm: str = "i-ln", **changes: Any) -> Backbone:
     stats = "mean+std" if norm in ("ln*", "i-ln") else spec.input_stats
     defaults = {"norm": norm, "eps": default_eps(norm), "input_stats": stats}
     return from_spec(replace(spec, **{**defaults, **changes}))
-
-
-def nearest(name: str, known: Any) -> str:
-    """`did you mean A or B?`, or the whole list where nothing is close."""
-    close = difflib.get_close_matches(name, list(known), n=3)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(sorted(known))}"

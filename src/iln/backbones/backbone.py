@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iln.errors import InputError
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
-from iln.layers.walk import WHOLE, Walk
+from iln.layers.walk import WHOLE, Strips, Walk
 from iln.norm import NORMS, OUTSIDE, Norm
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
@@ -59,7 +60,8 @@ class Spec:
     img_range: the network's own value range, 1 or 255; callers always use [0, 1].
     input_stats: what is taken from RGB input: `none`, `mean`, or `mean+std` (gray: nothing).
     norm, eps: one of `iln.norm.NORMS` and the number inside its square root.
-    drop_path: rate of stochastic depth of the last block, growing linearly from 0; training only.
+    drop_path: rate of stochastic depth of the last block (DRCT: group), growing linearly from 0;
+        training only.
     """
 
     scale: int = 4
@@ -224,8 +226,9 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
         """image: float32 (float64 with float64 weights), whatever the weights' precision."""
+        self._check(image, walk)
         spec = self.spec
-        x = image.permute(0, 2, 3, 1)
+        x = image.permute(0, 2, 3, 1).contiguous()
         _, height, width, _ = x.shape
         x = walk.pad(x, *(-(-side // spec.window) * spec.window for side in (height, width)))
         mean, gain = x.new_tensor(self.mean), spec.img_range / x.new_tensor(self.std)
@@ -256,6 +259,16 @@ class Backbone(nn.Module):
             )
         out = out[:, : height * spec.scale, : width * spec.scale]
         return out.permute(0, 3, 1, 2)
+
+    def _check(self, image: Tensor, walk: Walk) -> None:
+        channels = self.spec.in_chans
+        if image.ndim != 4 or image.shape[1] != channels or not image.is_floating_point():
+            raise InputError(
+                f"image is {image.dtype} of shape {tuple(image.shape)}; "
+                f"accepted is floating point (B, {channels}, H, W) in [0, 1]"
+            )
+        if isinstance(walk, Strips) and torch.is_grad_enabled():
+            raise InputError("Strips are for inference; call the model in torch.inference_mode()")
 
 
 def _initialize(module: nn.Module) -> None:

@@ -17,6 +17,7 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
 
     Gains and shifts per channel carry over where both schemes have them. The copy computes
     something else than the original did, so it is a start for training, not a finished model.
+    The input statistics stay the original's (`build` would choose others for i-LN).
     eps: the new scheme's own unless given. Raises InputError for a norm that is not known.
     """
     if norm not in NORMS:
@@ -34,6 +35,8 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
         outside = path in ("norm", "patch_embed.norm")
         new = (OUTSIDE if outside else NORMS)[norm](old.dim, eps)
         new.train(old.training)
+        learns = any(parameter.requires_grad for parameter in model.parameters())
+        new.requires_grad_(learns)
         new.to(model.conv_first.weight)
         _carry_over(old, new)
         setattr(parent, path.rpartition(".")[2], new)

@@ -146,6 +146,7 @@ class OverlappingBlock(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.norm2 = NORMS[spec.norm](dim, spec.eps)
         self.mlp = FeedForward(dim, spec.mlp_ratio)
+        self.drop_path = nn.Identity()  # HAT drops no path here
         index = overlapping_position_index(self.window, self.extended)
         self.register_buffer("relative_position_index", index, persistent=False)
 
@@ -157,7 +158,7 @@ class OverlappingBlock(nn.Module):
             return self.norm1.rescale(self.attention(replace(rows, pixels=normal)), stats)
 
         x = walk.residual(x, attention, self.window, self.halo)
-        return feed_forward(x, self.norm2, self.mlp, DropPath(0.0), walk)
+        return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
 
     def attention(self, rows: Rows) -> Tensor:
         """Normalised rows with up to `halo` rows of context -> the branch's output."""

@@ -41,6 +41,13 @@ class Picture:
                 f"alpha must be {pixels.shape[:2]} {pixels.dtype}, got {alpha.shape} {alpha.dtype}"
             )
 
+    def rgb8(self) -> NDArray[np.uint8]:
+        """The stored numbers as (H, W, 3) uint8: 16 bits rounded, gray three times, no alpha."""
+        pixels = self.pixels
+        if pixels.dtype == np.uint16:
+            pixels = np.round(pixels / 257).astype(np.uint8)
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)
+
     @property
     def height(self) -> int:
         return int(self.pixels.shape[0])

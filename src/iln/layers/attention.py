@@ -107,7 +107,7 @@ def attend(
 
 
 def _attend_fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """No matrix of scores is ever held whole; PyTorch has no such kernel for a bias that learns."""
+    """No matrix of scores is ever held whole; on a CPU this kernel cannot train the bias."""
     b, rows, columns, n, heads, d = q.shape
     if not q.numel():
         return q.flatten(4)

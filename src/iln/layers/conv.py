@@ -1,7 +1,8 @@
 """Convolutions and pixel shuffling on (B, H, W, C) maps.
 
 A contiguous BHWC tensor, its axes permuted, is a channels_last BCHW tensor, which is the layout
-that convolution kernels like best: nothing is copied either way.
+that convolution kernels like best: nothing is copied either way. (With one channel, or one pixel,
+the two layouts look alike; there the result is put right.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class Conv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
 
 
 class PixelShuffle(nn.Module):

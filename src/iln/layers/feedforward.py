@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from iln.layers.walk import Rows, Walk
@@ -36,15 +37,15 @@ class DropPath(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         if not self.training or not self.rate:
             return y
-        keep = y.new_empty(y.shape[0], 1, 1, 1).bernoulli_(1 - self.rate)
-        return y * (keep / (1 - self.rate))
+        keep = torch.rand(y.shape[0], 1, 1, 1, device=y.device) >= self.rate
+        return torch.where(keep, y / (1 - self.rate), 0)
 
     def extra_repr(self) -> str:
         return f"{self.rate:g}"
 
 
 def feed_forward(
-    x: Tensor, norm: Norm, mlp: FeedForward, drop_path: DropPath, walk: Walk
+    x: Tensor, norm: Norm, mlp: FeedForward, drop_path: nn.Module, walk: Walk
 ) -> Tensor:
     """x + mlp(norm(x)): the second half of every Transformer block here."""
     stats = norm.statistics(x)

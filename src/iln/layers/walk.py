@@ -165,7 +165,8 @@ class Strips(Walk):
             if halo:
                 pixels = torch.cat((above, rows.pixels[:, rows.above :]), 1)
                 rows = Rows(pixels, above.shape[1], rows.below, rows.bottom)
-                above = torch.cat((above, x[:, top:end]), 1)[:, -halo:]
+                fresh = x[:, max(top, end - halo) : end]
+                above = torch.cat((above, fresh), 1)[:, -halo:]
             x[:, top:end] += branch(rows)
         return x
 

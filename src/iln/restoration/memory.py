@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,11 +138,6 @@ def scratch_folder() -> Path:
         if os.access(other, os.W_OK) and not _in_memory(other):
             return other
     return usual
-
-
-def free_disk(folder: Path) -> int:
-    """Bytes that temporary files may take there."""
-    return shutil.disk_usage(folder).free
 
 
 def _in_memory(folder: Path) -> bool:

@@ -125,7 +125,7 @@ def _build(files: list[Path], task: SuperResolution, pixels_file: Path, shapes_f
     try:
         with pixels_part.open("wb") as out:
             for file in files:
-                lr, hr = task.pair(_read(file))
+                lr, hr = task.pair(read(file).rgb8())  # profiles and transparency play no part
                 out.write(lr.tobytes())
                 out.write(hr.tobytes())
                 shapes.append(lr.shape[:2])
@@ -135,11 +135,3 @@ def _build(files: list[Path], task: SuperResolution, pixels_file: Path, shapes_f
     finally:
         pixels_part.unlink(missing_ok=True)
         shapes_part.unlink(missing_ok=True)
-
-
-def _read(file: Path) -> Pixels:
-    """The stored numbers as 8-bit RGB; profiles and transparency play no part in training."""
-    pixels = read(file).pixels
-    if pixels.dtype == np.uint16:
-        pixels = np.round(pixels / 257).astype(np.uint8)
-    return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)

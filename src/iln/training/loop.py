@@ -20,7 +20,7 @@ from iln.atomic import atomic_write
 from iln.errors import InputError
 from iln.tasks import TASKS
 from iln.training.data import batch, open_pairs
-from iln.training.model import build_model, save_weights
+from iln.training.model import bfloat16_pays, build_model, save_weights
 from iln.training.recipe import Recipe, load_recipe
 from iln.training.state import load_state, save_state
 
@@ -51,13 +51,16 @@ def train(
     device = _device(recipe.device)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    if recipe.amp is None:
+        amp = load_recipe(run).amp if resume else bfloat16_pays(recipe, device)
+        recipe = recipe.model_copy(update={"amp": amp})
     torch.manual_seed(recipe.seed)
 
     task = TASKS[recipe.task](recipe.scale)
     pairs = open_pairs(recipe.folders(recipe.data), task, run.parent / "pairs")
     held_out = {
-        folder.name: open_pairs([folder], task, run.parent / "pairs")
-        for folder in recipe.folders(recipe.validation)
+        str(name): open_pairs(recipe.folders((name,)), task, run.parent / "pairs")
+        for name in recipe.validation
     }
 
     model = build_model(recipe).to(device).train()
@@ -93,7 +96,7 @@ def train(
             )
             for group in adam.param_groups:
                 group["lr"] = learning_rate(recipe, done)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.amp):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bool(recipe.amp)):
                 output = model(lr.to(device).float() / 255)
             loss = l1_loss(output.float(), hr.to(device).float() / 255)
             adam.zero_grad()
@@ -209,6 +212,8 @@ def _check(recipe: Recipe, run: Path, resume: bool) -> None:
     """A run folder is new or, to resume, this recipe's."""
     if resume:
         made, wanted = load_recipe(run).model_dump(), recipe.model_dump()
+        if recipe.amp is None:  # it was decided when the run began
+            wanted["amp"] = made["amp"]
         if differing := [key for key in made if made[key] != wanted[key]]:
             raise InputError(
                 f"{run} was made by a recipe with another "

@@ -44,8 +44,9 @@ class Recipe(BaseModel):
         0.99,
     )
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    amp: bool = True
-    """Forward pass under bfloat16 autocast; weights, optimiser and loss stay float32."""
+    amp: bool | None = None
+    """Forward pass under bfloat16 autocast; weights, optimiser and loss stay float32, the residual
+    stream does not. None: whichever makes the faster step here, tried when a run begins."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     log_every: Count = 50

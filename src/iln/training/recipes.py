@@ -1,6 +1,5 @@
 """The recipes that come with the package: functions, so that one can derive from another."""
 
-import difflib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from iln.errors import InputError
+from iln.errors import InputError, nearest
 from iln.training.recipe import Recipe
 
 OPEN = (Path("OpenPhotos"), Path("BSDS500/train"), Path("BSDS500/test"))
@@ -19,6 +18,7 @@ def sr_x2() -> Recipe:
     """SwinIR-light with i-LN, twofold, for an afternoon on a small computer."""
     return Recipe(
         backbone="swinir-light-x2",
+        spec={"input_stats": "mean+std"},  # whatever the norm, so that norms can be compared
         scale=2,
         data=OPEN,
         validation=(Path("Set5"),),
@@ -43,7 +43,7 @@ def recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     Raises InputError for an unknown recipe or key, naming the nearest, or for a bad value.
     """
     if name not in RECIPES:
-        raise InputError(f"there is no recipe {name!r}{_nearest(name, RECIPES)}")
+        raise InputError(f"there is no recipe {name!r}; {nearest(name, RECIPES)}")
     base = RECIPES[name]()
     changes: dict[str, Any] = {}
     for item in overrides:
@@ -63,7 +63,7 @@ def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
     fields = Recipe.model_fields
     for key, value in changes.items():
         if key not in fields:
-            raise InputError(f"a recipe has no {key!r}{_nearest(key, fields)}")
+            raise InputError(f"a recipe has no {key!r}; {nearest(key.partition('.')[0], fields)}")
         if isinstance(value, str) and isinstance(getattr(base, key), tuple):
             changes = {**changes, key: (value,)}
     try:
@@ -79,9 +79,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0)
-    return f"; did you mean {near[0]!r}? (known: {', '.join(known)})"

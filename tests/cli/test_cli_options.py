@@ -1,0 +1,148 @@
+"""`iln restore`'s options, and the other commands."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_helpers import Command, files, photo, save, size
+from PIL import Image
+
+import iln
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save("a.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--memory", "banana"], "memory 'banana' is no size; accepted are such as 4GB"),
+        (["--memory", "1KB"], "memory '1KB' is no sensible size"),
+        (["--memory", ""], "memory '' is no size"),
+        (["--memory", "-4GB"], "memory '-4GB' is no size"),
+        (["--model", "sr-x22"], "did you mean sr-x2"),
+        (["--model", "none.pth"], "no file is called 'none.pth'"),
+        (["--model", "a.png"], "a.png: is no weights file"),
+        (["--model", "."], "is a folder; give a weights file"),
+        (["--norm", "ln"], "says norm 'i-ln' itself"),
+        (["--norm", "nonsense"], "nonsense"),
+        (["--eps", "0.1"], "says eps"),
+        (["--max-pixels", "100"], "is 16 x 12, more than 100 pixels; allow it with --max-pixels"),
+    ],
+)
+def test_refused_with_one_line(
+    options: list[str], message: str, restore: Command, here: Path
+) -> None:
+    done = restore("a.png", *options)
+    assert done.code == 2
+    assert done.out == ""
+    assert len(done.lines) == 1 and done.lines[0].startswith("error: ")
+    assert message in done.err
+    assert files(here) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["restore"],
+        ["restore", "a.png", "--precision", "fp8"],
+        ["restore", "a.png", "--device", "toaster"],
+        ["restore", "a.png", "--quality", "0"],
+        ["restore", "a.png", "--quality", "101"],
+        ["restore", "a.png", "--max-pixels", "-1"],
+        ["restore", "a.png", "--input-stats", "median"],
+        ["restore", "a.png", "--img-range", "wide"],
+        ["restore", "a.png", "--recursiv"],
+        ["restore", "a.png", "-o"],
+        ["restroe", "a.png"],
+        ["models", "more"],
+    ],
+)
+def test_usage_errors(words: list[str], command: Command, here: Path) -> None:
+    done = command(*words)
+    assert done.code == 2
+    assert done.out == ""
+    assert "─ Error ─" in done.err
+    assert files(here) == ["a.png"]
+
+
+def test_a_device_that_is_not_there(restore: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = restore("a.png", "--device", "cuda")
+    assert done.code == 2
+    assert done.lines == ["error: PyTorch finds no cuda device here; --device cpu always works"]
+
+
+def test_precision(restore: Command) -> None:
+    assert restore("a.png", "-o", "full.png").code == 0
+    assert restore("a.png", "-o", "half.png", "--precision", "bf16").code == 0
+    full, half = (np.asarray(Image.open(f"{n}.png")).astype(float) for n in ("full", "half"))
+    assert 0 < np.abs(full - half).mean() < 3
+
+
+def test_memory_leaves_the_result_alone(restore: Command) -> None:
+    save("a.png", photo(40, 40))
+    assert restore("a.png", "-o", "free.png").code == 0
+    done = restore("a.png", "-o", "bounded.png", "--memory", "1MB")
+    assert done.code == 0
+    assert all(line.startswith("note: 40 x 40 pixels") for line in done.lines)
+    assert len(done.lines) == 2  # below what the process holds anyway; maps on disk
+    free, bounded = (np.asarray(Image.open(f"{n}.png")) for n in ("free", "bounded"))
+    assert np.abs(free.astype(int) - bounded).max() <= 1
+
+
+def test_quality(restore: Command) -> None:
+    save("a.png", photo(64, 64))
+    for quality in (20, 90):
+        assert restore("a.png", "-o", f"{quality}.jpg", "--quality", quality).code == 0
+    assert Path("90.jpg").stat().st_size > 1.5 * Path("20.jpg").stat().st_size
+
+
+def test_progress_for_a_person(restore: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the bar shows the picture's name as it is, and disappears again."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes standard error for a terminal then
+    monkeypatch.setenv("COLUMNS", "100")
+    save("[red]b.png", photo(40, 40))
+    done = restore("[red]b.png")
+    assert done.code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.err)
+    assert "[red]b.png" in plain and "%" in plain
+    assert "\x1b" not in done.out
+
+
+def test_no_progress_in_a_pipe(restore: Command) -> None:
+    assert restore("a.png").err == ""
+
+
+def test_models(command: Command) -> None:
+    done = command("models")
+    assert (done.code, done.err) == (0, "")
+    (line,) = [line for line in done.out.splitlines() if line.startswith("sr-x2 ")]
+    assert re.search(r"\(swinir|hat|drct, \d+\.\d\d M parameters, \d+\.\d MB\)", line)
+
+
+def test_the_shipped_model_is_the_default(command: Command) -> None:
+    assert command("restore", "a.png", "--device", "cpu").code == 0
+    assert size("a_restored.png") == (32, 24)
+    with Image.open("a_restored.png") as image:
+        result = np.asarray(image)
+    np.testing.assert_array_equal(result, iln.restore(photo(), "sr-x2", device="cpu"))
+
+
+def test_version(command: Command) -> None:
+    assert command("--version").out == f"iln {iln.__version__}\n"
+
+
+def test_help_names_every_option(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    done = command("restore", "-h")
+    assert done.code == 0
+    for word in ("IN...", "--output", "--memory", "--precision", "--overwrite", "--recursive"):
+        assert word in done.out
+    assert "restore" in command("--help").out
+    assert "Usage" in command().out + command().err

@@ -1,0 +1,138 @@
+"""The command as a process of its own: how fast it starts, how it is stopped."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_helpers import files, names, photo, save, size
+
+import iln
+
+resource = pytest.importorskip("resource", reason="measures processes as POSIX does")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+INTERRUPTIBLE = (
+    # A process started in the background may have been told to ignore the signal.
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from iln.cli import main; main()"
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(
+    words: Sequence[object], program: Sequence[str] = ("-m", "iln"), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *program, *map(str, words)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**ENVIRONMENT, **environment},
+    )
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_quick_answers_do_without_pytorch(word: str) -> None:
+    told = "import atexit, sys; atexit.register(lambda: print(sorted(sys.modules)))"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = run([word], ("-c", f"{told}; from iln.cli import main; main()"))
+    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert done.returncode == 0
+    assert "'iln.cli'" in done.stdout
+    for slow in ("'torch'", "'numpy'", "'pyvips'", "'PIL'"):
+        assert slow not in done.stdout
+    assert seconds < 0.5
+
+
+def test_the_installed_command() -> None:
+    script = Path(sys.executable).with_name("iln")
+    if not script.exists():
+        pytest.skip("the package is not installed, so there is no command `iln`")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"iln {iln.__version__}\n"
+
+
+def test_a_picture_where_the_console_knows_only_ascii(weights: Path, here: Path) -> None:
+    save("grün.png")
+    words = ["restore", "grün.png", "--model", weights, "--device", "cpu"]
+    done = run(words, PYTHONIOENCODING="ascii", PYTHONWARNINGS="error")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("gr\\xfcn_restored.png  16x12 -> 32x24")
+    assert size("grün_restored.png") == (32, 24)
+
+
+def test_an_error_has_no_traceback(here: Path) -> None:
+    done = run(["restore", "none.png"])
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: none.png: no such file")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.parametrize("memory", [[], ["--memory", "1MB"]])
+def test_interrupted(memory: list[str], weights: Path, here: Path) -> None:
+    """Ctrl-C in the middle of a picture: at once, quietly, and nothing is left behind."""
+    save("in/a.png", photo(1500, 2000))
+    Path("scratch").mkdir()
+    words = ["restore", "in/a.png", "--model", weights, "--device", "cpu", "-o", "out/a.png"]
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *map(str, words), *memory],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # The progress bar, which is only for terminals, tells when the work has begun.
+        env={**ENVIRONMENT, "FORCE_COLOR": "1", "TMPDIR": str(here / "scratch")},
+    ) as process:
+        try:
+            assert process.stderr is not None
+            seen = b""
+            while not re.search(rb"[1-9]\d?%", seen):
+                piece = os.read(process.stderr.fileno(), 4096)
+                assert piece, seen
+                seen += piece
+            process.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            out, rest = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert time.monotonic() - started < 10
+    assert process.returncode == 130
+    assert out == b""
+    assert rest.endswith(b"interrupted\n") and b"Traceback" not in rest and b"Abort" not in rest
+    assert files(here) == ["in/a.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_interrupted_while_writing(
+    weights: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The half-written file goes, and an earlier result stays."""
+    from iln.cli import main
+    from iln.images import writing
+
+    def stop(*arguments: object) -> list[bytes]:
+        assert any(name.endswith(".part") for name in names("out"))
+        raise KeyboardInterrupt
+
+    save("a.png")
+    save("out/a.png", np.zeros((5, 5), np.uint8))
+    before = Path("out/a.png").read_bytes()
+    monkeypatch.setattr(writing, "_encode", stop)
+    words = ["restore", "a.png", "-o", "out", "--overwrite", "--model", str(weights)]
+    monkeypatch.setattr(sys, "argv", ["iln", *words, "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert files(here) == ["a.png", "out/a.png"]
+    assert Path("out/a.png").read_bytes() == before
