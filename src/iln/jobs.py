@@ -65,9 +65,18 @@ def _plan_jobs(
     inputs: Sequence[str], output: Path | None, recursive: bool, overwrite: bool
 ) -> list[Job]:
     sources: dict[Path, Path] = {}
+    empty: list[str] = []
     for word in inputs:
-        for source, relative in _expand(word, recursive, output):
+        found = list(_expand(word, recursive, output))
+        for source, relative in found:
             sources.setdefault(source, relative)
+        if not found:
+            deeper = "; --recursive also looks into subfolders" if not recursive else ""
+            folder = Path(word).is_dir()
+            what = f"holds no pictures{deeper}" if folder else "matches no file"
+            empty.append(f"{printable(word)} {what}")
+    if not sources:
+        raise InputError("; ".join(empty))
     single = len(sources) == 1 and not any(Path(word).is_dir() for word in inputs)
     to_file = output is not None and single and not output.is_dir() and output.suffix != ""
     if output is not None and not to_file:
@@ -75,9 +84,9 @@ def _plan_jobs(
             raise InputError(f"{printable(output)} is a file; several results need a folder")
         if output.suffix.lower() in SUFFIXES and not output.is_dir():
             raise InputError(f"{printable(output)} names one file, but there are several inputs")
-    jobs: list[Job] = []
+    jobs = [Job(Path(), Path(), problem) for problem in empty]
     taken: dict[str, Path] = {}
-    originals = {os.path.realpath(source) for source in sources}
+    originals = {_identity(source) for source in sources}
     for source, relative in sources.items():
         if to_file:
             assert output is not None
@@ -87,16 +96,16 @@ def _plan_jobs(
         else:
             target = source.with_name(f"{source.stem}{MARK}{_writable(source.suffix)}")
         problem = _problem(target, originals, taken, overwrite)
-        taken.setdefault(os.path.realpath(target), source)
+        taken.setdefault(os.path.realpath(target).casefold(), source)
         jobs.append(Job(source, target, problem))
     return jobs
 
 
 def _problem(
-    target: Path, originals: set[str], taken: dict[str, Path], overwrite: bool
+    target: Path, originals: set[object], taken: dict[str, Path], overwrite: bool
 ) -> str | None:
-    shown, place = printable(target), os.path.realpath(target)
-    if place in originals:
+    shown, place = printable(target), os.path.realpath(target).casefold()
+    if _identity(target) in originals:
         return f"{shown}: the result would replace an input; name another output"
     if place in taken:
         return f"{shown}: is the result of {printable(taken[place])} already"
@@ -107,6 +116,15 @@ def _problem(
     except InputError as error:
         return str(error)
     return None
+
+
+def _identity(path: Path) -> object:
+    """Equal for two names of one file, also where case does not matter; of a new file its name."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
 
 
 def _expand(word: str, recursive: bool, output: Path | None) -> Iterator[tuple[Path, Path]]:
@@ -121,17 +139,12 @@ def _expand(word: str, recursive: bool, output: Path | None) -> Iterator[tuple[P
             files = [f for f in files if results not in f.parents]
         pictures = [f for f in files if f.suffix.lower() in READABLE and not f.stem.endswith(MARK)]
         pictures = [f for f in pictures if f.is_file()]
-        if not pictures:
-            deeper = "" if recursive else "; --recursive also looks into subfolders"
-            raise InputError(f"{printable(path)} holds no pictures{deeper}")
         yield from ((file, file.relative_to(path)) for file in pictures)
     elif os.path.lexists(path) or not glob.has_magic(word):
         yield path, Path(path.name)  # one that is missing is reported with the others' results
     else:
         found = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (patterns may be absolute)
         matches = [Path(match) for match in found if Path(match).is_file()]
-        if not matches:
-            raise InputError(f"{printable(word)} matches no file")
         yield from ((match, Path(match.name)) for match in matches)
 
 
@@ -166,6 +179,8 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> int:
                     done += 1
                 except InputError as error:
                     problems.append(str(error))
+                except (MemoryError, RuntimeError, OSError) as error:
+                    problems.append(f"{printable(job.source)}: {_trouble(error)}")
     for problem in problems:
         sys.stderr.write(f"error: {problem}\n")
     if problems and done:
@@ -177,7 +192,8 @@ def _restore(job: Job, options: Options, restorer: Any, progress: Callable[[floa
     started = time.perf_counter()
     picture = read(job.source, options.max_pixels)
     # What cannot be written should be known before the work, not after it.
-    check_suffix(job.target, alpha=picture.alpha is not None)
+    size = (picture.height * restorer.scale, picture.width * restorer.scale)
+    check_suffix(job.target, alpha=picture.alpha is not None, size=size)
     _make_folder(job.target)
     result = restorer.restore_picture(picture, progress=progress)
     notes = write(result, job.target, overwrite=options.overwrite, quality=options.quality)
@@ -189,6 +205,14 @@ def _restore(job: Job, options: Options, restorer: Any, progress: Callable[[floa
     sys.stdout.flush()
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
+
+
+def _trouble(error: BaseException) -> str:
+    """What stopped PyTorch or the system, in one line."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    if isinstance(error, MemoryError) or "memory" in line.lower():
+        return f"out of memory ({line}); allow less with --memory, or close other programs"
+    return line
 
 
 def _make_folder(target: Path) -> None:

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "norms.md"
 def names() -> dict[str, Any]:
     """What the page's Python blocks define, run one after another in one namespace."""
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)

@@ -33,8 +33,10 @@ _EIGHT_BITS = {"jpeg", "webp", "bmp"}
 _MAX_SIDE = {"jpeg": 65500, "webp": 16383, "avif": 16384}
 
 
-def check_suffix(path: str | os.PathLike[str], *, alpha: bool = False) -> None:
-    """Raise InputError if `write` has no format for this suffix, or none with alpha.
+def check_suffix(
+    path: str | os.PathLike[str], *, alpha: bool = False, size: tuple[int, int] = (1, 1)
+) -> None:
+    """Raise InputError if `write` has no format for this suffix, with alpha or of this (H, W).
 
     For callers who want to know before a long restoration, not after it.
     """
@@ -45,6 +47,12 @@ def check_suffix(path: str | os.PathLike[str], *, alpha: bool = False) -> None:
     if alpha and _KINDS[suffix] in _NO_ALPHA:
         keep = " ".join(s for s, kind in _KINDS.items() if kind not in _NO_ALPHA)
         raise InputError(f"{name}: {suffix} cannot hold transparency; give one of {keep}")
+    kind = _KINDS[suffix]
+    if max(size) > _MAX_SIDE.get(kind, max(size)):
+        raise InputError(
+            f"{name}: {size[1]} x {size[0]} is too large for {_NAMES[kind]} "
+            f"(at most {_MAX_SIDE[kind]} a side); give .png or .tif"
+        )
 
 
 def write(
@@ -73,16 +81,10 @@ def write(
     quality is out of range, if the file exists and overwrite is False, or if it cannot be
     written. Whatever is raised, no half-written file stays behind.
     """
-    check_suffix(path, alpha=picture.alpha is not None)
+    check_suffix(path, alpha=picture.alpha is not None, size=picture.pixels.shape[:2])
     kind, name = _KINDS[Path(path).suffix.lower()], printable(path)
     if not 1 <= quality <= 100:
         raise InputError(f"quality {quality}: must be from 1 to 100")
-    side = _MAX_SIDE.get(kind)
-    if side is not None and max(picture.width, picture.height) > side:
-        raise InputError(
-            f"{name}: {picture.width} x {picture.height} is too large for {_NAMES[kind]} "
-            f"(at most {side} a side); give .png or .tif"
-        )
     notes: list[str] = []
     with atomic_write(path, overwrite) as temporary:
         if kind == "bmp":

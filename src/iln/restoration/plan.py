@@ -12,6 +12,8 @@ STRIP = 24 * 2**20
 """Bytes of a strip's widest tensor, if the budget allows: more is not faster on a CPU, and below
 32 MiB the C library reuses the block instead of asking the system for fresh pages each time."""
 
+LARGE_STRIP = 512 * 2**20
+"""The same on an accelerator, where starting a kernel costs more than memory does."""
 FIRST_USE = 64 * 2**20
 """Bytes that PyTorch takes for itself in the first forward of a process (measured)."""
 
@@ -30,11 +32,19 @@ class Plan:
 
 
 def make_plan(
-    spec: Spec, height: int, width: int, budget: int | None, itemsize: int, disk: bool = True
+    spec: Spec,
+    height: int,
+    width: int,
+    budget: int | None,
+    itemsize: int,
+    *,
+    disk: bool = True,
+    result_bytes: int = 3,
 ) -> Plan:
     """The fastest plan within `budget` bytes (None: no limit) for a picture of H x W pixels.
 
-    itemsize: bytes of the network's numbers. disk: maps may go to disk when memory is short.
+    itemsize: bytes of the network's numbers. disk: maps may go to disk when memory is short (on
+        a CPU). result_bytes: of one pixel of the result.
     The strips never get smaller than a row of windows. Raises InputError if `disk` is False and
     the maps do not fit.
     """
@@ -42,7 +52,7 @@ def make_plan(
     pixels = padded[0] * padded[1]
     maps = pixels * map_channels(spec) * itemsize
     # The picture and its copy with whole windows, the result, and the result in whole numbers.
-    maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * 3
+    maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * result_bytes
 
     def strip(rows: int) -> int:
         body, head = rows * strip_channels(spec), (rows + 2 * HEAD_HALO) * head_channels(spec)
@@ -50,7 +60,7 @@ def make_plan(
 
     window = spec.window
     widest = padded[1] * widest_channels(spec) * itemsize
-    best = max(1, STRIP // (widest * window)) * window
+    best = max(1, (STRIP if disk else LARGE_STRIP) // (widest * window)) * window
     room = None if budget is None else budget - FIRST_USE
     on_disk = room is not None and maps + strip(window) > room
     if on_disk and not disk:

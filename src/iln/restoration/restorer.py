@@ -21,7 +21,7 @@ from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
-from iln.restoration.plan import make_plan
+from iln.restoration.plan import Plan, make_plan
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES = ("cpu", "cuda", "mps")
@@ -46,7 +46,7 @@ class Restorer:
         Feature maps that do not fit lie in temporary files; the result is the same.
     precision: `fp32`, `bf16`, `fp16`, or `auto` (fp32).
     device: `cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one).
-    overrides: `norm`, `input_stats`, `img_range`, `eps` for files that do not say them.
+    norm, input_stats, img_range, eps: for files that do not say them; see `iln.load`.
 
     One object may be used from several threads; pictures are then done one after the other.
     Raises InputError for a model, size, precision or device that cannot be had.
@@ -59,7 +59,10 @@ class Restorer:
         memory: str | int | None = None,
         precision: str = "auto",
         device: str = "auto",
-        **overrides: Any,
+        norm: str | None = None,
+        input_stats: str | None = None,
+        img_range: float | None = None,
+        eps: float | None = None,
     ) -> None:
         if precision != "auto" and precision not in PRECISIONS:
             raise InputError(f"no precision {precision!r}; accepted: auto, {', '.join(PRECISIONS)}")
@@ -67,13 +70,14 @@ class Restorer:
         self.device = find_device(device)
         self.dtype = PRECISIONS.get(precision, torch.float32)
         if isinstance(model, Backbone):
-            if overrides:
-                raise InputError(f"{', '.join(overrides)}: only for a model from a file")
+            if (norm, input_stats, img_range, eps) != (None,) * 4:
+                raise InputError("norm, input_stats, img_range, eps: only for a model from a file")
             network = copy.deepcopy(model)  # the caller's stays in its mode and precision
         else:
-            network = load(model, **overrides)
+            network = load(model, norm=norm, input_stats=input_stats, img_range=img_range, eps=eps)
         self.model = network.to(self.device, self.dtype).eval()
         self.scale = network.spec.scale
+        self._may_move = device == "auto"
         self._passes = _count_passes(self.model)
         self._lock = threading.Lock()
 
@@ -93,64 +97,50 @@ class Restorer:
         """
         if isinstance(image, (str, os.PathLike)):
             picture = self.restore_picture(read(image), progress=progress)
-            if picture.alpha is None:
-                return picture.pixels
-            return np.concatenate([picture.pixels, picture.alpha[..., None]], 2)
+            return _joined(picture.pixels, picture.alpha)
         array = _checked(image)
         channels = array if array.ndim == 3 else array[..., None]
         alpha = channels[..., -1] if channels.shape[2] in (2, 4) else None
         colours = channels if alpha is None else channels[..., :-1]
-        result = self._both(colours, alpha, progress)
+        result = _joined(*self._both(colours, alpha, progress or _ignore))
         return result[..., 0] if array.ndim == 2 else result
 
     def restore_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
         """The same picture restored, with its transparency, profile and EXIF."""
-        both = self._both(picture.pixels, picture.alpha, progress)
-        if picture.alpha is None:
-            return replace(picture, pixels=both)
-        alpha = np.ascontiguousarray(both[..., -1])
-        return replace(picture, pixels=np.ascontiguousarray(both[..., :-1]), alpha=alpha)
+        pixels, alpha = self._both(picture.pixels, picture.alpha, progress or _ignore)
+        return replace(picture, pixels=pixels, alpha=alpha)
 
     def _both(
-        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress | None
-    ) -> NDArray[Any]:
+        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Colours (H, W, 1 or 3), and alpha (H, W) as one more gray picture."""
         if alpha is None:
-            return self._restore(colours, progress or _ignore)
+            return self._restore(colours, progress), None
         full = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
         if (alpha == full).all():  # opaque stays exactly opaque
-            result = self._restore(colours, progress or _ignore)
-            opaque = np.full((*result.shape[:2], 1), full, result.dtype)
-            return np.concatenate([result, opaque], 2)
-        tell = progress or _ignore
-        result = self._restore(colours, lambda share: tell(share / 2))
-        mask = self._restore(alpha[..., None], lambda share: tell(0.5 + share / 2))
-        return np.concatenate([result, mask], 2)
+            result = self._restore(colours, progress)
+            return result, np.full(result.shape[:2], full, result.dtype)
+        result = self._restore(colours, lambda share: progress(share / 2))
+        mask = self._restore(alpha[..., None], lambda share: progress(0.5 + share / 2))
+        return result, mask[..., 0]
 
     def _restore(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
         """(H, W, 1 or 3) of one dtype -> (scale H, scale W, same) of the same dtype."""
         spec = self.model.spec
-        if pixels.shape[2] == 3 and spec.in_chans == 1:
-            thirds = [
-                self._restore(pixels[..., i : i + 1], lambda share, i=i: progress((i + share) / 3))  # type: ignore[misc]
-                for i in range(3)
-            ]
-            return np.concatenate(thirds, 2)
+        height, width, channels = pixels.shape
+        if channels == 3 and spec.in_chans == 1:
+            shape = (height * self.scale, width * self.scale, 3)
+            result: NDArray[Any] = np.empty(shape, pixels.dtype)
+            for i in range(3):
+
+                def tell(share: float, i: int = i) -> None:
+                    progress((i + share) / 3)
+
+                result[..., i : i + 1] = self._restore(pixels[..., i : i + 1], tell)
+            return result
         with self._lock, torch.inference_mode():
-            height, width, channels = pixels.shape
-            budget = self._budget()
-            plan = make_plan(
-                spec, height, width, budget, self.dtype.itemsize, disk=self.device.type == "cpu"
-            )
+            plan = self._plan(height, width, channels * pixels.dtype.itemsize)
             strips = _progressing_strips(plan.rows, self._passes, progress)
-            if self.memory is not None and budget is not None and plan.peak > budget:
-                log.warning(
-                    "%d x %d pixels need about %d MB at least; the %d MB allowed are exceeded",
-                    width,
-                    height,
-                    (resident() + plan.peak) >> 20,
-                    self.memory >> 20,
-                )
             if plan.on_disk:
                 log.info(
                     "%d x %d pixels: feature maps lie in temporary files, which is slower but "
@@ -166,11 +156,37 @@ class Restorer:
         progress(1.0)  # the sum of the strips' shares may miss it by a rounding
         return result
 
-    def _budget(self) -> int | None:
+    def _plan(self, height: int, width: int, result_bytes: int) -> Plan:
+        """Within the budget; on the CPU where the device was ours to choose and is too small."""
+        budget = self._budget()
+        spec, itemsize = self.model.spec, self.dtype.itemsize
+        on_cpu = self.device.type == "cpu"
+        try:
+            plan = make_plan(
+                spec, height, width, budget, itemsize, disk=on_cpu, result_bytes=result_bytes
+            )
+        except InputError as error:
+            if not self._may_move:
+                raise
+            log.info("restoring on the CPU: %s", error)
+            self.device = torch.device("cpu")
+            self.model.to(self.device)
+            return self._plan(height, width, result_bytes)
+        if on_cpu and self.memory is not None and plan.peak > budget:
+            log.warning(
+                "%d x %d pixels need about %d MB at least; the %d MB allowed are exceeded",
+                width,
+                height,
+                (resident() + plan.peak) >> 20,
+                self.memory >> 20,
+            )
+        return plan
+
+    def _budget(self) -> int:
         """Bytes that one picture may take beside what the process holds already."""
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
-            return int(free * 0.9)
+            return min(int(free * 0.9), self.memory or free)
         release()
         if self.memory is None:
             return int(available() * SHARE_OF_FREE_MEMORY)
@@ -184,9 +200,23 @@ def restore(
     memory: str | int | None = None,
     precision: str = "auto",
     device: str = "auto",
+    norm: str | None = None,
+    input_stats: str | None = None,
+    img_range: float | None = None,
+    eps: float | None = None,
 ) -> NDArray[Any]:
     """Restore one picture; see `Restorer`, which loads a model once for many."""
-    return Restorer(model, memory=memory, precision=precision, device=device)(image)
+    restorer = Restorer(
+        model,
+        memory=memory,
+        precision=precision,
+        device=device,
+        norm=norm,
+        input_stats=input_stats,
+        img_range=img_range,
+        eps=eps,
+    )
+    return restorer(image)
 
 
 def find_device(name: str) -> torch.device:
@@ -197,12 +227,26 @@ def find_device(name: str) -> torch.device:
         "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(device for device, found in there.items() if found))
+        return torch.device(
+            next(device for device, found in there.items() if found and _runs(device))
+        )
     if name not in there:
         raise InputError(f"no device {name!r}; accepted: auto, {', '.join(DEVICES)}")
     if not there[name]:
         raise InputError(f"PyTorch finds no {name} device here; --device cpu always works")
     return torch.device(name)
+
+
+def _runs(device: str) -> bool:
+    """A GPU may be found that this build of PyTorch has no programs for."""
+    try:
+        return float(torch.ones(1, device=device) * 2) == 2
+    except RuntimeError:
+        return False
+
+
+def _joined(colours: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+    return colours if alpha is None else np.concatenate([colours, alpha[..., None]], 2)
 
 
 def _ignore(share: float) -> None:
