@@ -33,20 +33,25 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        mean, variance = _accumulate(x, dims)
-        ctx.save_for_backward(x, mean)
+        exact, variance = _accumulate(x, dims)
+        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        mean = exact.to(wide)
+        ctx.save_for_backward(x, mean, (exact - mean).to(wide))
         ctx.count = x.numel() // mean.numel()
-        return mean, variance
+        return mean, variance.to(wide)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        x, mean = ctx.saved_tensors
+        x, mean, rounding = ctx.saved_tensors
         of_mean, of_variance = gradients
         slope = of_variance * (2 / ctx.count)
-        return torch.addcmul(of_mean / ctx.count, x - mean, slope).to(x.dtype), None
+        # x - mean first: beside a large mean, x * slope - mean * slope would lose all digits.
+        shift = of_mean / ctx.count - slope * rounding
+        return torch.addcmul(shift, x - mean, slope).to(x.dtype), None
 
 
 def _accumulate(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Both in float64 (but for Metal)."""
     shape = [1 if d in dims else size for d, size in enumerate(x.shape)]
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     kept = 1 if 3 in dims else x.shape[3]
@@ -71,4 +76,4 @@ def _accumulate(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         mean += gap * (n / (count + n))
         count += n
     variance = (squares / count).clamp_(min=0)
-    return mean.to(wide).view(shape), variance.to(wide).view(shape)
+    return mean.view(shape), variance.view(shape)

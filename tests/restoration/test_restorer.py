@@ -297,7 +297,7 @@ def test_refused_options(options: dict[str, Any], message: str) -> None:
 
 
 def test_answers_are_only_for_files() -> None:
-    with pytest.raises(InputError, match="norm: only for a model from a file"):
+    with pytest.raises(InputError, match=r"norm, .*: only for a model from a file"):
         iln.Restorer(small_model(small_spec()), norm="ln")
 
 
@@ -311,9 +311,28 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no device 'CPU'"):
         find_device("CPU")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert find_device("auto") == torch.device("cpu")  # found, but nothing runs there
+    monkeypatch.setattr("iln.restoration.restorer._runs", lambda device: True)
     assert find_device("auto") == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_a_device_that_is_too_small_gives_way_if_it_was_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    restorer = iln.Restorer(small_model(small_spec()), device=device)
+    image = np.zeros((5, 6, 3), np.uint8)
+    expected = restorer(image)
+    restorer.device = torch.device("mps")  # as if it had been found and were nearly full
+    monkeypatch.setattr(restorer, "_budget", lambda: 1 if restorer.device.type == "mps" else 2**40)
+    if device == "cpu":
+        with pytest.raises(InputError, match="use --device cpu"):
+            restorer(image)
+    else:
+        assert np.array_equal(restorer(image), expected)
+        assert restorer.device.type == "cpu"
 
 
 # --- memory and precision ----------------------------------------------------------------------

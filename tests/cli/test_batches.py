@@ -1,0 +1,64 @@
+"""One picture's trouble is its own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iln.images import Picture, write
+from iln.jobs import Job, Options, plan_jobs, run_jobs
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png"):
+        write(Picture(np.full((3, 4, 3), 90, np.uint8)), tmp_path / name)
+    return tmp_path
+
+
+class Fake:
+    """A restorer that runs out of memory at the first picture."""
+
+    scale = 2
+    calls = 0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def restore_picture(self, picture: Picture, progress: object) -> Picture:
+        Fake.calls += 1
+        if Fake.calls == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes\nbacktrace")
+        return picture
+
+
+def test_out_of_memory_does_not_stop_the_others(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("iln.restoration.Restorer", Fake)
+    monkeypatch.setattr(Fake, "calls", 0)
+    jobs = plan_jobs([str(pictures)], None, recursive=False, overwrite=False)
+    assert run_jobs(jobs, Options(model="any")) == 1
+    error = capsys.readouterr().err
+    assert "a.png: out of memory (DefaultCPUAllocator" in error
+    assert "backtrace" not in error
+    assert (pictures / "b_restored.png").exists()
+
+
+def test_too_large_for_the_format_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(Picture(np.zeros((1, 9000, 3), np.uint8)), tmp_path / "wide.png")
+    monkeypatch.setattr("iln.restoration.Restorer", Fake)
+    monkeypatch.setattr(Fake, "calls", 0)
+    job = Job(tmp_path / "wide.png", tmp_path / "wide.webp")
+    assert run_jobs([job], Options(model="any")) == 2
+    assert Fake.calls == 0
+    assert "18000 x 2 is too large for WebP (at most 16383 a side)" in capsys.readouterr().err
+
+
+def test_an_empty_pattern_beside_a_picture_is_one_more_problem(pictures: Path) -> None:
+    words = [str(pictures / "a.png"), str(pictures / "no*.png")]
+    jobs = plan_jobs(words, None, recursive=False, overwrite=False)
+    assert jobs[0].problem == f"{pictures / 'no*.png'} matches no file"
+    assert [job.source.name for job in jobs if job.problem is None] == ["a.png"]
