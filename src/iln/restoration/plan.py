@@ -60,7 +60,9 @@ def make_plan(
 
     window = spec.window
     widest = padded[1] * widest_channels(spec) * itemsize
-    best = max(1, (STRIP if disk else LARGE_STRIP) // (widest * window)) * window
+    best = (STRIP if disk else LARGE_STRIP) // (widest * window)
+    # HAT computes much of a strip's context once more, so its strips should not be thin.
+    best = max(3 if isinstance(spec, HATSpec) else 1, best) * window
     room = None if budget is None else budget - FIRST_USE
     on_disk = room is not None and maps + strip(window) > room
     if on_disk and not disk:
