@@ -115,6 +115,7 @@ def test_the_plan_counts_all_that_is_mapped(
     counted = Counted()
     monkeypatch.setattr("iln.restoration.restorer.DiskMaps", lambda: counted)
     monkeypatch.setattr(planning, "STRIP", 1)
+    monkeypatch.setattr(planning, "HAT_WINDOWS", 1)
     image = (255 * photo(*size)).astype(np.uint8)
     result = iln.Restorer(small_model(spec), memory="1MB", device="cpu")(image)
     # With strips of equal size, only the maps make the difference.

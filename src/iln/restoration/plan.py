@@ -12,6 +12,8 @@ STRIP = 24 * 2**20
 """Bytes of a strip's widest tensor, if the budget allows: more is not faster on a CPU, and below
 32 MiB the C library reuses the block instead of asking the system for fresh pages each time."""
 
+HAT_WINDOWS = 3
+"""Windows that a strip of HAT is high, if the budget allows: it computes its context once more."""
 LARGE_STRIP = 512 * 2**20
 """The same on an accelerator, where starting a kernel costs more than memory does."""
 FIRST_USE = 64 * 2**20
@@ -61,8 +63,7 @@ def make_plan(
     window = spec.window
     widest = padded[1] * widest_channels(spec) * itemsize
     best = (STRIP if disk else LARGE_STRIP) // (widest * window)
-    # HAT computes much of a strip's context once more, so its strips should not be thin.
-    best = max(3 if isinstance(spec, HATSpec) else 1, best) * window
+    best = max(HAT_WINDOWS if isinstance(spec, HATSpec) else 1, best) * window
     room = None if budget is None else budget - FIRST_USE
     on_disk = room is not None and maps + strip(window) > room
     if on_disk and not disk:
