@@ -67,11 +67,11 @@ def case(name: str) -> None:
 
 def strips() -> None:
     torch.manual_seed(0)
-    for preset, height, width in (("swinir-light-x2", 192, 320), ("hat-mini-x4", 96, 160)):
+    for preset, height, width in (("swinir-light-x2", 192, 320), ("hat-mini-x4", 144, 128)):
         model = iln.build(preset).eval()
         image = torch.from_numpy(picture(height, width)).permute(2, 0, 1)[None].float() / 255
         window = model.spec.window
-        walks = {"whole": None, **{f"{n} rows": Strips(n) for n in (window, 2 * window)}}
+        walks = {"whole": None, **{f"{n} rows": Strips(n) for n in (window, 3 * window)}}
         times: dict[str, list[float]] = {name: [] for name in walks}
         with torch.inference_mode():
             for _ in range(4):
