@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from iln.backbones import BACKBONES, PRESETS, build, convert
     from iln.checkpoint import load, save
     from iln.errors import InputError
+    from iln.evaluation import evaluate
     from iln.restoration import Restorer, restore
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ __all__ = [
     "Restorer",
     "build",
     "convert",
+    "evaluate",
     "load",
     "restore",
     "save",
@@ -36,6 +38,7 @@ _HOMES = {
     "Restorer": "iln.restoration",
     "build": "iln.backbones",
     "convert": "iln.backbones",
+    "evaluate": "iln.evaluation",
     "load": "iln.checkpoint",
     "restore": "iln.restoration",
     "save": "iln.checkpoint",

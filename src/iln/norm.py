@@ -25,13 +25,15 @@ the module (BatchNorm's running averages excepted), so threads may share it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iln.moments import moments
+from iln.moments import moments, over_processes
+from iln.rescaling import close_branch, open_branch
 
 LN_EPS = 1e-5
 """What the SwinIR, HAT and DRCT files trained with LayerNorm assume."""
@@ -64,6 +66,11 @@ class Norm(nn.Module):
     def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
         """The branch's output y (B, h, W, C), scaled before it joins the residual stream."""
         return y
+
+    def residual(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        """x + rescale(branch(normalize(x))), for a map held in one piece, in x's dtype."""
+        stats = self.statistics(x)
+        return (x + self.rescale(branch(self.normalize(x, stats)), stats)).to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a map held in one piece."""
@@ -141,7 +148,7 @@ class InstanceNorm(Norm):
 
 
 class BatchNorm(InstanceNorm):
-    """`bn`: mean and sigma per channel, over all pixels of the batch.
+    """`bn`: mean and sigma per channel, over all pixels of the batch, in all processes together.
 
     In eval mode the running averages stand in for them. These are updated in the backward pass:
     it runs once per step, also where gradient checkpointing runs the forward twice. Where nothing
@@ -161,9 +168,9 @@ class BatchNorm(InstanceNorm):
     def statistics(self, x: Tensor) -> Statistics | None:
         if not self.training:
             return Statistics(self.running_mean, torch.sqrt(self.running_var + self.eps))
-        mean, variance = moments(x, self.dims)
+        mean, variance, processes = over_processes(*moments(x, self.dims))
         if torch.is_grad_enabled():
-            count = x.numel() // self.dim
+            count = x.numel() // self.dim * processes
             unbiased = variance.detach() * (count / max(count - 1, 1))
             seen = mean.detach()
             if mean.requires_grad:
@@ -222,6 +229,13 @@ class ILN(LNStar):
     def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
         assert stats is not None
         return y * stats.sigma
+
+    def residual(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same as every norm's, with a backward by hand: training asks for little memory."""
+        if not torch.is_grad_enabled():
+            return super().residual(x, branch)
+        x, normal, sigma = open_branch(x, self.gamma, self.beta, self.eps)
+        return close_branch(x, branch(normal), sigma)
 
 
 class Affine(Norm):

@@ -8,7 +8,7 @@ from samples import photo
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from iln.errors import InputError
-from iln.images import luma, psnr_rgb, psnr_y, ssim_y
+from iln.images import luma, psnr_rgb, psnr_y, psnrb_y, ssim_y
 
 
 def noisy(picture, amount=12, seed=1):
@@ -59,6 +59,46 @@ def test_rounded_luma():
     d[..., 2] = 128
     assert psnr_y(b, d, rounded=True) == math.inf
     assert psnr_y(b, d) < 90
+
+
+def test_rounded_luma_in_ssim():
+    """Grays 126 and 128 have the rounded Y 124 and 126; a gray picture has nothing to round."""
+    a, b = (np.full((11, 11, 3), v, np.uint8) for v in (126, 128))
+    expected = (2 * 124 * 126 + 6.5025) / (124**2 + 126**2 + 6.5025)
+    assert ssim_y(a, b, rounded=True) == pytest.approx(expected, abs=1e-12)
+    assert ssim_y(a, b, rounded=True) != ssim_y(a, b)
+    assert ssim_y(a[..., 0], b[..., 0], rounded=True) == ssim_y(a[..., 0], b[..., 0])
+
+
+def test_psnrb_by_hand():
+    """Of 32 pairs across edges 16 differ by 8: D = 32, D' = 0, and BEF = 3 / 4 * 32; MSE 16."""
+    original = np.full((16, 16), 104, np.uint8)
+    blocks = np.repeat(np.array([100, 108], np.uint8), 8)[None].repeat(16, 0)
+    assert psnrb_y(blocks, original) == pytest.approx(10 * math.log10(255**2 / (16 + 24)))
+    assert psnrb_y(blocks.T, original) == psnrb_y(blocks, original)
+    # Blocks in the original are not the result's fault.
+    assert psnrb_y(original, blocks) == pytest.approx(10 * math.log10(255**2 / 16))
+    # A step elsewhere is an edge of the picture: D' is above D = 0.
+    elsewhere, flat = blocks[:, 3:], original[:, 3:]
+    assert psnrb_y(elsewhere, flat) == psnr_y(elsewhere, flat)
+
+
+def test_psnrb_of_colour_and_of_sizes_without_blocks():
+    a = photo(40, 52)
+    b = noisy(a)
+    x, y = luma(b), luma(a)
+    edges = np.concatenate([np.diff(x, axis=0)[7::8].ravel(), np.diff(x, axis=1)[:, 7::8].ravel()])
+    others = np.concatenate(
+        [
+            np.delete(np.diff(x, axis=0), np.s_[7::8], 0).ravel(),
+            np.delete(np.diff(x, axis=1), np.s_[7::8], 1).ravel(),
+        ]
+    )
+    bef = 3 / math.log2(40) * max(0, (edges**2).mean() - (others**2).mean())
+    mse = ((x - y) ** 2).mean()
+    assert psnrb_y(b, a) == pytest.approx(10 * math.log10(255**2 / (mse + bef)), abs=1e-10)
+    assert psnrb_y(a[:8, :8], b[:8, :8]) == psnr_y(a[:8, :8], b[:8, :8])
+    assert psnrb_y(a[:1, :1], a[:1, :1]) == math.inf
 
 
 def test_full_range_would_be_other_by_the_known_amount():

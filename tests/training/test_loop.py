@@ -1,115 +1,22 @@
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from running import assert_same_run, exit_code, log, quiet, start, wait_for
 from safetensors.torch import load_file
 from torch import nn
 
 from iln.checkpoint import describe, load
 from iln.cli import main
 from iln.errors import InputError
-from iln.training import Recipe, loop, train
-from iln.training.loop import average_weights, learning_rate
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Recipe:
-    """A short recipe on two smooth pictures."""
-    folder = tmp_path / "data" / "waves"
-    folder.mkdir(parents=True)
-    y, x = np.mgrid[:60, :80]
-    for name, pitch in (("a", 5.0), ("b", 9.0)):
-        wave = 127 + 100 * np.sin(x / pitch) * np.cos(y / pitch)
-        colours = np.stack([wave, wave[::-1], 255 - wave], -1).astype(np.uint8)
-        Image.fromarray(colours).save(folder / f"{name}.png")
-    return Recipe(
-        backbone="swinir-light-x2",
-        # With all that a resume could forget: running averages, random drops, and a table that
-        # is looked up with repeated indices (relative position bias).
-        norm="bn",
-        spec={
-            "embed_dim": 12,
-            "depths": [2],
-            "num_heads": [2],
-            "window": 4,
-            "drop_path": 0.1,
-        },
-        scale=2,
-        data_root=tmp_path / "data",
-        data=(Path("waves"),),
-        validation=(Path("waves"),),
-        patch=12,
-        batch=4,
-        steps=60,
-        lr=5e-3,
-        warmup=5,
-        ema=0.9,
-        amp=False,
-        log_every=4,
-        save_every=10,
-        validate_every=30,
-        threads=1,
-        device="cpu",
-    )
-
-
-def quiet(line: str) -> None:
-    pass
-
-
-def log(run: Path) -> list[dict[str, Any]]:
-    """The log without the one thing that may differ."""
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    assert log(one) == log(other)
-    for name in ("best.safetensors", "last.safetensors"):
-        weights = load_file(one / name), load_file(other / name)
-        assert weights[0].keys() == weights[1].keys()
-        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    states = [torch.load(run / "state.pt", weights_only=True) for run in (one, other)]
-    for part in ("model", "average"):
-        for name, tensor in states[0][part].items():
-            assert torch.equal(tensor, states[1][part][name]), name
-    assert torch.equal(states[0]["rng"], states[1]["rng"])
-
-
-def exit_code(arguments: list[str]) -> object:
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", *arguments])
-    return stopped.value.code
-
-
-def start(recipe: Recipe, run: Path) -> "subprocess.Popen[str]":
-    values = recipe.model_dump(mode="json", exclude_none=True)
-    return subprocess.Popen(
-        [sys.executable, "-m", "iln", "train", "sr-x2", "--run", str(run)]
-        + [f"{key}={json.dumps(value)}" for key, value in values.items()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def wait_for(file: Path, process: "subprocess.Popen[str]") -> None:
-    for _ in range(6000):
-        if file.exists():
-            return
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.005)
-    pytest.fail(f"{file} did not appear")
+from iln.training import RECIPES, Recipe, loop, train
+from iln.training.gradients import average_weights
 
 
 def test_training_lowers_the_loss_and_writes_what_it_promises(made: Recipe, tmp_path: Path) -> None:
@@ -184,7 +91,7 @@ def test_a_signal_ends_the_step_saves_and_exits_with_3(made: Recipe, tmp_path: P
     assert 10 <= done < 70
 
     resumed = subprocess.run(
-        [sys.executable, "-m", "iln", "train", "--run", str(tmp_path / "asked"), "--resume"],
+        [sys.executable, "-m", "iln", "train", "--resume", str(tmp_path / "asked")],
         capture_output=True,
         text=True,
         check=True,
@@ -255,37 +162,10 @@ def test_run_folders_are_not_overwritten_nor_mixed(made: Recipe, tmp_path: Path)
         train(recipe, tmp_path / "full")
 
 
-def test_a_loss_that_is_no_number_stops_and_spares_the_state(
-    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    average = loop.average_weights
-
-    def spoiling(average_: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-        average(average_, model, decay, step)
-        if step == 15:
-            next(model.parameters()).data.fill_(math.nan)
-
-    monkeypatch.setattr(loop, "average_weights", spoiling)
-    with pytest.raises(FloatingPointError, match="before step 16"):
-        train(made, tmp_path / "run", say=quiet)
-    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
-    assert state["done"] == 10
-    assert all(t.isfinite().all() for t in state["model"].values())
-
-
 def test_bfloat16_training_learns_too(made: Recipe, tmp_path: Path) -> None:
-    train(made.model_copy(update={"amp": True}), tmp_path / "run", say=quiet)
+    train(made.model_copy(update={"precision": "bf16"}), tmp_path / "run", say=quiet)
     losses = [line["loss"] for line in log(tmp_path / "run") if "loss" in line]
     assert losses[-1] < 0.3 * losses[0]
-
-
-def test_learning_rate_by_hand(made: Recipe) -> None:
-    recipe = made.model_copy(update={"lr": 2.0, "lr_end": 0.1, "warmup": 4, "steps": 104})
-    assert [learning_rate(recipe, s) for s in range(4)] == [0.5, 1.0, 1.5, 2.0]
-    assert learning_rate(recipe, 4) == 2.0
-    assert learning_rate(recipe, 4 + 25) == pytest.approx(2 * (0.1 + 0.9 * (2 + 2**0.5) / 4))
-    assert learning_rate(recipe, 4 + 50) == pytest.approx(1.1)
-    assert learning_rate(recipe, 104) == pytest.approx(0.2)
 
 
 def test_averages_by_hand() -> None:
@@ -307,14 +187,41 @@ def test_averages_by_hand() -> None:
 def test_the_command_says_in_one_line_what_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code(["sr-x2", "stps=3", "--run", str(tmp_path / "run")]) == 2
-    assert exit_code(["--run", str(tmp_path / "run")]) == 2
-    assert exit_code(["--run", str(tmp_path / "run"), "--resume"]) == 2
-    assert exit_code(["sr-x2", "device=abacus", "--run", str(tmp_path / "run")]) == 2
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 4
-    assert "did you mean steps" in errors[0]
-    assert "name a recipe (sr-x2, sr-x4)" in errors[1]
-    assert "no run to resume" in errors[2]
-    assert "abacus" in errors[3]
+    run = str(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    wrong = {
+        ("sr-x2", "stps=3", "-o", run): "did you mean steps",
+        ("-o", run): "name a recipe (`iln recipes` lists them)",
+        ("--resume", run): "no run to resume",
+        ("sr-x2", "device=abacus", "-o", run): "abacus",
+        ("sr-x2", "data_root=/nowhere", "-o", run): "/nowhere/OpenPhotos is not a folder",
+        ("sr-x2", f"data={tmp_path / 'empty'}", "-o", run): "holds no pictures",
+        ("sr-x2", "lr=NaN", "-o", run): "lr=nan",
+        ("sr-x2", "scale=1", "-o", run): "scale=1",
+        ("denoise", "degradation.sigm=3", "-o", run): "did you mean sigma",
+        ("sr-x2", "batch=9", "accumulate=2", "-o", run): "not a multiple of accumulate",
+    }
+    for arguments, message in wrong.items():
+        assert exit_code(list(arguments)) == 2, arguments
+        (error,) = capsys.readouterr().err.splitlines()
+        assert message in error
     assert not (tmp_path / "run").exists()
+
+
+def test_resuming_takes_what_is_local_and_nothing_else(
+    made: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train(made.model_copy(update={"steps": 4}), run, say=quiet)
+    assert exit_code(["threads=2", "device=cpu", "--resume", str(run)]) == 0
+    assert exit_code(["lr=1", "--resume", str(run)]) == 2
+    assert "made by a recipe with another lr (0.005, not 1.0)" in capsys.readouterr().err
+
+
+def test_the_list_of_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["recipes"])
+    assert stopped.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert all(len(line.split()) > 4 for line in lines)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from iln.errors import InputError
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
+from iln.layers.feedforward import FeedForward
 from iln.layers.walk import WHOLE, Strips, Walk
 from iln.norm import NORMS, OUTSIDE, Norm
 
@@ -174,6 +175,14 @@ class Backbone(nn.Module):
     def groups(self) -> list[nn.Module]:
         """The residual groups: modules from (B, H, W, C) and a walk to (B, H, W, C)."""
         raise NotImplementedError
+
+    def blocks(self) -> dict[str, nn.Module]:
+        """The Transformer blocks by their names, in the order in which they compute."""
+        return {
+            name: module
+            for name, module in self.layers.named_modules(prefix="layers")
+            if isinstance(getattr(module, "mlp", None), FeedForward)
+        }
 
     def _build_head(self) -> int:
         """Make the modules that `_head` uses, named as in the published files; its halo in rows."""

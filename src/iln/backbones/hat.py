@@ -13,7 +13,7 @@ from iln.backbones.backbone import Backbone, Spec
 from iln.errors import InputError
 from iln.layers.attention import (
     WindowAttention,
-    attend,
+    attend_packed,
     from_windows,
     overlapping_position_index,
     position_bias,
@@ -106,6 +106,9 @@ class HybridBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+        if walk.whole:
+            x = walk.map(lambda x: self.norm1.residual(x, self._both), x)
+            return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
         stats = self.norm1.statistics(x)
 
         def convolve(rows: Tensor) -> Tensor:
@@ -123,6 +126,11 @@ class HybridBlock(nn.Module):
         x = walk.shifted_residual(x, attention, self.window, self.shift)
         x = walk.add(x, lambda rows: self.norm1.rescale(rows * weight, stats), convolved)
         return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
+
+    def _both(self, y: Tensor) -> Tensor:
+        convolved = self.conv_block.convolve(y)
+        weight = self.conv_block.gate(convolved) * self.conv_scale
+        return torch.addcmul(self.drop_path(self.attn.whole(y, self.shift)), convolved, weight)
 
 
 class OverlappingBlock(nn.Module):
@@ -151,6 +159,9 @@ class OverlappingBlock(nn.Module):
         self.register_buffer("relative_position_index", index, persistent=False)
 
     def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+        if walk.whole:
+            x = walk.map(lambda x: self.norm1.residual(x, lambda y: self.attention(Rows(y))), x)
+            return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
         stats = self.norm1.statistics(x)
 
         def attention(rows: Rows) -> Tensor:
@@ -164,17 +175,14 @@ class OverlappingBlock(nn.Module):
         """Normalised rows with up to `halo` rows of context -> the branch's output."""
         qkv = self.qkv(rows.pixels)
         dim = qkv.shape[-1] // 3
-        head = (self.num_heads, dim // self.num_heads)
-
-        q = torch.unflatten(to_windows(rows.crop(qkv[..., :dim]), self.window), -1, head)
+        q = to_windows(rows.crop(qkv[..., :dim]), self.window)
         missing = (self.halo - rows.above, self.halo - rows.below)
         kv = F.pad(qkv[..., dim:], (0, 0, self.halo, self.halo, *missing))
         kv = kv.unfold(1, self.extended, self.window).unfold(2, self.extended, self.window)
         kv = kv.permute(0, 1, 2, 4, 5, 3).flatten(3, 4)
-        k, v = torch.unflatten(kv, -1, (2, *head)).unbind(4)
 
         bias = position_bias(self.relative_position_bias_table, self.relative_position_index)
-        return from_windows(self.proj(attend(q, k, v, bias)), self.window)
+        return from_windows(self.proj(attend_packed(q, kv, self.num_heads, bias)), self.window)
 
 
 class HybridGroup(nn.Module):

@@ -1,6 +1,6 @@
 """Pictures as people have them: read, write, resize, measure."""
 
-from iln.images.metrics import luma, psnr_rgb, psnr_y, ssim_y
+from iln.images.metrics import luma, psnr_rgb, psnr_y, psnrb_y, ssim_y
 from iln.images.picture import Picture
 from iln.images.reading import MAX_PIXELS, read
 from iln.images.resize import resize, resize_to
@@ -14,6 +14,7 @@ __all__ = [
     "luma",
     "psnr_rgb",
     "psnr_y",
+    "psnrb_y",
     "read",
     "resize",
     "resize_to",

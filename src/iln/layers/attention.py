@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from iln.layers.learning_attention import attend_learning, heads_of
 from iln.layers.walk import Rows
 
 MASKED = -100.0
@@ -54,7 +57,32 @@ def position_table(entries: int, num_heads: int) -> nn.Parameter:
 
 def position_bias(table: Tensor, index: Tensor) -> Tensor:
     """(entries, heads) and (N, M) int64 -> the bias of each head's scores (heads, N, M)."""
-    return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
+    bias: Tensor = _PositionBias.apply(table, index)  # type: ignore[no-untyped-call]
+    return bias
+
+
+class _PositionBias(torch.autograd.Function):
+    """A gather whose gradient is summed head by head, each in the order of the index.
+
+    PyTorch's gradient of an indexed table takes ten times as long on a CPU, and its threads add
+    in whatever order they arrive.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
+        rows = index.flatten() % table.shape[0]  # negative ones count from the table's end
+        ctx.save_for_backward(rows)
+        ctx.entries = table.shape[0]
+        return table.t().contiguous().index_select(1, rows).view(-1, *index.shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        gradient = gradient.flatten(1)
+        empty = gradient.new_zeros(gradient.shape[0], ctx.entries)
+        if gradient.device.type != "cpu":  # there only this one has a deterministic form
+            return empty.index_add(1, rows, gradient).t(), None
+        return empty.scatter_add(1, rows.expand_as(gradient), gradient).t(), None
 
 
 def _coordinates(size: int) -> tuple[Tensor, Tensor]:
@@ -90,8 +118,9 @@ def attend(
     bias (heads, N, M). With `seams`, the last column of windows, and the last row if `bottom`,
     hold pixels from both sides of the picture. Returns (B, rows, columns, N, heads * d).
     """
-    if torch.is_grad_enabled() and (q.requires_grad or bias.requires_grad):
-        return _attend_explicitly(q, k, v, bias, seams, bottom)
+    if _learns(q, k, v, bias):
+        q, k, v = (t.transpose(3, 4).contiguous() for t in (q, k, v))
+        return attend_learning(q, k, v, bias, seams, bottom)
     out = _attend_fused(q, k, v, bias)
     if seams is not None:
         # Few windows lie on a seam: masking those again is cheaper than masks for all.
@@ -116,23 +145,30 @@ def _attend_fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return out.transpose(1, 2).reshape(b, rows, columns, n, heads * d)
 
 
-def _attend_explicitly(
+def attend_packed(
     q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    kv: Tensor | None,
+    heads: int,
     bias: Tensor,
-    seams: tuple[Tensor, Tensor] | None,
-    bottom: bool,
+    seams: tuple[Tensor, Tensor] | None = None,
+    bottom: bool = False,
 ) -> Tensor:
-    q, k, v = (t.transpose(3, 4) for t in (q, k, v))
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    scores += bias.to(scores.dtype)
-    if seams is not None:
-        scores[:, :, -1] += seams[1].to(scores.dtype)
-        if bottom:
-            scores[:, -1] += seams[0].to(scores.dtype)
-    out: Tensor = scores.softmax(-1) @ v
-    return out.transpose(3, 4).flatten(4)
+    """`attend` on what a linear layer made: (q, k, v) side by side in `q`, or (k, v) in `kv`.
+
+    q (B, rows, columns, N, 3 C) and no kv, or (..., N, C) and kv (..., M, 2 C).
+    """
+    packed = ((q, 3),) if kv is None else ((q, 1), (kv, 2))
+    if _learns(q, bias):
+        parts = [part for t, count in packed for part in heads_of(t, count, heads)]
+        return attend_learning(parts[0], parts[1], parts[2], bias, seams, bottom)
+    parts = [
+        part for t, count in packed for part in torch.unflatten(t, -1, (count, heads, -1)).unbind(4)
+    ]
+    return attend(parts[0], parts[1], parts[2], bias, seams, bottom)
+
+
+def _learns(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
 class WindowAttention(nn.Module):
@@ -155,11 +191,17 @@ class WindowAttention(nn.Module):
 
     def forward(self, rows: Rows, shift: int = 0) -> Tensor:
         """Rows of the (rolled, if shift) normalised map -> the branch's output for them."""
-        windows = to_windows(rows.pixels, self.window)
-        b, r, c, n, dim = windows.shape
-        qkv = self.qkv(windows).view(b, r, c, n, 3, self.num_heads, dim // self.num_heads)
-        q, k, v = qkv.unbind(4)
+        qkv = self.qkv(to_windows(rows.pixels, self.window))
         bias = position_bias(self.relative_position_bias_table, self.relative_position_index)
         seams = seam_masks(self.window, shift, bias) if shift else None
-        out = self.proj(attend(q, k, v, bias, seams, rows.bottom))
+        out = self.proj(attend_packed(qkv, None, self.num_heads, bias, seams, rows.bottom))
         return from_windows(out, self.window)
+
+    def whole(self, x: Tensor, shift: int) -> Tensor:
+        """The same for a normalised map that lies as the picture does, not rolled."""
+        y: Tensor
+        if not shift:
+            y = self(Rows(x))
+            return y
+        y = self(Rows(torch.roll(x, (-shift, -shift), (1, 2))), shift)
+        return torch.roll(y, (shift, shift), (1, 2))

@@ -48,6 +48,8 @@ def feed_forward(
     x: Tensor, norm: Norm, mlp: FeedForward, drop_path: nn.Module, walk: Walk
 ) -> Tensor:
     """x + mlp(norm(x)): the second half of every Transformer block here."""
+    if walk.whole:
+        return walk.map(lambda x: norm.residual(x, lambda y: drop_path(mlp(y))), x)
     stats = norm.statistics(x)
 
     def branch(rows: Rows) -> Tensor:

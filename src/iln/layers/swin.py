@@ -41,6 +41,14 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C), H and W multiples of the window."""
+        if walk.whole:
+
+            def attend(y: Tensor) -> Tensor:
+                z: Tensor = self.drop_path(self.attn.whole(y, self.shift))
+                return z
+
+            x = walk.map(lambda x: self.norm1.residual(x, attend), x)
+            return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
         stats1 = self.norm1.statistics(x)
 
         def attention(rows: Rows) -> Tensor:

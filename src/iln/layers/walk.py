@@ -5,6 +5,7 @@ known. So a block describes its work as functions of rows, and a `Walk` decides 
 they see at a time:
 
     Walk()      the whole map at once, nothing overwritten: what training and autograd need
+    Recompute() the same, in less memory and more time: gradient checkpointing
     Strips(n)   n rows at a time, writing into the map: the same result to rounding, in memory
                 for the map and one strip
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from iln.layers.pad import bounce, reflect_pad
 
@@ -52,6 +54,9 @@ Local = Callable[[Tensor], Tensor]
 class Walk:
     """The whole map in one piece; no tensor is overwritten."""
 
+    whole = True
+    """A block may work on the map itself, without asking for rows."""
+
     def copy(self, x: Tensor) -> Tensor:
         """A map that may be changed while x is still needed (here nothing ever changes)."""
         return x
@@ -84,6 +89,31 @@ class Walk:
         return (x + torch.roll(y, (shift, shift), (1, 2))).to(x.dtype)
 
 
+class Recompute(Walk):
+    """The whole map in one piece, and what happens inside a branch computed again for its
+    gradient instead of kept (gradient checkpointing, Chen et al. 2016): for training in little
+    memory. Only the maps between the branches are held."""
+
+    def map(self, f: Local, x: Tensor, halo: int = 0, scale: int = 1) -> Tensor:
+        return _recomputed(super().map, f, x, halo, scale)
+
+    def add(self, onto: Tensor, f: Local, x: Tensor, halo: int = 0) -> Tensor:
+        return _recomputed(super().add, onto, f, x, halo)
+
+    def residual(self, x: Tensor, branch: Branch, window: int = 1, halo: int = 0) -> Tensor:
+        return _recomputed(super().residual, x, branch, window, halo)
+
+    def shifted_residual(self, x: Tensor, branch: Branch, window: int, shift: int) -> Tensor:
+        if not shift:
+            return self.residual(x, branch, window)
+        return _recomputed(super().shifted_residual, x, branch, window, shift)
+
+
+def _recomputed(f: Callable[..., Tensor], *arguments: object) -> Tensor:
+    out: Tensor = checkpoint(f, *arguments, use_reentrant=False)
+    return out
+
+
 def in_memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """An uninitialised tensor in memory."""
     return torch.empty(tuple(shape), dtype=dtype, device=device)
@@ -96,6 +126,8 @@ class Strips(Walk):
     allocate: makes the maps, `torch.empty` unless they should lie somewhere else.
     tick: told, after each strip, which share of one pass over a map it was.
     """
+
+    whole = False
 
     def __init__(
         self,

@@ -85,12 +85,15 @@ class Restorer:
         self,
         image: str | os.PathLike[str] | NDArray[Any],
         *,
+        unclipped: bool = False,
         progress: Progress | None = None,
     ) -> NDArray[Any]:
         """Restore a picture file or array.
 
         image: a path; or (H, W) or (H, W, C) of uint8, uint16, or float in [0, 1], C = 1 (gray),
             2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
+        unclipped: take floats far beyond [0, 1] as well, and show them to the network as they
+            are: noise that was never clipped. The result is in [0, 1] all the same.
         Returns an array of the same kind, `scale` times as high and wide. (From a path: uint8 or
         uint16 as stored, alpha as the last channel.)
         Raises InputError for anything else, and if the result is not finite.
@@ -98,7 +101,7 @@ class Restorer:
         if isinstance(image, (str, os.PathLike)):
             picture = self.restore_picture(read(image), progress=progress)
             return _joined(picture.pixels, picture.alpha)
-        array = _checked(image)
+        array = _checked(image, unclipped)
         channels = array if array.ndim == 3 else array[..., None]
         alpha = channels[..., -1] if channels.shape[2] in (2, 4) else None
         colours = channels if alpha is None else channels[..., :-1]
@@ -253,7 +256,7 @@ def _ignore(share: float) -> None:
     pass
 
 
-def _checked(image: NDArray[Any]) -> NDArray[Any]:
+def _checked(image: NDArray[Any], unclipped: bool) -> NDArray[Any]:
     array = np.asarray(image)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         raise InputError(f"image has shape {array.shape}; accepted are (H, W) and (H, W, 1 to 4)")
@@ -264,7 +267,8 @@ def _checked(image: NDArray[Any]) -> NDArray[Any]:
         raise InputError(f"image is {array.dtype}; accepted are uint8, uint16, and float in [0, 1]")
     if array.dtype.kind == "f" and not (np.isfinite(array).all()):
         raise InputError("image holds values that are not finite; accepted are floats in [0, 1]")
-    if array.dtype.kind == "f" and (array.min() < -0.5 or array.max() > 1.5):
+    far = array.dtype.kind == "f" and (array.min() < -0.5 or array.max() > 1.5)
+    if far and not unclipped:
         raise InputError(
             f"image holds values from {array.min():g} to {array.max():g}; "
             "floats must be in [0, 1] (divide by 255?)"

@@ -1,220 +1,258 @@
 """The training loop, from top to bottom: `train`."""
 
+from __future__ import annotations
+
 import json
 import math
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
-from torch import nn
 from torch.nn.functional import l1_loss
 
 from iln.atomic import atomic_write
+from iln.backbones import Backbone
 from iln.errors import InputError
-from iln.tasks import TASKS
-from iln.training.data import batch, open_pairs
+from iln.layers.walk import WHOLE, Recompute
+from iln.tasks import Task
+from iln.training.data import Batches, in_order, open_pictures
+from iln.training.distributed import World, replicate, shard, world
+from iln.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
 from iln.training.model import bfloat16_pays, build_model, save_weights
-from iln.training.recipe import Recipe, load_recipe
-from iln.training.state import load_state, save_state
+from iln.training.nonfinite import culprit
+from iln.training.recipe import LOCAL, Recipe, load_recipe
+from iln.training.report import Report, Say, Silence, environment, say_plainly
+from iln.training.run_state import RunState
+from iln.training.surroundings import Meter, deterministic, find_device, mixed, signals
+from iln.training.validation import Scores, baselines, to_unit, validate
 
+GIVE_UP = 100
+"""So many steps in a row that are not finite stop a run also where they are to be skipped."""
 
-def say_plainly(line: str) -> None:
-    """One line of progress on standard output."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+Tick = Callable[[int, float], None]
+"""Told, after each step, how many are done and the loss of that step."""
 
 
 def train(
-    recipe: Recipe, run: Path, *, resume: bool = False, say: Callable[[str], None] = say_plainly
+    recipe: Recipe,
+    run: Path,
+    *,
+    resume: bool = False,
+    on_nonfinite: Literal["stop", "skip"] = "stop",
+    say: Say = say_plainly,
+    tick: Tick | None = None,
 ) -> bool:
     """Train by a recipe; everything about the run is kept in the folder `run`.
 
-    `recipe.json`, `log.jsonl` (loss, learning rate, seconds a step, scores), `state.pt` and
-    `state.previous.pt` (to resume from), `best.safetensors` and `last.safetensors` (averaged
-    weights). Pictures are decoded into `pairs` beside `run`, for all runs there.
+    `recipe.json`, `environment.json`, `log.jsonl` (loss, learning rate, seconds a step, scores),
+    `samples/`, `tensorboard/`, `state.pt` and `state.previous.pt` (to resume from; folders `state`
+    with FSDP), `best.safetensors` and `last.safetensors` (averaged weights). Pictures are decoded
+    into `pairs` beside `run`, for all runs there.
 
+    Called in each of several processes (torchrun), it trains one network together; a step's
+    batch is the recipe's, whatever the number of processes.
+
+    on_nonfinite: what a step does whose loss or gradient is not finite: `stop` the run, or `skip`
+        the step (it is counted in the log).
     Returns True when all steps are done; False when SIGINT or SIGTERM asked to stop, after the
     step under way was finished and saved. A run that was stopped or killed and then resumed
     computes what it would have computed undisturbed, on the CPU bit for bit (with the same
-    number of threads).
+    number of threads and processes).
     Raises InputError if `run` exists and `resume` is not set, or was made by another recipe, and
-    FloatingPointError when the loss is no longer finite.
+    FloatingPointError when a step was not finite, saying where that began.
     """
-    _check(recipe, run, resume)
-    device = _device(recipe.device)
+    with world() as here:
+        tells = (say, tick or _mute) if here.first else (_mute, _mute)
+        return _train(recipe, run, resume, on_nonfinite, *tells, here)
+
+
+def _train(
+    recipe: Recipe,
+    run: Path,
+    resume: bool,
+    on_nonfinite: str,
+    say: Say,
+    tick: Tick,
+    here: World,
+) -> bool:
+    check_run(recipe, run, resume)
+    here.wait()  # nobody writes there before all have looked
+    device = find_device(recipe.device, here)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    if recipe.amp is None:
-        amp = load_recipe(run).amp if resume else bfloat16_pays(recipe, device)
-        recipe = recipe.model_copy(update={"amp": amp})
-    torch.manual_seed(recipe.seed)
-
-    task = TASKS[recipe.task](recipe.scale)
-    pairs = open_pairs(recipe.folders(recipe.data), task, run.parent / "pairs")
-    held_out = {
-        str(name): open_pairs(recipe.folders((name,)), task, run.parent / "pairs")
-        for name in recipe.validation
-    }
-
-    model = build_model(recipe).to(device).train()
-    average = deepcopy(model).requires_grad_(False).eval()
-    adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=True)
-    done, best = 0, -math.inf
-    loss_sum, loss_count = torch.zeros((), device=device), 0
-    if resume and (state := load_state(run / "state.pt", say)) is not None:
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        adam.load_state_dict(state["adam"])
-        torch.set_rng_state(state["rng"])
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(state["rng_cuda"])
-        done, best = state["done"], state["best"]
-        loss_sum, loss_count = state["loss_sum"].to(device), state["loss_count"]
-
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_write(run / "recipe.json", overwrite=True) as file:
-        file.write_text(recipe.model_dump_json(indent=2) + "\n")
-    log = _Log(run / "log.jsonl", done)
-    if done == 0:
-        for name, held in held_out.items():
-            log.write(step=0, baseline=name, **task.validate_baseline(held))
-    say(f"{run}: {recipe.backbone}, {len(pairs)} pictures, step {done} of {recipe.steps}")
-
-    seconds, seconds_count = 0.0, 0
-    with _signals() as stop, _deterministic(device):
-        while done < recipe.steps:
-            started = time.perf_counter()
-            lr, hr = batch(
-                pairs, size=recipe.batch, patch=recipe.patch, seed=recipe.seed, step=done
+    if recipe.precision == "auto":
+        precision = _precision(recipe, run, resume, device, here)
+        recipe = recipe.model_copy(update={"precision": precision})
+    for size in recipe.batches():
+        if size % (here.size * recipe.accumulate):
+            raise InputError(
+                f"batch {size} cannot be shared by {here.size} process(es) in "
+                f"{recipe.accumulate} part(s) each; make it a multiple of their product"
             )
+
+    # What it learns from, and what it is tested on.
+    task = recipe.make_task()
+    pairs = run.parent / "pairs"
+    if here.first:
+        pictures = open_pictures(recipe.folders(recipe.data), task, pairs, say)
+    here.wait()  # the others find what the first has decoded
+    if not here.first:
+        pictures = open_pictures(recipe.folders(recipe.data), task, pairs, say)
+    held_out = recipe.folders(recipe.validation)
+    references = [baselines(task, folder) for folder in held_out]
+
+    # The network, an average of its weights that is what gets used, and the optimiser.
+    torch.manual_seed(recipe.seed)
+    dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
+    model = build_model(recipe).to(device, dtype).train()
+    average = deepcopy(model).requires_grad_(False).eval()
+    sharded = here.size > 1 and recipe.parallel == "fsdp"
+    if sharded:
+        shard(model)
+        shard(average)
+    if recipe.compile:
+        model.compile(dynamic=False)
+    network = replicate(model, device) if here.size > 1 and not sharded else model
+    adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=not sharded)
+    walk = Recompute() if recipe.recompute else WHOLE
+    amp = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+
+    state = RunState(run, model, average, adam, here, sharded)
+    if resume:
+        state.load(say)
+    report = _open_report(recipe, run, state.done, say, here)
+    if state.done == 0:
+        for reference in references:
+            for name, score in reference.items():
+                report.write(step=0, baseline=name, **score)
+    say(
+        f"{run}: {recipe.backbone}, {recipe.norm}, {recipe.precision}, {len(pictures)} pictures, "
+        f"{here.size} process(es), step {state.done} of {recipe.steps}"
+    )
+
+    share = Batches(pictures, task, recipe.seed, recipe.stage, (here.rank, here.size))
+    batches = in_order(share, range(state.done, recipe.steps), recipe.workers, device)
+    meter, stopping = Meter(), False
+    with signals() as stop, deterministic(recipe.deterministic, device):
+        while state.done < recipe.steps and not stopping:
+            meter.start()
+            inputs, targets = next(batches)
+            meter.loaded()
+            # Drop path's draws depend on the step and the process alone: nothing to save.
+            torch.manual_seed(mixed(recipe.seed, state.done, here.rank))
+            rate = recipe.learning_rate(state.done)
             for group in adam.param_groups:
-                group["lr"] = learning_rate(recipe, done)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bool(recipe.amp)):
-                output = model(lr.to(device).float() / 255)
-            loss = l1_loss(output.float(), hr.to(device).float() / 255)
+                group["lr"] = rate
+
             adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            adam.step()
-            done += 1
-            average_weights(average, model, recipe.ema, done)
-            loss_sum += loss.detach()
-            loss_count += 1
-            seconds += time.perf_counter() - started
-            seconds_count += 1
+            total = torch.zeros((), device=device, dtype=dtype)
+            parts = zip(
+                inputs.chunk(recipe.accumulate), targets.chunk(recipe.accumulate), strict=True
+            )
+            for number, (damaged, clean) in enumerate(parts, 1):
+                image = to_unit(damaged.to(device, non_blocking=True)).to(dtype)
+                target = to_unit(clean.to(device, non_blocking=True)).to(dtype)
+                with synchronised(network, sharded, last=number == recipe.accumulate):
+                    with amp:
+                        output = network(image, walk)
+                    loss = l1_loss(output.to(dtype), target) / recipe.accumulate
+                    loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
 
-            last = done == recipe.steps or stop.is_set()
-            logs = done % recipe.log_every == 0 or done == recipe.steps
-            saves = done % recipe.save_every == 0 or last
-            validates = done % recipe.validate_every == 0 or done == recipe.steps
-            if logs or saves or validates:  # one look now and then: a look makes a GPU wait
-                mean = loss_sum.item() / loss_count
-                if not math.isfinite(mean):
-                    raise FloatingPointError(
-                        f"the loss is {mean} within the {loss_count} steps before step {done}; "
-                        f"{run} holds the last good state, but resuming repeats this: try a "
-                        "smaller lr, a longer warmup or amp=false in a new run"
-                    )
-            if logs:
-                rate, pace = learning_rate(recipe, done - 1), seconds / seconds_count
-                log.write(step=done, loss=mean, lr=rate, seconds=round(pace, 4))
-                left = pace * (recipe.steps - done) / 60
-                say(
-                    f"step {done} of {recipe.steps}  loss {mean:.5f}  lr {rate:.2e}  "
-                    f"{pace:.3f} s/step  {left:.0f} min left"
-                )
-                loss_sum.zero_()
-                loss_count, seconds, seconds_count = 0, 0.0, 0
-            if validates:
-                scores = {name: task.validate(average, held) for name, held in held_out.items()}
-                for name, score in scores.items():
-                    log.write(step=done, validation=name, **score)
-                    say(f"step {done}  {name}  " + ", ".join(f"{k} {score[k]:.4f}" for k in score))
-                mean_psnr = sum(s["psnr_y"] for s in scores.values()) / max(1, len(scores))
-                if scores and mean_psnr > best:
-                    best = mean_psnr
-                    save_weights(average, run / "best.safetensors", recipe, done, scores)
-                if done == recipe.steps:
-                    save_weights(average, run / "last.safetensors", recipe, done, scores)
-            if saves:
-                state = {
-                    "model": model.state_dict(),
-                    "average": average.state_dict(),
-                    "adam": adam.state_dict(),
-                    "rng": torch.get_rng_state(),
-                    "done": done,
-                    "best": best,
-                    "loss_sum": loss_sum,
-                    "loss_count": loss_count,
-                }
-                if device.type == "cuda":
-                    state["rng_cuda"] = torch.cuda.get_rng_state()
-                save_state(run / "state.pt", state)
-            if stop.is_set():
-                break
-    say(f"{run}: step {done} of {recipe.steps}" + ("" if done == recipe.steps else ", stopped"))
-    return done == recipe.steps
+            loss_now, norm = total.item(), gradient_norm(model)
+            skip = here.any(not (math.isfinite(loss_now) and math.isfinite(norm)))
+            if skip and (on_nonfinite == "stop" or state.in_a_row == GIVE_UP):
+                raise FloatingPointError(_explain(state, model, image, loss_now, here))
+            if not skip:
+                if recipe.clip is not None and norm > recipe.clip:
+                    scale_gradient(model, recipe.clip / norm)
+                adam.step()
+            state.done += 1
+            average_weights(average, model, recipe.ema, state.done)
+            state.count(None if skip else (loss_now, norm))
+            meter.stop()
+            tick(state.done, loss_now)
+            if skip:
+                say(f"step {state.done}: not finite, skipped ({state.skipped} so far)")
+
+            stopping = here.any(stop.is_set())
+            over = state.done == recipe.steps
+            if state.done % recipe.log_every == 0 or over:
+                _log(state, recipe, meter, report, say, here)
+            if state.done % recipe.validate_every == 0 or over:
+                _validate(state, recipe, run, task, held_out, report, say, here)
+            if state.done % recipe.save_every == 0 or over or stopping:
+                state.save(say, must=over or stopping)
+    report.close()
+    finished = state.done == recipe.steps
+    say(f"{run}: step {state.done} of {recipe.steps}" + ("" if finished else ", stopped"))
+    return finished
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Rate of step 0, 1, ...: a straight line up to `lr`, then a cosine to `lr * lr_end`."""
-    if step < recipe.warmup:
-        return recipe.lr * (step + 1) / recipe.warmup
-    share = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * share))
-    return recipe.lr * (recipe.lr_end + (1 - recipe.lr_end) * cosine)
+def _log(
+    state: RunState, recipe: Recipe, meter: Meter, report: Silence, say: Say, here: World
+) -> None:
+    """Means since the last time: one line for people, one for programs, points on curves."""
+    seconds, data = meter.read()
+    values = {
+        "loss": here.mean(state.mean_loss()),
+        "lr": recipe.learning_rate(state.done - 1),
+        "grad_norm": state.mean_norm(),
+        "seconds": round(seconds, 4),
+        "data": round(data, 4),
+        "skipped": state.skipped,
+    }
+    state.reset_sums()
+    report.write(step=state.done, **values)
+    report.scalars(state.done, values)
+    minutes = seconds * (recipe.steps - state.done) / 60
+    say(
+        f"step {state.done} of {recipe.steps}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
+        f"{seconds:.3f} s/step  {minutes:.0f} min left"
+    )
 
 
-@torch.no_grad()
-def average_weights(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """average <- d average + (1 - d) model after step 1, 2, ..., for parameters and buffers.
-
-    d is min(decay, (1 + step) / (10 + step)), so that a young average does not drag the random
-    start along. What has no fraction (counters, index tables) is copied.
-    """
-    weight = 1 - min(decay, (1 + step) / (10 + step))
-    new = model.state_dict()
-    for name, old in average.state_dict().items():
-        if old.is_floating_point():
-            old.lerp_(new[name], weight)
-        else:
-            old.copy_(new[name])
-
-
-class _Log:
-    """JSON lines; lines beyond the step a run resumes from are cut off."""
-
-    def __init__(self, file: Path, step: int) -> None:
-        kept = []
-        if step and file.exists():
-            for line in file.read_text().splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-                except json.JSONDecodeError:  # half a line, from a kill while writing
-                    break
-        with atomic_write(file, overwrite=True) as part:
-            part.write_text("".join(kept))
-        self._file = file
-
-    def write(self, **values: Any) -> None:
-        with self._file.open("a") as out:
-            out.write(json.dumps(values) + "\n")
+def _validate(
+    state: RunState,
+    recipe: Recipe,
+    run: Path,
+    task: Task,
+    held_out: list[Path],
+    report: Silence,
+    say: Say,
+    here: World,
+) -> None:
+    """Score the averaged weights on all folders; keep the best, and those of the last step."""
+    done, scores = state.done, Scores()
+    for folder in held_out:
+        scores |= validate(state.average, task, folder, partial(report.sample, done))
+    for name, score in scores.items():
+        report.write(step=done, validation=name, **score)
+        report.scalars(done, {f"{name}/{key}": value for key, value in score.items()})
+        say(f"step {done}  {name}  " + ", ".join(f"{k} {score[k]:.4f}" for k in score))
+    files = ["last"] if done == recipe.steps else []
+    deciding = next(iter(task.metrics()))
+    mean = sum(score[deciding] for score in scores.values()) / max(1, len(scores))
+    if scores and mean > state.best:
+        state.best = mean
+        files.append("best")
+    for file in files:
+        weights = state.whole_average(recipe)
+        if here.first:
+            save_weights(weights, run / f"{file}.safetensors", recipe, done, scores)
 
 
-def _check(recipe: Recipe, run: Path, resume: bool) -> None:
-    """A run folder is new or, to resume, this recipe's."""
+def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
+    """A run folder is new or, to resume, this recipe's. Raises InputError otherwise."""
     if resume:
         made, wanted = load_recipe(run).model_dump(), recipe.model_dump()
-        if recipe.amp is None:  # it was decided when the run began
-            wanted["amp"] = made["amp"]
-        if differing := [key for key in made if made[key] != wanted[key]]:
+        if recipe.precision == "auto":  # it was decided when the run began
+            wanted["precision"] = made["precision"]
+        differing = [key for key in made if made[key] != wanted[key] and key not in LOCAL]
+        if differing:
             raise InputError(
                 f"{run} was made by a recipe with another "
                 + ", ".join(f"{k} ({made[k]}, not {wanted[k]})" for k in differing)
@@ -225,55 +263,40 @@ def _check(recipe: Recipe, run: Path, resume: bool) -> None:
         raise InputError(f"{run} is not an empty folder; name a new folder for the run")
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError):  # the latter from a PyTorch without CUDA
-        raise InputError(f"device {name!r} cannot be used; auto and cpu always can") from None
+def _precision(recipe: Recipe, run: Path, resume: bool, device: torch.device, here: World) -> str:
+    """What `auto` means here; the first process measures, and a resumed run keeps its own."""
+    if resume:
+        return load_recipe(run).precision
+    pays = here.first and bfloat16_pays(recipe, device)
+    return "bf16" if here.any(pays) else "fp32"
 
 
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; the second one of them acts as it always does."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python hands signals to the main thread only
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = {name: signal.getsignal(name) for name in names}
-
-    def ask(*_: Any) -> None:
-        stop.set()
-        for name in names:
-            signal.signal(name, before[name])
-
-    for name in names:
-        signal.signal(name, ask)
-    try:
-        yield stop
-    finally:
-        for name in names:
-            signal.signal(name, before[name])
+def _open_report(recipe: Recipe, run: Path, done: int, say: Say, here: World) -> Silence:
+    """The run's folder with its recipe and environment, and what writes into it."""
+    if not here.first:
+        return Silence()
+    run.mkdir(parents=True, exist_ok=True)
+    with atomic_write(run / "recipe.json", overwrite=True) as file:
+        file.write_text(recipe.model_dump_json(indent=2) + "\n")
+    starts = run / "environment.json"
+    before = json.loads(starts.read_text()) if done and starts.exists() else []
+    with atomic_write(starts, overwrite=True) as file:
+        file.write_text(json.dumps([*before, environment(done)], indent=2) + "\n")
+    return Report(run, done, recipe.tensorboard, say)
 
 
-@contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """Sums in a fixed order on the CPU.
+def _explain(
+    state: RunState, model: Backbone, image: torch.Tensor, loss: float, here: World
+) -> str:
+    """Where a step went wrong and what to do."""
+    return (
+        f"step {state.done + 1}: the loss is {loss}; the first thing that is not finite is "
+        f"{culprit(model, image, here)}. The last good state is "
+        f"{state.saved() or 'none: nothing was saved yet'}; resuming repeats this. Try a smaller "
+        "lr, a longer warmup, clip=1 or precision=fp32 in a new run, or go on with "
+        "--on-nonfinite skip"
+    )
 
-    Without it the gradient of an indexed table (relative position bias) is added up by several
-    threads in whatever order they arrive. On CUDA it is left alone: some operations have no
-    deterministic form there.
-    """
-    before = torch.are_deterministic_algorithms_enabled()
-    settings: Any = torch.utils.deterministic
-    fill = settings.fill_uninitialized_memory
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-        settings.fill_uninitialized_memory = False  # writes all memory once more, to find bugs
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        settings.fill_uninitialized_memory = fill
+
+def _mute(*_: object) -> None:
+    pass

@@ -1,5 +1,7 @@
 """From a recipe to a network, and from a trained network to a weights file."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ import torch
 from torch import nn
 
 from iln import backbones, checkpoint
+from iln.backbones import Backbone
 from iln.errors import InputError
-from iln.training.recipe import Recipe
+from iln.training.recipe import LOCAL, Recipe
 
 _HEAD = ("upsample.", "conv_before_upsample.", "conv_up", "conv_hr.", "conv_last.")
 
@@ -17,7 +20,10 @@ _HEAD = ("upsample.", "conv_before_upsample.", "conv_up", "conv_hr.", "conv_last
 def build_model(recipe: Recipe) -> backbones.Backbone:
     """The recipe's network, its parameters taken from `init` where there is one."""
     spec = {name: tuple(v) if isinstance(v, list) else v for name, v in recipe.spec.items()}
-    model = backbones.build(recipe.backbone, norm=recipe.norm, scale=recipe.scale, **spec)
+    spec = {"scale": recipe.scale, "in_chans": recipe.make_task().channels, **spec}
+    model = backbones.build(recipe.backbone, norm=recipe.norm, **spec)
+    if model.spec.scale != recipe.scale:
+        raise InputError(f"spec.scale is {model.spec.scale}, the recipe's scale {recipe.scale}")
     if recipe.init is not None:
         _start_from(model, recipe.init)
     return model
@@ -30,7 +36,8 @@ def bfloat16_pays(recipe: Recipe, device: torch.device) -> bool:
     """
     with torch.random.fork_rng(enabled=device.type == "cpu"):
         model = build_model(recipe.model_copy(update={"init": None})).to(device)
-        image = torch.rand(recipe.batch, model.spec.in_chans, recipe.patch, recipe.patch)
+        patch, size = recipe.stage(0)
+        image = torch.rand(size // recipe.accumulate, model.spec.in_chans, patch, patch)
         image = image.to(device)
         taken = {}
         for amp in (True, False):
@@ -55,13 +62,14 @@ def _start_from(model: nn.Module, file: Path) -> None:
 
 
 def save_weights(
-    model: nn.Module,
+    model: Backbone,
     file: Path,
     recipe: Recipe,
     step: int,
     scores: dict[str, dict[str, float]],
 ) -> None:
     """Write weights with the recipe they come from, without the places of this computer."""
-    training: dict[str, Any] = recipe.model_dump(mode="json", exclude={"data_root", "init"})
+    local = {*LOCAL, "init"}
+    training: dict[str, Any] = recipe.model_dump(mode="json", exclude=local)
     training["step"] = step
     checkpoint.save(model, file, overwrite=True, task=recipe.task, training=training, scores=scores)

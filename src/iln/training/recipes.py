@@ -12,6 +12,8 @@ from iln.training.recipe import Recipe
 
 OPEN = (Path("OpenPhotos"), Path("BSDS500/train"), Path("BSDS500/test"))
 """810 pictures; BSDS500 `val` is left out because BSD100 is cut from it."""
+DIV2K = (Path("DIV2K_train_HR"),)
+DF2K = (*DIV2K, Path("Flickr2K_HR"))
 
 
 def sr_x2() -> Recipe:
@@ -27,32 +29,188 @@ def sr_x2() -> Recipe:
     )
 
 
+def sr_x3() -> Recipe:
+    """As sr-x2, threefold; start it from the twofold weights with init=."""
+    return derive(sr_x2(), {"backbone": "swinir-light-x3", "scale": 3})
+
+
 def sr_x4() -> Recipe:
-    """As `sr_x2`, fourfold; start it from the twofold weights with `init=`."""
+    """As sr-x2, fourfold; start it from the twofold weights with init=."""
     return derive(sr_x2(), {"backbone": "swinir-light-x4", "scale": 4})
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"sr-x2": sr_x2, "sr-x4": sr_x4}
+def denoise() -> Recipe:
+    """Colour noise of any strength up to sigma 55; the same network without an upsampler."""
+    changes = {"task": "denoise", "degradation": {"sigma": [0, 55]}, "patch": 64}
+    return _same_size({**changes, "validation": ("CBSD68",)})
+
+
+def jpeg() -> Recipe:
+    """JPEG colour pictures of any quality from 5 to 95."""
+    changes = {"task": "jpeg", "degradation": {"quality": [5, 95]}, "patch": 64}
+    return _same_size({**changes, "validation": ("Set14",)})
+
+
+def derain() -> Recipe:
+    """Rain drawn onto clean pictures, tested on the pairs of Rain100L."""
+    return _same_size({"task": "derain", "patch": 64, "validation": ("Rain100L",)})
+
+
+def deblur() -> Recipe:
+    """Blur of shaking hands and of wrong focus."""
+    return _same_size({"task": "deblur", "patch": 64, "validation": ("Set14",)})
+
+
+def photo() -> Recipe:
+    """Old and phone photographs: blur, noise, JPEG, fading, scratches and stains at once."""
+    return _same_size({"task": "photo", "patch": 64, "validation": ("Set14",)})
+
+
+def swinir_light_x2() -> Recipe:
+    """SwinIR-light as published: LayerNorm, DIV2K, 500,000 steps of 64 crops."""
+    return Recipe(
+        backbone="swinir-light-x2",
+        norm="ln",
+        spec={"input_stats": "mean"},
+        scale=2,
+        data=DIV2K,
+        validation=(Path("Set5"),),
+        patch=64,
+        batch=64,
+        steps=500_000,
+        lr=2e-4,
+        schedule="multistep",
+        milestones=(250_000, 400_000, 450_000, 475_000),
+        warmup=0,
+        save_every=5_000,
+        validate_every=5_000,
+    )
+
+
+def swinir_light_x4() -> Recipe:
+    """SwinIR-light x4 as published: from the twofold weights (init=), half the rate and steps."""
+    changes = {"backbone": "swinir-light-x4", "scale": 4, "lr": 1e-4}
+    return derive(_half_as_long(swinir_light_x2()), changes)
+
+
+def hat1_x2() -> Recipe:
+    """The paper's HAT1 with i-LN, twofold: DF2K, 300,000 steps of 16 crops."""
+    return Recipe(
+        backbone="hat-mini-x2",
+        spec={"input_stats": "mean+std", "drop_path": 0.1},
+        scale=2,
+        data=DF2K,
+        validation=(Path("Set5"), Path("Set14")),
+        patch=32,
+        batch=16,
+        steps=300_000,
+        lr=2e-4,
+        schedule="multistep",
+        milestones=(250_000,),
+        warmup=0,
+        save_every=5_000,
+        validate_every=5_000,
+    )
+
+
+def hat1_x2_ln() -> Recipe:
+    """The paper's baseline of hat1-x2: LayerNorm, and input less its mean only."""
+    return _layer_norm(hat1_x2())
+
+
+def hat1_x4() -> Recipe:
+    """The paper's HAT1 with i-LN, fourfold."""
+    return derive(hat1_x2(), {"backbone": "hat-mini-x4", "scale": 4})
+
+
+def hat1_x4_ln() -> Recipe:
+    """The paper's baseline of hat1-x4: LayerNorm, and input less its mean only."""
+    return _layer_norm(hat1_x4())
+
+
+def hat_x2() -> Recipe:
+    """The full HAT with i-LN, twofold, as the paper trains it on two GPUs."""
+    changes = {
+        "backbone": "hat-x2",
+        "patch": 64,
+        "batch": 8,
+        "steps": 500_000,
+        "milestones": [250_000, 400_000, 450_000, 475_000],
+    }
+    return derive(hat1_x2(), changes)
+
+
+def hat_x4() -> Recipe:
+    """The full HAT with i-LN, fourfold, as the paper trains it on eight GPUs (init= hat-x2)."""
+    changes = {
+        "backbone": "hat-x4",
+        "scale": 4,
+        "batch": 32,
+        "lr": 1e-4,
+        "milestones": [125_000, 200_000, 225_000, 240_000],
+    }
+    return derive(_half_as_long(hat_x2()), changes)
+
+
+def _same_size(changes: dict[str, Any]) -> Recipe:
+    spec = {"input_stats": "mean+std", "upsampler": ""}
+    return derive(sr_x2(), {"scale": 1, "spec": spec, **changes})
+
+
+def _layer_norm(base: Recipe) -> Recipe:
+    return derive(base, {"norm": "ln", "spec": {**base.spec, "input_stats": "mean"}})
+
+
+def _half_as_long(base: Recipe) -> Recipe:
+    milestones = [step // 2 for step in base.milestones]
+    return derive(base, {"steps": base.steps // 2, "milestones": milestones})
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "sr-x2": sr_x2,
+    "sr-x3": sr_x3,
+    "sr-x4": sr_x4,
+    "denoise": denoise,
+    "jpeg": jpeg,
+    "derain": derain,
+    "deblur": deblur,
+    "photo": photo,
+    "swinir-light-x2": swinir_light_x2,
+    "swinir-light-x4": swinir_light_x4,
+    "hat1-x2": hat1_x2,
+    "hat1-x2-ln": hat1_x2_ln,
+    "hat1-x4": hat1_x4,
+    "hat1-x4-ln": hat1_x4_ln,
+    "hat-x2": hat_x2,
+    "hat-x4": hat_x4,
+}
 
 
 def recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """A recipe by its name, with `key=value` replacements.
+    """A recipe by its name, with `key=value` replacements as `override` takes them.
 
-    Values are JSON where that parses (`steps=100`, `betas=[0.9,0.95]`), else plain text; a list
-    of one may be written as its item, and `spec.embed_dim=48` reaches inside a table.
     Raises InputError for an unknown recipe or key, naming the nearest, or for a bad value.
     """
     if name not in RECIPES:
         raise InputError(f"there is no recipe {name!r}; {nearest(name, RECIPES)}")
-    base = RECIPES[name]()
+    return override(RECIPES[name](), overrides)
+
+
+def override(base: Recipe, items: Iterable[str]) -> Recipe:
+    """A copy of a recipe with `key=value` replacements.
+
+    Values are JSON where that parses (`steps=100`, `betas=[0.9,0.95]`), else plain text; a list
+    of one may be written as its item, and `spec.embed_dim=48` or `degradation.sigma=25` reaches
+    inside a table. Raises InputError.
+    """
     changes: dict[str, Any] = {}
-    for item in overrides:
+    for item in items:
         key, equals, text = item.partition("=")
         if not equals:
             raise InputError(f"{item!r} is not of the form key=value")
-        field, dot, inner = key.partition(".")
-        if dot and field == "spec":
-            changes["spec"] = {**changes.get("spec", base.spec), inner: _value(text)}
+        table, dot, inner = key.partition(".")
+        if dot and table in ("spec", "degradation"):
+            changes[table] = {**changes.get(table, getattr(base, table)), inner: _value(text)}
         else:
             changes[key] = _value(text)
     return derive(base, changes)
@@ -70,8 +228,11 @@ def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
         return Recipe.model_validate({**base.model_dump(), **changes})
     except ValidationError as error:
         first = error.errors()[0]
+        if isinstance(cause := first.get("ctx", {}).get("error"), InputError):
+            raise cause from None
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"recipe value {where}={first['input']!r}: {first['msg']}") from None
+        given = f" {where}={first['input']!r}" if where else ""
+        raise InputError(f"recipe{given}: {first['msg']}") from None
 
 
 def _value(text: str) -> Any:

@@ -1,0 +1,34 @@
+"""Rows of a picture a few at a time, so that temporary arrays stay small beside the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Kernel: TypeAlias = npt.NDArray[np.float64]
+"""A small array of exact weights or places."""
+
+_VALUES = 1 << 18
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of rows that together are the picture; each holds about a quarter million values."""
+    height, row = shape[0], int(np.prod(shape[1:]))
+    rows = max(1, _VALUES // max(1, row))
+    for top in range(0, height, rows):
+        yield slice(top, min(height, top + rows))
+
+
+def by_bands(picture: Pixels, function: Callable[[Floats, slice], Floats]) -> Pixels:
+    """`function` of each band's values as float32, its result clipped to 0..255 and rounded."""
+    result = np.empty_like(picture)
+    for rows in bands(picture.shape):
+        values = function(picture[rows].astype(np.float32), rows)
+        np.clip(values, 0, 255, out=values)
+        result[rows] = np.rint(values, out=values)
+    return result

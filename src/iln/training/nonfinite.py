@@ -1,0 +1,59 @@
+"""Where numbers stopped being finite: what a run says when it stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iln.backbones import Backbone
+from iln.training.distributed import World
+from iln.training.gradients import local
+
+
+def culprit(model: Backbone, image: Tensor, here: World) -> str:
+    """The first thing in a step over `image` that is not finite, in words.
+
+    Looks at the parameters, the input, the output of everything that computes, from the first
+    convolution over each Transformer block to the last one, and at the gradients, which the
+    backward pass meets from the end. All processes call it; each answers for its own pictures.
+    """
+    bad_parameters = [name for name, p in model.named_parameters() if not _finite(p)]
+    bad_gradients = [n for n, p in model.named_parameters() if not _finite(p.grad)]
+    outputs: list[str] = []
+    places = {"conv_first": model.conv_first, **model.blocks()}
+    places |= {"norm": model.norm, "conv_after_body": model.conv_after_body}
+    hooks = [
+        module.register_forward_hook(_watch(f"the output of {name}", outputs))
+        for name, module in places.items()
+    ]
+    try:
+        with torch.no_grad():
+            whole = model(image)  # in every process, also where it is not needed: FSDP gathers
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if bad_parameters:
+        return f"the parameter {bad_parameters[0]}"
+    if not _finite(image):
+        return "a training picture"
+    if outputs:
+        return outputs[0]
+    if not _finite(whole):
+        return "the output of the upsampler"
+    if bad_gradients:
+        return f"the gradient of {bad_gradients[-1]}"
+    return "in another process" if here.size > 1 else "the sum of the gradient's squares"
+
+
+def _finite(x: Tensor | None) -> bool:
+    return x is None or bool(torch.isfinite(local(x)).all())
+
+
+def _watch(name: str, found: list[str]) -> Any:
+    def look(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if not found and not _finite(output):
+            found.append(name)
+
+    return look

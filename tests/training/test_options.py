@@ -1,0 +1,98 @@
+"""Each option of a recipe does what it says, and no more."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from running import log, quiet
+from safetensors.torch import load_file
+
+from iln.training import Recipe, train
+
+
+def weights(recipe: Recipe, run: Path) -> dict[str, torch.Tensor]:
+    train(recipe, run, say=quiet)
+    return load_file(run / "last.safetensors")
+
+
+def furthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.fixture
+def exact(made: Recipe) -> Recipe:
+    """Float64 without running averages and random drops, which parts of a batch would change."""
+    spec = {**made.spec, "drop_path": 0.0}
+    update = {"norm": "i-ln", "precision": "fp64", "spec": spec, "steps": 12, "validation": ()}
+    return made.model_copy(update=update)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"accumulate": 4},
+        {"recompute": True},
+        {"workers": 1},
+        {"deterministic": False},
+        {"clip": 1e9},
+        {"progressive": ((1, 12, 4),)},
+    ],
+    ids=str,
+)
+def test_what_must_not_change_the_result(
+    exact: Recipe, tmp_path: Path, update: dict[str, object]
+) -> None:
+    plain = weights(exact, tmp_path / "plain")
+    other = weights(exact.model_copy(update=update), tmp_path / "other")
+    assert furthest(plain, other) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"clip": 1e-3},
+        {"progressive": ((3, 16, 2),)},
+        {"schedule": "multistep", "milestones": (3,)},
+        {"seed": 1},
+        {"betas": (0.5, 0.9)},
+    ],
+    ids=str,
+)
+def test_what_must_change_it(exact: Recipe, tmp_path: Path, update: dict[str, object]) -> None:
+    plain = weights(exact, tmp_path / "plain")
+    other = weights(exact.model_copy(update=update), tmp_path / "other")
+    assert furthest(plain, other) > 1e-5
+
+
+def test_clipping_is_by_the_norm_of_the_whole_gradient(exact: Recipe, tmp_path: Path) -> None:
+    """A first step of Adam does not see the scale; a second one after another norm does."""
+    train(exact.model_copy(update={"log_every": 1}), tmp_path / "plain", say=quiet)
+    norms = [line["grad_norm"] for line in log(tmp_path / "plain") if "loss" in line]
+    highest = exact.model_copy(update={"clip": 1.01 * max(norms), "log_every": 1})
+    train(highest, tmp_path / "high", say=quiet)
+    assert log(tmp_path / "high") == log(tmp_path / "plain")
+    train(exact.model_copy(update={"clip": 0.5 * min(norms), "log_every": 1}), tmp_path / "low")
+    first, second, *_ = [line["loss"] for line in log(tmp_path / "low") if "loss" in line]
+    plain = [line["loss"] for line in log(tmp_path / "plain") if "loss" in line]
+    assert first == plain[0]
+    assert second == pytest.approx(plain[1], abs=1e-6)
+    assert log(tmp_path / "low")[-1] != log(tmp_path / "plain")[-1]
+
+
+def test_recomputing_repeats_the_random_drops(made: Recipe, tmp_path: Path) -> None:
+    """Also BatchNorm's averages, which must not be updated twice."""
+    recipe = made.model_copy(update={"steps": 12, "spec": {**made.spec, "drop_path": 0.5}})
+    plain = weights(recipe, tmp_path / "plain")
+    other = weights(recipe.model_copy(update={"recompute": True}), tmp_path / "other")
+    assert furthest(plain, other) < 1e-6
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_compiled_training_computes_the_same(made: Recipe, tmp_path: Path) -> None:
+    spec = {**made.spec, "drop_path": 0.0, "depths": [1]}
+    short = {"norm": "i-ln", "spec": spec, "steps": 3, "validation": ()}
+    recipe = made.model_copy(update=short)
+    plain = weights(recipe, tmp_path / "plain")
+    other = weights(recipe.model_copy(update={"compile": True}), tmp_path / "other")
+    assert furthest(plain, other) < 1e-4
