@@ -25,7 +25,7 @@ from iln.training.report import say_plainly
 from iln.training.validation import to_unit
 
 RECIPES = ("sr-x2", "sr-x4", "denoise", "jpeg", "derain", "deblur", "photo")
-STEPS = 5
+STEPS = 3
 
 
 def main() -> None:

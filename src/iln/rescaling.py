@@ -129,29 +129,37 @@ class _Open(torch.autograd.Function):
 class _Close(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
-        ctx.save_for_backward(y, sigma)
         out = torch.empty_like(x)
         for place in places(x):
             part = y[place].to(sigma.dtype)
             out[place] = torch.addcmul(x[place].to(sigma.dtype), part, sigma[place[0]])
+        # The norms before and after keep x and z anyway, and y = (z - x) / sigma; in half
+        # precision that difference would have no digits left.
+        ctx.keeps_y, ctx.dtype = x.dtype != sigma.dtype, y.dtype
+        ctx.save_for_backward(*((y,) if ctx.keeps_y else (x, out)), sigma)
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        y, sigma = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            of_y, of_sigma = _again(_scale_plainly, (y, sigma), (gradient,))
-            return gradient, of_y, of_sigma
+        *maps, sigma = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+            y = maps[0] if ctx.keeps_y else (maps[1] - maps[0]) / sigma
+            product = gradient.to(sigma.dtype) * y
+            of_sigma = product.sum((1, 2, 3), keepdim=True)
+            return gradient, (gradient * sigma).to(ctx.dtype), of_sigma
         _, needs_y, needs_sigma = ctx.needs_input_grad
-        of_y = torch.empty_like(y) if needs_y else None
+        of_y = torch.empty_like(gradient, dtype=ctx.dtype) if needs_y else None
         of_sigma = torch.zeros_like(sigma) if needs_sigma else None
-        for place in places(y):
+        for place in places(gradient):
             image = place[0]
             part = gradient[place].to(sigma.dtype)
-            if of_sigma is not None:
-                of_sigma[image] += (part * y[place]).sum((1, 2, 3), keepdim=True)
             if of_y is not None:
                 of_y[place] = part * sigma[image]
+            if of_sigma is not None:
+                y = maps[0][place] if ctx.keeps_y else maps[1][place] - maps[0][place]
+                of_sigma[image] += (part * y).sum((1, 2, 3), keepdim=True)
+        if of_sigma is not None and not ctx.keeps_y:
+            of_sigma /= sigma
         return gradient, of_y, of_sigma
 
 
@@ -161,10 +169,6 @@ def _open_plainly(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[T
     centred = centred - centred.mean((1, 2, 3), keepdim=True)
     sigma = torch.sqrt(centred.square().mean((1, 2, 3), keepdim=True) + eps)
     return x.view_as(x), gamma * centred / sigma + beta, sigma
-
-
-def _scale_plainly(y: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
-    return (y * sigma,)
 
 
 def _again(

@@ -8,6 +8,7 @@ from running import log, quiet
 from safetensors.torch import load_file
 
 from iln.training import Recipe, train
+from iln.training.recipe import Dynamics
 
 
 def weights(recipe: Recipe, run: Path) -> dict[str, torch.Tensor]:
@@ -36,6 +37,7 @@ def exact(made: Recipe) -> Recipe:
         {"deterministic": False},
         {"clip": 1e9},
         {"progressive": ((1, 12, 4),)},
+        {"dynamics": Dynamics(every=2)},
     ],
     ids=str,
 )
@@ -85,6 +87,21 @@ def test_recomputing_repeats_the_random_drops(made: Recipe, tmp_path: Path) -> N
     plain = weights(recipe, tmp_path / "plain")
     other = weights(recipe.model_copy(update={"recompute": True}), tmp_path / "other")
     assert furthest(plain, other) < 1e-6
+
+
+def test_what_blocks_do_is_written_down_while_they_learn(made: Recipe, tmp_path: Path) -> None:
+    """And not one bit of the run changes, not even its random drops."""
+    watched = made.model_copy(update={"dynamics": Dynamics(every=20)})
+    plain, other = weights(made, tmp_path / "plain"), weights(watched, tmp_path / "other")
+    assert all(torch.equal(plain[name], other[name]) for name in plain)
+    lines = [line for line in log(tmp_path / "other") if "dynamics" in line]
+    assert [line["step"] for line in lines] == [1, 20, 40, 60]
+    first, last = lines[0]["dynamics"], lines[-1]["dynamics"]
+    assert list(first) == [f"layers.0.residual_group.blocks.{i}" for i in (0, 1)]
+    for measures in last.values():
+        assert measures["mean_square"] > 0
+        assert 0 < measures["entropy"] < 2.5  # ln 12
+        assert 0 < measures["update_ratio"] < 1
 
 
 @pytest.mark.timeout(600)

@@ -15,6 +15,7 @@ from torch.nn.functional import l1_loss
 
 from iln.atomic import atomic_write
 from iln.backbones import Backbone
+from iln.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.errors import InputError
 from iln.layers.walk import WHOLE, Recompute
 from iln.tasks import Task
@@ -135,6 +136,7 @@ def _train(
 
     share = Batches(pictures, task, recipe.seed, recipe.stage, (here.rank, here.size))
     batches = in_order(share, range(state.done, recipe.steps), recipe.workers, device)
+    observer = Observer(model, recipe.dynamics.every, partial(_observed, report))
     meter, stopping = Meter(), False
     with signals() as stop, deterministic(recipe.deterministic, device):
         while state.done < recipe.steps and not stopping:
@@ -166,10 +168,13 @@ def _train(
             skip = here.any(not (math.isfinite(loss_now) and math.isfinite(norm)))
             if skip and (on_nonfinite == "stop" or state.in_a_row == GIVE_UP):
                 raise FloatingPointError(_explain(state, model, image, loss_now, here))
+            with amp:
+                observer.before_update(state.done + 1, image)
             if not skip:
                 if recipe.clip is not None and norm > recipe.clip:
                     scale_gradient(model, recipe.clip / norm)
                 adam.step()
+            observer.after_update()
             state.done += 1
             average_weights(average, model, recipe.ema, state.done)
             state.count(None if skip else (loss_now, norm))
@@ -213,6 +218,12 @@ def _log(
         f"step {state.done} of {recipe.steps}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
         f"{seconds:.3f} s/step  {minutes:.0f} min left"
     )
+
+
+def _observed(report: Silence, step: int, measures: dict[str, BlockMeasures]) -> None:
+    """What the blocks did in a step: a line in the log, points on curves."""
+    report.write(step=step, dynamics=as_json(measures))
+    report.scalars(step, scalars(measures))
 
 
 def _validate(

@@ -29,7 +29,7 @@ def culprit(model: Backbone, image: Tensor, here: World) -> str:
         for name, module in places.items()
     ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # else no hook is called
             whole = model(image)  # in every process, also where it is not needed: FSDP gathers
     finally:
         for hook in hooks:

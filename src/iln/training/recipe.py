@@ -15,8 +15,17 @@ from iln.tasks import task as task_by_name
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-LOCAL = ("data_root", "device", "threads", "workers", "tensorboard")
+LOCAL = ("data_root", "device", "threads", "workers", "tensorboard", "dynamics")
 """Where and how a run computes, not what: these may change when it is resumed."""
+
+
+class Dynamics(BaseModel):
+    """What is measured of the Transformer blocks while a run goes on; it changes no bit of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Measure in step 1 and every so many steps; 0: never."""
 
 
 class Recipe(BaseModel):
@@ -85,6 +94,7 @@ class Recipe(BaseModel):
     validate_every: Count = 500
     tensorboard: bool = True
     """Write TensorBoard files, where the package `tensorboard` is installed."""
+    dynamics: Dynamics = Dynamics()
     workers: Annotated[int, Field(ge=0)] | None = None
     """Processes that prepare batches ahead; None: none on the CPU, up to 8 beside a GPU."""
     threads: Annotated[int, Field(ge=0)] = 0

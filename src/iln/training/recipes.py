@@ -209,8 +209,9 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
         if not equals:
             raise InputError(f"{item!r} is not of the form key=value")
         table, dot, inner = key.partition(".")
-        if dot and table in ("spec", "degradation"):
-            changes[table] = {**changes.get(table, getattr(base, table)), inner: _value(text)}
+        if dot and table in ("spec", "degradation", "dynamics"):
+            before = changes.get(table, base.model_dump()[table])
+            changes[table] = {**before, inner: _value(text)}
         else:
             changes[key] = _value(text)
     return derive(base, changes)
