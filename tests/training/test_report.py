@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,11 @@ def test_without_tensorboard_the_log_is_complete(
     said: list[str] = []
     report = Report(tmp_path, 0, True, said.append)
     assert said == ['no TensorBoard files: it is not installed (pip install "iln[train]")']
-    report.write(step=1, loss=0.5)
+    report.write(step=1, loss=0.5, grad_norm=math.nan)
     report.scalars(1, {"loss": 0.5})
     report.close()
-    assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 1, "loss": 0.5}
+    written = json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=pytest.fail)
+    assert written == {"step": 1, "loss": 0.5, "grad_norm": None}
 
 
 def test_the_log_is_cut_where_a_run_resumes(tmp_path: Path) -> None:

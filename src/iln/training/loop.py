@@ -19,6 +19,7 @@ from iln.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.errors import InputError
 from iln.layers.walk import WHOLE, Recompute
 from iln.tasks import Task
+from iln.tasks.folders import sources
 from iln.training.data import Batches, in_order, open_pictures
 from iln.training.distributed import World, replicate, shard, world
 from iln.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
@@ -103,7 +104,8 @@ def _train(
     if not here.first:
         pictures = open_pictures(recipe.folders(recipe.data), task, pairs, say)
     held_out = recipe.folders(recipe.validation)
-    references = [baselines(task, folder) for folder in held_out]
+    for folder in held_out:
+        sources(folder)  # one that cannot be used is told now and not at the first validation
 
     # The network, an average of its weights that is what gets used, and the optimiser.
     torch.manual_seed(recipe.seed)
@@ -125,9 +127,9 @@ def _train(
     if resume:
         state.load(say)
     report = _open_report(recipe, run, state.done, say, here)
-    if state.done == 0:
-        for reference in references:
-            for name, score in reference.items():
+    if state.done == 0 and here.first:
+        for folder in held_out:
+            for name, score in baselines(task, folder).items():
                 report.write(step=0, baseline=name, **score)
     say(
         f"{run}: {recipe.backbone}, {recipe.norm}, {recipe.precision}, {len(pictures)} pictures, "

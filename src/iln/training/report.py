@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -67,9 +68,13 @@ class Report(Silence):
         self._board = _tensorboard(run / "tensorboard", step, say) if tensorboard else None
 
     def write(self, **values: Any) -> None:
-        """One line of JSON."""
+        """One line of JSON; numbers that are not finite, which it does not have, become null."""
+        plain = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in values.items()
+        }
         with self._log.open("a") as out:
-            out.write(json.dumps(values) + "\n")
+            out.write(json.dumps(plain, allow_nan=False) + "\n")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Curves in TensorBoard."""
