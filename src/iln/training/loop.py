@@ -25,6 +25,7 @@ from iln.training.distributed import World, replicate, shard, world
 from iln.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
 from iln.training.model import bfloat16_pays, build_model, save_weights
 from iln.training.nonfinite import culprit
+from iln.training.penalty import divergences
 from iln.training.recipe import LOCAL, Recipe, load_recipe
 from iln.training.report import Report, Say, Silence, environment, say_plainly
 from iln.training.run_state import RunState
@@ -160,9 +161,10 @@ def _train(
                 image = to_unit(damaged.to(device, non_blocking=True)).to(dtype)
                 target = to_unit(clean.to(device, non_blocking=True)).to(dtype)
                 with synchronised(network, sharded, last=number == recipe.accumulate):
-                    with amp:
+                    with amp, divergences(model, recipe.kld > 0) as divergence:
                         output = network(image, walk)
-                    loss = l1_loss(output.to(dtype), target) / recipe.accumulate
+                    loss = l1_loss(output.to(dtype), target) + recipe.kld * divergence()
+                    loss = loss / recipe.accumulate
                     loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
 

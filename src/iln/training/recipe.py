@@ -72,6 +72,9 @@ class Recipe(BaseModel):
     betas: tuple[Share, Share] = (0.9, 0.99)
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; None leaves it as it is."""
+    kld: Annotated[float, Field(ge=0)] = 0.0
+    """Weight, beside the L1 loss, of the KL divergence of the blocks' outputs from a standard
+    Gaussian (`iln.training.penalty`), in nats."""
     ema: Share = 0.999
 
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
@@ -112,6 +115,8 @@ class Recipe(BaseModel):
         starts = [step for step, _, _ in self.progressive]
         if starts != sorted(set(starts)) or any(min(stage) < 1 for stage in self.progressive):
             raise ValueError("progressive needs (step, patch, batch) with growing steps, all > 0")
+        if self.kld and self.compile:
+            raise ValueError("kld watches the blocks, which compile hides; leave one of them out")
         for size in self.batches():
             if size % self.accumulate:
                 raise ValueError(f"batch {size} is not a multiple of accumulate {self.accumulate}")
