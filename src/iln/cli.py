@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from iln import __version__
 from iln.commands.degrade import degrade
 from iln.commands.evaluate import EvaluateCommand, evaluate
+from iln.commands.paper import paper
 from iln.commands.restore import models, restore
 from iln.commands.train import recipes, train
 from iln.errors import InputError
@@ -52,7 +53,7 @@ def _version(
         raise typer.Exit
 
 
-for _command in (restore, models, recipes, train, degrade):
+for _command in (restore, models, recipes, train, degrade, paper):
     app.command()(_command)
 app.command(cls=EvaluateCommand)(evaluate)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -60,7 +61,7 @@ def roughness(grid: Tensor) -> Tensor:
     return torch.where(deviation > 0, score, 0)
 
 
-def draw_position_bias(models: dict[str, nn.Module], block: str) -> Figure:
+def draw_position_bias(models: Mapping[str, nn.Module], block: str) -> Figure:
     """All heads of a block as heat maps, a row for each network; smooth under i-LN, noisy under
     LayerNorm (the paper's Figs. 9 and 12).
 

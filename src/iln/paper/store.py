@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from iln.atomic import atomic_write
 from iln.backbones import Backbone
 from iln.checkpoint import load
 from iln.dynamics import History, read_history
@@ -28,6 +28,8 @@ from iln.training.surroundings import signals
 Tell = Callable[[Recipe, int, float], None]
 """Told of a run how many steps are done and the loss of the last one; now and then."""
 _FAILURE = "failure.txt"
+_LINE, _PROBLEM = -1, -2
+"""In place of a step: what follows is a line to show, or what ends everything."""
 _EVERY = 10
 """Steps between two messages of a run."""
 
@@ -72,6 +74,21 @@ class Run:
         lines = [line for line in self.log if line.get("loss") is not None]
         return [line["step"] for line in lines], [line["loss"] for line in lines]
 
+    @property
+    def gradient_norm(self) -> float:
+        """Mean over the steps since the last line of the log, before any clipping."""
+        norms = [line["grad_norm"] for line in self.log if line.get("grad_norm") is not None]
+        return float(norms[-1])
+
+    @property
+    def seconds(self) -> float:
+        """What all its steps took together."""
+        lines = [line for line in self.log if "seconds" in line]
+        ends = [line["step"] for line in lines]
+        starts = [0, *ends[:-1]]
+        parts = zip(lines, starts, ends, strict=True)
+        return math.fsum(line["seconds"] * (end - start) for line, start, end in parts)
+
     def model(self) -> Backbone:
         """The network with its averaged weights. Raises InputError where the run failed."""
         return load(self.folder / "last.safetensors")
@@ -108,7 +125,7 @@ class Store:
         return Run(self.folder(recipe))
 
     def train(self, recipes: Sequence[Recipe], jobs: int, say: Say, tell: Tell) -> bool:
-        """Train what is not finished, `jobs` runs at a time, each in a process of its own.
+        """Train what is not finished, `jobs` runs at a time; one at a time in this process.
 
         Runs that were stopped go on where they were. A run that meets numbers that are not
         finite counts as finished, as a failure.
@@ -126,53 +143,62 @@ class Store:
             for recipe in waiting:  # decoded once, and not by several runs at a time
                 folders = recipe.folders(recipe.data)
                 open_pictures(folders, recipe.make_task(), self.root / "pairs", say)
-            with signals() as stop:
-                return self._train(waiting, jobs, say, tell, stop)
+            if jobs == 1:
+                return self._one_by_one(waiting, say, tell)
+            return self._side_by_side(waiting, jobs, say, tell)
 
-    def _train(
-        self, waiting: list[Recipe], jobs: int, say: Say, tell: Tell, stop: threading.Event
-    ) -> bool:
-        total, started, stopping = len(waiting), 0, False
+    def _one_by_one(self, waiting: Sequence[Recipe], say: Say, tell: Tell) -> bool:
+        for number, recipe in enumerate(waiting, 1):
+            say(f"run {number} of {len(waiting)}: {self.folder(recipe).name}")
+            if not _finish(recipe, self.folder(recipe), partial(tell, recipe), say):
+                return False
+        return True
+
+    def _side_by_side(self, waiting: list[Recipe], jobs: int, say: Say, tell: Tell) -> bool:
+        total = len(waiting)
         active: dict[Connection, _Worker] = {}
-        failures: list[str] = []
+        problems: list[str] = []
+        with signals() as stop:
+            try:
+                while active or (waiting and not problems and not stop.is_set()):
+                    while waiting and len(active) < jobs and not problems and not stop.is_set():
+                        recipe = waiting.pop(0)
+                        say(f"run {total - len(waiting)} of {total}: {self.folder(recipe).name}")
+                        worker = _Worker(recipe, self.folder(recipe))
+                        active[worker.ear] = worker
+                    for ear in wait(list(active), timeout=0.5):
+                        assert isinstance(ear, Connection)
+                        problems += self._hear(active, ear, say, tell)
+                    if problems or stop.is_set():
+                        for worker in active.values():
+                            worker.stop()
+            finally:
+                for worker in active.values():
+                    worker.stop()
+                for worker in active.values():
+                    worker.end()
+        if problems:
+            raise InputError(problems[0])
+        return not stop.is_set()
+
+    def _hear(
+        self, active: dict[Connection, _Worker], ear: Connection, say: Say, tell: Tell
+    ) -> list[str]:
+        """Pass on what a worker says; problems that end everything."""
+        worker = active[ear]
         try:
-            while active or (waiting and not stopping):
-                while waiting and len(active) < jobs and not stopping:
-                    recipe = waiting.pop(0)
-                    started += 1
-                    say(f"run {started} of {total}: {self.folder(recipe).name}")
-                    worker = _Worker(recipe, self.folder(recipe))
-                    active[worker.ear] = worker
-                for ear in wait(list(active), timeout=0.5):
-                    assert isinstance(ear, Connection)
-                    worker = active[ear]
-                    try:
-                        done, value = ear.recv()
-                    except EOFError:
-                        del active[ear]
-                        if problem := worker.end():
-                            failures.append(problem)
-                            say(problem)
-                            stopping = True
-                        continue
-                    if done == "failed":
-                        say(f"{worker.folder.name}: {value}")
-                    elif done == "input":
-                        failures.append(value)
-                    else:
-                        tell(worker.recipe, done, value)
-                if (stop.is_set() or failures) and not stopping:
-                    stopping = True
-                    for worker in active.values():
-                        worker.stop()
-        finally:
-            for worker in active.values():
-                worker.stop()
-            for worker in active.values():
-                worker.end()
-        if failures:
-            raise InputError(failures[0])
-        return not stopping
+            done, value = ear.recv()
+        except EOFError:
+            del active[ear]
+            problem = worker.end()
+            return [problem] if problem else []
+        if done == _PROBLEM:
+            return [value]
+        if done == _LINE:
+            say(value)
+        else:
+            tell(worker.recipe, done, value)
+        return []
 
 
 class _Worker:
@@ -187,38 +213,52 @@ class _Worker:
         self.process = context.Process(target=_work, args=work)
         self.process.start()
         mouth.close()  # so that the pipe ends with the process
+        self._asked = False
 
     def stop(self) -> None:
-        """Ask it to save and end, as SIGTERM does."""
-        self.process.terminate()
+        """Ask it, once, to save and end, as SIGTERM does."""
+        if not self._asked:
+            self.process.terminate()
+        self._asked = True
 
     def end(self) -> str | None:
         """Wait for its end; what went wrong, if anything."""
         self.process.join()
         self.ear.close()
         code = self.process.exitcode
-        # Killed by SIGTERM: it had not begun yet.
-        if code in (0, -signal.SIGTERM):
+        if code == 0 or self._asked:  # asked before it had begun, it dies of the signal
             return None
-        return f"{self.folder.name}: the process ended with code {code}"
+        return f"{self.folder.name}: its process ended with code {code}"
 
 
 def _work(recipe_json: str, folder: str, mouth: Connection) -> None:
-    """Train one run; tells (step, loss), or a word and a message."""
-    recipe, run = Recipe.model_validate_json(recipe_json), Path(folder)
+    """Train one run in a process of its own; tells (step, loss) and (what, message)."""
+    recipe = Recipe.model_validate_json(recipe_json)
 
     def tick(done: int, loss: float) -> None:
         if done % _EVERY == 0 or done == recipe.steps:
             mouth.send((done, loss))
 
+    try:
+        _finish(recipe, Path(folder), tick, lambda line: mouth.send((_LINE, line)))
+    except InputError as error:
+        mouth.send((_PROBLEM, str(error)))
+
+
+def _finish(recipe: Recipe, run: Path, tick: Callable[[int, float], None], say: Say) -> bool:
+    """Begin or resume a run; False if a signal stopped it before its end."""
     resume = (run / "recipe.json").exists()
     try:
-        train(recipe, run, resume=resume, say=lambda line: None, tick=tick)
+        return train(recipe, run, resume=resume, say=_mute, tick=tick)
     except FloatingPointError as error:
-        (run / _FAILURE).write_text(f"{error}\n")
-        mouth.send(("failed", str(error)))
-    except InputError as error:
-        mouth.send(("input", str(error)))
+        with atomic_write(run / _FAILURE, overwrite=True) as file:
+            file.write_text(f"{error}\n")
+        say(f"{run.name}: {error}")
+        return True
+
+
+def _mute(line: str) -> None:
+    pass
 
 
 @contextmanager
