@@ -59,15 +59,15 @@ class Scale:
         norm: str = "i-ln",
         *,
         task: str = "sr",
-        backbone: str = "",
+        network: str = "",
         seed: int = 0,
         **changes: Any,
     ) -> Recipe:
-        """The scale's recipe with a norm, task and backbone (its first one if not named), and
-        other values replaced by their names in `Recipe`; a `spec` replaces single values."""
-        backbone = backbone or next(iter(self.backbones))
+        """The scale's recipe with a norm, task and network (the first of `backbones` if not
+        named), and other values replaced by their names in `Recipe`; of a `spec`, single ones."""
+        network = network or next(iter(self.backbones))
         found = self.base
-        for table in (self.backbones[backbone], self.tasks[task], changes):
+        for table in (self.backbones[network], self.tasks[task], changes):
             found = _merge(found, table)
         return derive(found, {"norm": norm, "seed": seed})
 

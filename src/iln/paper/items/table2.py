@@ -21,7 +21,7 @@ PUBLISHED = {
 
 def recipes(scale: Scale) -> list[Recipe]:
     return [
-        scale.recipe(norm, task=task, backbone=backbone, seed=seed)
+        scale.recipe(norm, task=task, network=backbone, seed=seed)
         for task in scale.tasks
         for backbone in scale.backbones
         for norm in NORMS
@@ -36,7 +36,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         for backbone in scale.backbones:
             arms = {
                 norm: [
-                    store[scale.recipe(norm, task=task, backbone=backbone, seed=seed)]
+                    store[scale.recipe(norm, task=task, network=backbone, seed=seed)]
                     for seed in scale.seeds
                 ]
                 for norm in NORMS
