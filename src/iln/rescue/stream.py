@@ -1,0 +1,103 @@
+"""Dividing a network's residual stream by a power of two, with its function unchanged.
+
+Every reader of the stream x either normalises it (the blocks, the last norm) or is linear or
+LeakyReLU in it (the convolutions that end a group, DRCT's adjust layers). So x / K does as well as
+x, if all that is added to it is divided too:
+
+    what                                               LN and its like     i-LN
+    entry: norm after the patch embedding              gain, offset / K    gamma, beta / K
+    output of attention and MLP (`proj`, `fc2`)        weight, bias / K    - (sigma is / K itself)
+    HAT's conv branch: second convolution              weight, bias / K    -
+                       first layer of its gate         weight * K          -
+    convolutions inside groups, adjust layers          bias / K            bias / K
+    last norm                                          - (it normalises)   gamma * K
+
+The gate is a sigmoid and not free of scale, hence its K; its bias stays. LayerScale has a factor
+per channel at the end of each branch, which is divided in place of the three rows above;
+BatchNorm's running averages follow the stream. eps, beside the variance, would have to be divided
+by K^2; it stays as it is, so that the authors' own code can load the result, and that costs
+about eps / (2 variance) of the features once they are small again. With K a power of two nothing
+else is rounded, unless a weight becomes so small that its type has no digits left for it.
+
+Without a norm before the branches (`none`, `rezero`) the branches see the stream's scale, so
+nothing of this holds.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from iln.backbones import Backbone
+from iln.backbones.hat import ConvBranch
+from iln.errors import InputError
+from iln.norm import BatchNorm
+
+Exponents = dict[str, int]
+"""By the name of a parameter or buffer: the power of K that it is multiplied by."""
+
+
+def exponents(model: Backbone) -> Exponents:
+    """What has to change for the stream to be divided by K; what is not named stays.
+
+    Raises InputError for a network whose branches see the stream as it is.
+    """
+    norm = model.spec.norm
+    if norm in ("none", "rezero"):
+        raise InputError(
+            f"a network with norm {norm!r} cannot be rescued: nothing normalises what its branches "
+            "read, so a smaller stream is another function"
+        )
+    found: Exponents = {}
+    for name, _ in model.patch_embed.named_parameters(prefix="patch_embed"):
+        found[name] = -1
+    for name, block in model.blocks().items():
+        if norm == "layerscale":
+            found |= {f"{name}.norm1.scale": -1, f"{name}.norm2.scale": -1}
+        elif norm != "i-ln":
+            found |= _branch_ends(name, block)
+        for which in ("norm1", "norm2"):
+            found |= _running(f"{name}.{which}", getattr(block, which))
+    found |= _running("norm", model.norm)
+    if norm == "i-ln":
+        found["norm.gamma"] = 1
+    inside = {id(module) for block in model.blocks().values() for module in block.modules()}
+    for name, module in model.layers.named_modules(prefix="layers"):
+        if isinstance(module, nn.Conv2d) and id(module) not in inside:
+            found[f"{name}.bias"] = -1
+    return found
+
+
+def _branch_ends(name: str, block: nn.Module) -> Exponents:
+    attention = f"{name}.attn.proj" if hasattr(block, "attn") else f"{name}.proj"
+    ends = [attention, f"{name}.mlp.fc2"]
+    found: Exponents = {}
+    if isinstance(getattr(block, "conv_block", None), ConvBranch):
+        ends.append(f"{name}.conv_block.cab.2")
+        found[f"{name}.conv_block.cab.3.attention.1.weight"] = 1
+    for end in ends:
+        found |= {f"{end}.weight": -1, f"{end}.bias": -1}
+    return found
+
+
+def _running(name: str, norm: nn.Module) -> Exponents:
+    if not isinstance(norm, BatchNorm):
+        return {}
+    return {f"{name}.running_mean": -1, f"{name}.running_var": -2}
+
+
+def divided(tensor: Tensor, power: int, exponent: int) -> Tensor:
+    """tensor * K^power with K = 2^exponent, in its own dtype."""
+    return torch.ldexp(tensor, torch.tensor(power * exponent)).to(tensor.dtype)
+
+
+@torch.no_grad()
+def divide_stream(model: Backbone, exponent: int) -> None:
+    """Divide the residual stream of a network by 2^exponent, in place; negative: multiply it.
+
+    Raises InputError as `exponents` does.
+    """
+    tensors = dict(model.state_dict())
+    for name, power in exponents(model).items():
+        if name in tensors:  # a layer may have no bias
+            tensors[name].copy_(divided(tensors[name], power, exponent))
