@@ -16,17 +16,13 @@ The metadata is one JSON object under the key `iln`:
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import json
 import logging
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from importlib import resources
-from importlib.resources.abc import Traversable
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -38,16 +34,24 @@ from torch import Tensor, nn
 from iln.atomic import atomic_write, printable
 from iln.backbones import BACKBONES, Backbone, Spec, from_spec
 from iln.errors import InputError
-from iln.foreign import Answers, clean, read_pickle, recognise, rename
+from iln.foreign import Answers, clean, recognise, rename
+from iln.weights_file import (
+    SUFFIX,
+    about,
+    first_line,
+    kind_of,
+    located,
+    opened,
+    read_tensors,
+    shipped_files,
+)
 
 FORMAT = 1
 _KEY = "iln"
-_SUFFIX = ".safetensors"
 _DESCRIPTION = ("task", "training", "scores", "licence")
 _STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _WRAPPERS = ("module", "_orig_mod")
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-_MAX_HEADER = 100_000_000  # safetensors' own limit
 
 log = logging.getLogger("iln")
 
@@ -81,8 +85,8 @@ def load(
     answers = Answers(
         norm=norm, input_stats=input_stats, img_range=img_range, eps=eps, conv_scale=conv_scale
     )
-    with _located(name_or_file) as path, _about(path):
-        weights, metadata = _read(path)
+    with located(name_or_file) as path, about(path):
+        weights, metadata = read_tensors(path)
         if _KEY in metadata:
             model = _rebuild(weights, metadata[_KEY], answers)
         else:
@@ -117,8 +121,8 @@ def save(
     """
     backbone = _unwrapped(model)
     shown = printable(file)
-    if Path(file).suffix != _SUFFIX:
-        raise InputError(f"{shown}: the name of a weights file must end in {_SUFFIX}")
+    if Path(file).suffix != SUFFIX:
+        raise InputError(f"{shown}: the name of a weights file must end in {SUFFIX}")
     if dtype is not None and dtype not in _DTYPES:
         accepted = ", ".join(map(_dtype_name, _DTYPES))
         raise InputError(f"dtype is {_dtype_name(dtype)}; accepted: {accepted}")
@@ -144,11 +148,11 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
     `float16` or `bfloat16`) and `bytes`.
     Raises InputError if there is no such file or it was not written by `save`.
     """
-    with _located(name_or_file) as path, _about(path):
+    with located(name_or_file) as path, about(path):
         undescribed = "holds no description; only files written by iln.save do"
-        if _kind(path) != "safetensors":
+        if kind_of(path) != "safetensors":
             raise InputError(undescribed)
-        with _opened(path) as file:
+        with opened(path) as file:
             metadata = file.metadata() or {}
             if _KEY not in metadata:
                 raise InputError(undescribed)
@@ -171,99 +175,7 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
 
 def shipped() -> list[str]:
     """The names of the models that come with the package."""
-    return sorted(_shipped())
-
-
-# --- finding -------------------------------------------------------------------------------
-
-
-def _zoo() -> Traversable:
-    return resources.files("iln.zoo")
-
-
-def _shipped() -> dict[str, Traversable]:
-    files = [entry for entry in _zoo().iterdir() if entry.name.endswith(_SUFFIX)]
-    return {entry.name.removesuffix(_SUFFIX): entry for entry in files}
-
-
-@contextlib.contextmanager
-def _located(name_or_file: str | os.PathLike[str]) -> Iterator[Path]:
-    """The file behind a name; only text without a folder can be a name."""
-    if isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file:
-        known = _shipped()
-        if name_or_file in known:
-            with resources.as_file(known[name_or_file]) as path:
-                yield path
-            return
-        if "\0" in name_or_file or not os.path.lexists(name_or_file):
-            raise InputError(_unknown(printable(name_or_file), sorted(known)))
-    yield Path(name_or_file)
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return (
-        f"no shipped model and no file is called {name!r}; {hint}"
-        f"shipped: {', '.join(known) or 'none'}; the path of a weights file is accepted as well"
-    )
-
-
-@contextlib.contextmanager
-def _about(path: Path) -> Iterator[None]:
-    """Begin the message of every error with the file's name."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{printable(path)}: {error}") from error.__cause__
-
-
-# --- reading -------------------------------------------------------------------------------
-
-
-def _kind(path: Path) -> str:
-    """`safetensors` or `torch`, by the first bytes; InputError for anything else."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except FileNotFoundError:
-        raise InputError("no such file; give a weights file or a shipped model's name") from None
-    except IsADirectoryError:
-        raise InputError("is a folder; give a weights file") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}") from error
-    if not head:
-        raise InputError("is empty")
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_HEADER:
-        return "safetensors"
-    if head.startswith((b"PK\x03\x04", b"\x80")):
-        return "torch"
-    # What a failed download leaves behind is a web page or a pointer of Git LFS.
-    text = " (it is text)" if head.isascii() and head.decode("ascii").isprintable() else ""
-    raise InputError(f"is no weights file{text}; expected safetensors or a file of torch.save")
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        file = safetensors.safe_open(path, framework="pt")
-    except Exception as error:  # SafetensorError, and OSError or ValueError besides
-        raise InputError("is a damaged or cut off safetensors file; get it again") from error
-    with file:
-        yield file
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a file, and a safetensors file's metadata."""
-    if _kind(path) == "torch":
-        return read_pickle(path), {}
-    with _opened(path) as file:
-        try:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except Exception as error:  # a type of number that this PyTorch does not have
-            raise InputError(f"holds tensors that cannot be read: {_line(error)}") from error
-        return weights, file.metadata() or {}
+    return sorted(shipped_files())
 
 
 # --- our own files -------------------------------------------------------------------------
@@ -358,7 +270,7 @@ def _json_only(**values: Any) -> dict[str, Any]:
         try:
             same = json.loads(json.dumps(value, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"{name} does not fit JSON: {_line(error)}") from error
+            raise InputError(f"{name} does not fit JSON: {first_line(error)}") from error
         values[name] = same
     return values
 
@@ -392,7 +304,7 @@ def _filled(spec: Spec, weights: Mapping[str, Tensor]) -> Backbone:
         with torch.random.fork_rng(devices=[]):  # building draws numbers that are then replaced
             model = from_spec(spec).float()
     except (RuntimeError, MemoryError) as error:
-        raise InputError(f"is too large to be built: {_line(error)}") from error
+        raise InputError(f"is too large to be built: {first_line(error)}") from error
     _check_fit(model, weights)
     model.load_state_dict(weights)
     return model
@@ -442,7 +354,7 @@ def _move(model: Backbone, device: str | torch.device) -> Backbone:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"device {str(device)!r} cannot be used: {_line(error)}; 'cpu' always can"
+            f"device {str(device)!r} cannot be used: {first_line(error)}; 'cpu' always can"
         ) from error
 
 
@@ -456,11 +368,6 @@ def _backbone_name(spec: Spec) -> str:
 def _some(names: list[str]) -> str:
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return printable(", ".join(names[:3])) + rest
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _plain(value: Any) -> str:
