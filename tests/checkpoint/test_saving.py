@@ -14,7 +14,7 @@ import torch
 from published import SPECS, network, official, run
 from safetensors import safe_open
 
-from iln import checkpoint
+from iln import weights_file
 from iln.backbones import Spec, from_spec
 from iln.checkpoint import describe, load, save, shipped
 from iln.errors import InputError
@@ -358,7 +358,7 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
     for name in ("sr-x2", "denoise"):
         save(network(spec), folder / f"{name}.safetensors", task=name)
     (folder / "sr-x2.md").write_text("a card")
-    monkeypatch.setattr(checkpoint, "_zoo", lambda: folder)
+    monkeypatch.setattr(weights_file, "_zoo", lambda: folder)
     monkeypatch.chdir(here)
     return spec
 
