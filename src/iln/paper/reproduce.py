@@ -20,6 +20,7 @@ from iln.paper.items import (
     fig11,
     fig14,
     knob,
+    rates,
     structure,
     table1,
     table2,
@@ -34,7 +35,7 @@ from iln.training.report import Say
 
 _MODULES = (
     *(fig1, fig2, table1, table2, table3, fig8, fig9, fig11, fig14, table6, table8),
-    *(structure, knob),
+    *(structure, knob, rates),
 )
 ITEMS: dict[str, Item] = {module.ITEM.names[0]: module.ITEM for module in _MODULES}
 """By their own names, in the order of the paper."""

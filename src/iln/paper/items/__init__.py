@@ -1,1 +1,1 @@
-"""One file for each figure or table of the paper, and two of our own."""
+"""One file for each figure or table of the paper, and some of our own."""
