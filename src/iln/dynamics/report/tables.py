@@ -1,0 +1,39 @@
+"""Tables with real headers, which scroll on narrow screens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iln.dynamics.report.markup import Markup, element
+
+
+@dataclass(frozen=True)
+class Row:
+    """name: its header. cells: text. alarm: to be marked as bad."""
+
+    name: str
+    cells: Sequence[str]
+    alarm: bool = False
+
+
+def table(
+    about: str, head: Sequence[str], rows: Sequence[Row], words: Sequence[int] = ()
+) -> Markup:
+    """about: what it shows, for those who hear it read. head: of all columns, the rows' names
+    first. words: columns that hold text, by number, which may break."""
+    top = element("tr", {}, *(element("th", {"scope": "col"}, text) for text in head))
+    body = []
+    for row in rows:
+        cells = [
+            element("td", {"class": "words"} if i in words else {}, text)
+            for i, text in enumerate(row.cells, 1)
+        ]
+        name = element("th", {"scope": "row"}, row.name)
+        body.append(element("tr", {"class": "alarm"} if row.alarm else {}, name, *cells))
+    made = element(
+        "table", {"aria-label": about}, element("thead", {}, top), element("tbody", {}, *body)
+    )
+    return element(
+        "div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": about}, made
+    )
