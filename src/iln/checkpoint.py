@@ -85,13 +85,34 @@ def load(
     answers = Answers(
         norm=norm, input_stats=input_stats, img_range=img_range, eps=eps, conv_scale=conv_scale
     )
+    model, _ = load_explained(name_or_file, answers)
+    return _move(model, device)
+
+
+def load_explained(
+    name_or_file: str | os.PathLike[str], answers: Answers
+) -> tuple[Backbone, dict[str, Any]]:
+    """As `load`, on the CPU, and what was assumed: by name, empty where the file says it all."""
+    assumed: dict[str, Any] = {}
     with located(name_or_file) as path, about(path):
         weights, metadata = read_tensors(path)
         if _KEY in metadata:
             model = _rebuild(weights, metadata[_KEY], answers)
         else:
-            model = _build_foreign(weights, answers, path)
-    return _move(model.eval(), device)
+            model, assumed = _build_foreign(weights, answers, path)
+    return model.eval(), assumed
+
+
+def is_weights(name_or_file: str | os.PathLike[str]) -> bool:
+    """Whether it is a shipped model's name, or a file whose first bytes are those of weights.
+
+    A file without them, or that cannot be read, is not; a file that does not exist is not either.
+    """
+    try:
+        with located(name_or_file) as path:
+            return bool(_kind(path))
+    except InputError:
+        return False
 
 
 def save(
@@ -278,7 +299,9 @@ def _json_only(**values: Any) -> dict[str, Any]:
 # --- other people's files --------------------------------------------------------------------
 
 
-def _build_foreign(weights: dict[str, Tensor], answers: Answers, path: Path) -> Backbone:
+def _build_foreign(
+    weights: dict[str, Tensor], answers: Answers, path: Path
+) -> tuple[Backbone, dict[str, Any]]:
     weights = clean(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     found = recognise(shapes, answers)
@@ -292,7 +315,7 @@ def _build_foreign(weights: dict[str, Tensor], answers: Answers, path: Path) -> 
         found.spec.norm,
         assumed or "nothing (all was given)",
     )
-    return model
+    return model, found.assumed
 
 
 # --- networks --------------------------------------------------------------------------------

@@ -82,9 +82,7 @@ class Diagnosis:
             "norm": self.norm,
             "blocks": {name: asdict(block) for name, block in self.blocks.items()},
             "energies": {name: list(energy) for name, energy in self.energies.items()},
-            "runs": {
-                run.dtype: asdict(run) for run in (self.float32, self.float16, self.bfloat16)
-            },
+            "runs": {run.dtype: asdict(run) for run in (self.float32, self.float16, self.bfloat16)},
             "layers": {name: asdict(layer) for name, layer in self.layers.items()},
             "roughness": {name: list(heads) for name, heads in self.roughness.items()},
             "alignment": None,

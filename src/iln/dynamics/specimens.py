@@ -53,7 +53,8 @@ def read_specimen(file: str | os.PathLike[str], crop: int = CROP) -> Specimen:
     """A picture file, without its transparency. crop: as in `middle`. Raises InputError."""
     pixels = read(file).pixels
     height, width, _ = pixels.shape
-    piece = middle(pixels, crop).astype(np.float32) / np.iinfo(pixels.dtype).max
+    full = np.float32(np.iinfo(pixels.dtype).max)
+    piece = middle(pixels, crop).astype(np.float32) / full
     return Specimen(printable(Path(file).name), piece, width, height)
 
 

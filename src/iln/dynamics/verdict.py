@@ -202,7 +202,7 @@ def _channels(found: Diagnosis) -> Finding:
             "good",
             "channels",
             f"No channel dominates: the strongest carries {share(block.top_share)} of the energy "
-            f"(block {name}), where 1 of {block.channels} would be {share(1 / block.channels)}.",
+            f"(block {name}); an even share would be {share(1 / block.channels)}.",
         )
     names = list(found.blocks)
     many = sum(b.top_share >= DOMINATES for b in found.blocks.values())
@@ -257,9 +257,8 @@ def _healthy(found: Diagnosis) -> str:
     last = list(found.blocks.values())[-1].mean_square
     run = found.float16
     psnr = decibel(run.psnr if run.psnr is not None else math.nan)
-    return (
-        f"Healthy: features stay at mean square {number(last)}, fp16 differs from float32 by {psnr}."
-    )
+    size = f"features stay at mean square {number(last)}"
+    return f"Healthy: {size}, fp16 differs from float32 by {psnr}."
 
 
 def _strongest(found: Diagnosis) -> tuple[str, BlockMeasures]:

@@ -20,9 +20,9 @@ def culprit(model: Backbone, image: Tensor, here: World) -> str:
     """
     bad_parameters = [name for name, p in model.named_parameters() if not _finite(p)]
     bad_gradients = [n for n, p in model.named_parameters() if not _finite(p.grad)]
-    with FiniteWatch(stages(model)) as watch, torch.no_grad():
-        with torch.compiler.set_stance("force_eager"):  # else no hook is called
-            whole = model(image)  # in every process, also where it is not needed: FSDP gathers
+    eager = torch.compiler.set_stance("force_eager")  # else no hook is called
+    with FiniteWatch(stages(model)) as watch, torch.no_grad(), eager:
+        whole = model(image)  # in every process, also where it is not needed: FSDP gathers
     if bad_parameters:
         return f"the parameter {bad_parameters[0]}"
     if not _finite(image):

@@ -17,8 +17,8 @@ from iln.dynamics.report.axes import Axis, linear, logarithmic, written
 from iln.dynamics.report.markup import Markup, element, joined, picture
 from iln.dynamics.verdict import number, share
 
-WIDTH, HEIGHT = 440.0, 236.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 14.0, 16.0, 38.0
+WIDTH, HEIGHT = 360.0, 212.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 8.0, 14.0, 38.0
 _BLUE, _ORANGE = (54, 136, 212), (226, 118, 26)
 """Of position bias below and above its mean: as bright on white as on black paper."""
 
@@ -56,6 +56,7 @@ def depth_chart(
 
     says: one sentence under the title. lines: join the points. low: where a linear axis begins.
     limit: drawn, and within the axis, if the values come near it. across: what is counted.
+    unit: of the values, written after them.
     """
     values = [v for s in series for v in s.values]
     top = max((v for v in values if v is not None and math.isfinite(v)), default=0.0)
@@ -63,11 +64,12 @@ def depth_chart(
     reach = [*values, shown.value] if shown else values
     y = logarithmic(reach) if log else linear(reach, low=low)
     counts = {len(s.values) for s in series}
-    marks = [
-        _curve(index, s, y, lines=lines, unit=unit)
-        for index, s in enumerate(series)
+    marks = [_curve(index, s, y, lines=lines, unit=unit) for index, s in enumerate(series)]
+    parts = [
+        _grid(y, suffix=unit if unit == " %" else ""),
+        _groups(series),
+        _count_axis(counts, across),
     ]
-    parts = [_grid(y), _count_axis(counts, across)]
     if shown:
         parts.append(_limit(y, shown))
     return _figure(title, says, series, [*parts, *marks])
@@ -110,7 +112,9 @@ def channel_bars(title: str, says: str, shares: npt.NDArray[np.float64], top: fl
     ticks = [0, count // 4, count // 2, 3 * count // 4, count - 1]
     below = [_tick_below(_LEFT + (c + 0.5) * step, str(c)) for c in ticks]
     even = _limit(y, Limit(1 / count, ""))
-    return _figure(title, says, [], [_grid(y, percent=True), *below, _name_below("channel"), *bars, even, label])
+    return _figure(
+        title, says, [], [_grid(y, 100.0, " %"), *below, _name_below("channel"), *bars, even, label]
+    )
 
 
 def alignment_chart(title: str, found: Alignment, index: int) -> Markup:
@@ -207,12 +211,32 @@ def _mark(index: int, x: float, y: float, hint: str) -> Markup:
     return element("rect", {"class": f"mark hue{index}", **shape}, title)
 
 
-def _grid(y: Axis, *, percent: bool = False) -> Markup:
+def _groups(series: Sequence[Series]) -> Markup:
+    """Upright lines where a residual group begins, where all networks have the same ones."""
+    if len({tuple(_group(name) for name in s.names) for s in series}) != 1:
+        return Markup()
+    names = series[0].names
+    lines = []
+    for i in range(1, len(names)):
+        if _group(names[i]) != _group(names[i - 1]):
+            x = _LEFT + i / len(names) * (WIDTH - _LEFT - _RIGHT)
+            place = {"class": "grid", "x1": x, "x2": x, "y1": _TOP, "y2": HEIGHT - _BOTTOM}
+            lines.append(element("line", place))
+    return joined(lines)
+
+
+def _group(name: str) -> str:
+    """`layers.2` of `layers.2.residual_group.blocks.0`; nothing for what lies outside."""
+    return ".".join(name.split(".")[:2]) if name.startswith("layers.") else ""
+
+
+def _grid(y: Axis, scale: float = 1.0, suffix: str = "") -> Markup:
+    """Lines across, with what they stand for on the left: scale x value, and the suffix."""
     parts = []
     for tick in y.ticks:
         at = _down(y, tick)
         line = {"class": "grid", "x1": _LEFT, "x2": WIDTH - _RIGHT, "y1": at, "y2": at}
-        text = share(tick) if percent else written(tick)
+        text = written(scale * tick) + suffix
         label = {"class": "tick", "x": _LEFT - 7, "y": at + 4, "text-anchor": "end"}
         parts += [element("line", line), element("text", label, text)]
     return joined(parts)

@@ -83,7 +83,11 @@ def _blocks(subjects: Sequence[Subject]) -> Markup:
         depth_chart(title, says, _series(subjects, measure), log=True)
         for title, says, measure in (
             ("Kurtosis", "3 for a Gaussian; large where few values are huge.", "kurtosis"),
-            ("Sigma of a pixel", "Standard deviation over channels, mean over pixels.", "token_sigma"),
+            (
+                "Sigma of a pixel",
+                "Standard deviation over channels, mean over pixels.",
+                "token_sigma",
+            ),
         )
     ]
     drawn = element("div", {"class": "charts"}, *charts)
@@ -152,11 +156,14 @@ def _kind_of(name: str) -> str:
     """`attn.qkv` of `layers.0.residual_group.blocks.0.attn.qkv`: what repeats over depth."""
     if not name.startswith("layers."):
         return name
-    return ".".join(
-        part
-        for part in name.split(".")[1:]
-        if not part.isdigit() and part not in ("residual_group", "blocks")
-    ) or name
+    return (
+        ".".join(
+            part
+            for part in name.split(".")[1:]
+            if not part.isdigit() and part not in ("residual_group", "blocks")
+        )
+        or name
+    )
 
 
 def _db(value: float) -> str:
@@ -176,7 +183,9 @@ def _channels(subjects: Sequence[Subject]) -> Markup:
     def bars(subject: Subject) -> Markup:
         found = subject.found.shares
         charts = [
-            channel_bars(f"{where}: {name}", "Share of the energy; the line is 1 / C.", found[name], top)
+            channel_bars(
+                f"{where}: {name}", "Share of the energy; the line is 1 / C.", found[name], top
+            )
             for where, name in zip(_places(found), _some(list(found)), strict=False)
         ]
         return element("div", {"class": "charts"}, *charts)
@@ -209,8 +218,9 @@ def _position_bias(subjects: Sequence[Subject]) -> Markup:
     legend = element(
         "p",
         {"class": "quiet"},
-        "Each picture is a head: what it adds to the score of a key that lies so far down and right "
-        "of the query, which is in the middle. Orange is more than the head's mean, blue is less.",
+        "Each picture is a head: what it adds to the score of a key that lies so far down and "
+        "right of the query, which is in the middle. Orange is more than the head's mean, blue "
+        "is less.",
     )
     return element("div", {}, chart, legend, _each(subjects, _maps))
 
@@ -231,7 +241,10 @@ def _maps(subject: Subject) -> Markup:
             for head, (grid, rough) in enumerate(zip(grids, found.roughness[name], strict=True), 1)
         ]
         says = f"{name}, full colour at ±{number(limit)}; below each its roughness"
-        parts += [element("p", {"class": "quiet"}, says), element("div", {"class": "maps"}, *figures)]
+        parts += [
+            element("p", {"class": "quiet"}, says),
+            element("div", {"class": "maps"}, *figures),
+        ]
     return joined(parts)
 
 

@@ -12,7 +12,7 @@ from iln.dynamics.report.style import STYLE
 from iln.dynamics.report.subject import Subject, comparison
 from iln.dynamics.report.tables import Row, table
 from iln.dynamics.specimens import Specimen
-from iln.dynamics.verdict import FP16_END, NORM_NAMES, Level, Verdict, judge, number
+from iln.dynamics.verdict import FP16_END, NORM_NAMES, Level, Verdict, judge
 
 _ICONS: dict[Level, tuple[str, str]] = {
     "good": ("✓", "good"),
@@ -60,7 +60,11 @@ def _header(subjects: Sequence[Subject], title: str) -> Markup:
         for s in subjects
     ]
     return element(
-        "header", {}, element("p", {"class": "over"}, "iln diagnose"), element("h1", {}, title), *lines
+        "header",
+        {},
+        element("p", {"class": "over"}, "iln diagnose"),
+        element("h1", {}, title),
+        *lines,
     )
 
 
@@ -97,7 +101,9 @@ def _card(subject: Subject, verdict: Verdict, named: bool) -> Markup:
             )
         )
     # What the headline says already need not be said twice.
-    shown = [row for row, f in zip(rows, verdict.findings, strict=True) if f.text != verdict.headline]
+    shown = [
+        row for row, f in zip(rows, verdict.findings, strict=True) if f.text != verdict.headline
+    ]
     return element(
         "section",
         {"class": f"verdict {verdict.level}", "aria-label": f"verdict on {subject.name}"},
@@ -125,7 +131,10 @@ def _comparison(subjects: Sequence[Subject]) -> Markup:
         return Markup()
     points = [element("li", {}, sentence) for sentence in sentences]
     return element(
-        "section", {}, element("h2", {}, "Side by side"), element("ul", {"class": "comparison"}, *points)
+        "section",
+        {},
+        element("h2", {}, "Side by side"),
+        element("ul", {"class": "comparison"}, *points),
     )
 
 
@@ -159,25 +168,44 @@ def _half(subjects: Sequence[Subject]) -> Markup:
 def _runs(subject: Subject) -> Markup:
     found = subject.found
     rows = []
-    for name, run in (("float32", found.float32), ("fp16", found.float16), ("bf16", found.bfloat16)):
-        psnr = "–" if run.psnr is None else "identical" if run.psnr == float("inf") else f"{run.psnr:.1f} dB"
+    for name, run in (
+        ("float32", found.float32),
+        ("fp16", found.float16),
+        ("bf16", found.bfloat16),
+    ):
+        psnr = (
+            "–"
+            if run.psnr is None
+            else "identical"
+            if run.psnr == float("inf")
+            else f"{run.psnr:.1f} dB"
+        )
         lost = f"{run.nonfinite} of {run.values}" if run.nonfinite else "none"
         cells = [psnr, lost, run.first_module or "–"]
         rows.append(Row(name, cells, bool(run.nonfinite or run.first_module)))
-    head = ("run in", "PSNR against float32", "values not finite", "first module that is not finite")
+    head = (
+        "run in",
+        "PSNR against float32",
+        "values not finite",
+        "first module that is not finite",
+    )
     return table(f"{subject.name} run in three types of number", head, rows, words=(3,))
 
 
 def _charts(subjects: Sequence[Subject]) -> Markup:
     def blocks(measure: str) -> list[Series]:
         return [
-            Series(s.name, [getattr(b, measure) for b in s.found.blocks.values()], list(s.found.blocks))
+            Series(
+                s.name, [getattr(b, measure) for b in s.found.blocks.values()], list(s.found.blocks)
+            )
             for s in subjects
         ]
 
     def layers(bits: str) -> list[Series]:
         return [
-            Series(s.name, [getattr(n, bits) for n in s.found.layers.values()], list(s.found.layers))
+            Series(
+                s.name, [getattr(n, bits) for n in s.found.layers.values()], list(s.found.layers)
+            )
             for s in subjects
         ]
 
@@ -190,7 +218,7 @@ def _charts(subjects: Sequence[Subject]) -> Markup:
         ),
         depth_chart(
             "Largest feature",
-            f"max |x| of each block's output; fp16 ends at {number(FP16_END)}.",
+            f"max |x| of each block's output; fp16 ends at {FP16_END:.0f}.",
             blocks("max_abs"),
             log=True,
             limit=Limit(FP16_END, "fp16 ends"),
@@ -234,6 +262,12 @@ def _charts(subjects: Sequence[Subject]) -> Markup:
         "section",
         {},
         element("h2", {}, "Over depth"),
+        element(
+            "p",
+            {"class": "quiet"},
+            "Each point is a block or a layer, and says its name when pointed at. Upright lines "
+            "part the residual groups.",
+        ),
         element("div", {"class": "charts"}, *charts),
     )
 
@@ -241,5 +275,3 @@ def _charts(subjects: Sequence[Subject]) -> Markup:
 def _footer(specimens: Sequence[Specimen], date: str) -> Markup:
     names = ", ".join(specimen.name for specimen in specimens)
     return element("footer", {}, f"Made by iln {__version__} on {date}, with {names}.")
-
-
