@@ -45,6 +45,7 @@ class Diagnosis:
     norm: one of `iln.norm.NORMS`.
     blocks: by Transformer block, in the order in which they compute, its measures.
     energies: by block, E_l[x_c^2] of each channel.
+    peaks: by module, in the order in which they finish, the largest finite |output|, in float32.
     float32: the network as it is; float16, bfloat16: run in these types.
     layers: by linear layer and convolution, in the order in which they compute, int8 and int4.
     bias_grids: by block, the position bias of its heads as pictures (heads, n, n).
@@ -56,6 +57,7 @@ class Diagnosis:
     norm: str
     blocks: Mapping[str, BlockMeasures]
     energies: Mapping[str, tuple[float, ...]]
+    peaks: Mapping[str, float]
     float32: NarrowRun
     float16: NarrowRun
     bfloat16: NarrowRun
@@ -174,6 +176,7 @@ def _diagnose(
         norm=model.spec.norm,
         blocks=probe.measures,
         energies={name: tuple(energy.tolist()) for name, energy in probe.energies.items()},
+        peaks=reference.watch.peaks,
         float32=reference.result(),
         float16=half.result(),
         bfloat16=brain.result(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +16,7 @@ from iln.backbones import Backbone
 
 
 class FiniteWatch:
-    """Looks at what modules compute inside `with`, and remembers who gave infinity or NaN.
+    """Looks at what modules compute inside `with`: the largest, and who gave infinity or NaN.
 
     places: by the name to call them. Several forward passes count as one. Compiled networks call
     no hooks. Norms are not seen, since blocks ask for them by method.
@@ -25,6 +26,8 @@ class FiniteWatch:
         self.places = dict(places)
         self.spoiled: dict[str, bool] = {}
         """By place, in the order in which they finish: whether a value was not finite."""
+        self.peaks: dict[str, float] = {}
+        """By place: the largest finite |value|."""
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
@@ -47,9 +50,16 @@ class FiniteWatch:
         return next((name for name in names if self.spoiled[name]), None)
 
     def _look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            known = self.spoiled.get(name, False)
-            self.spoiled[name] = known or not bool(torch.isfinite(output.detach()).all())
+        if not isinstance(output, Tensor) or not output.numel():
+            return
+        low, high = (value.item() for value in torch.aminmax(output.detach()))
+        spoiled = not (math.isfinite(low) and math.isfinite(high))
+        self.spoiled[name] = self.spoiled.get(name, False) or spoiled
+        peak = max(-low, high)
+        if spoiled:
+            finite = output.detach()[torch.isfinite(output)]
+            peak = finite.abs().max().item() if finite.numel() else 0.0
+        self.peaks[name] = max(self.peaks.get(name, 0.0), peak)
 
 
 def stages(model: Backbone) -> dict[str, nn.Module]:

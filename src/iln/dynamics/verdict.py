@@ -81,8 +81,8 @@ def compare(names: Sequence[str], found: Sequence[Diagnosis]) -> tuple[str, ...]
     """Sentences about two networks that saw the same pictures."""
     (one, two), (a, b) = names, found
     halves = f"In fp16 {one} {_outcome(a.float16)}, and {two} {_outcome(b.float16)}."
-    tops = [max_abs(d) for d in (a, b)]
-    sizes = f"The largest feature is {number(tops[0])} in {one} and {number(tops[1])} in {two}"
+    tops = [peak(d) for d in (a, b)]
+    sizes = f"The largest value inside is {number(tops[0])} in {one} and {number(tops[1])} in {two}"
     if all(math.isfinite(top) and top > 0 for top in tops) and max(tops) >= 2 * min(tops):
         larger = one if tops[0] > tops[1] else two
         sizes += f": {number(max(tops) / min(tops))} times larger in {larger}"
@@ -99,9 +99,9 @@ def compare(names: Sequence[str], found: Sequence[Diagnosis]) -> tuple[str, ...]
     return halves, f"{sizes}.", channels, integers
 
 
-def max_abs(found: Diagnosis) -> float:
-    """The largest |x| of all blocks; NaN if nothing is finite."""
-    return _largest([block.max_abs for block in found.blocks.values()])
+def peak(found: Diagnosis) -> float:
+    """The largest finite |x| that any module gives in float32."""
+    return max(found.peaks.values(), default=math.nan)
 
 
 def median_sqnr(found: Diagnosis) -> tuple[float, float]:
@@ -134,7 +134,7 @@ def _output(found: Diagnosis) -> Finding | None:
 
 
 def _half(found: Diagnosis) -> Finding:
-    run, top = found.float16, max_abs(found)
+    run, top = found.float16, peak(found)
     kind = NORM_NAMES[found.norm]
     if run.first_module is not None or run.nonfinite or run.weights:
         where = run.first_module or "the output"
@@ -250,7 +250,7 @@ def _integers(found: Diagnosis) -> list[Finding]:
     if bad:
         layers = "layer falls" if bad == 1 else "layers fall"
         text += f" {bad} {layers} below {NOISY:.0f} dB in int8: leave them in float."
-    return [Finding("warning" if bad else "good", "int8 and int4", text)]
+    return [Finding("warning" if bad else "good", "int8, int4", text)]
 
 
 def _healthy(found: Diagnosis) -> str:
@@ -269,12 +269,8 @@ def _strongest(found: Diagnosis) -> tuple[str, BlockMeasures]:
 
 def _outcome(run: NarrowRun) -> str:
     if run.nonfinite:
-        return f"loses {share(run.nonfinite / run.values)} of its pixels to infinities and NaN"
+        return f"loses {share(run.nonfinite / run.values)} of its output to infinities and NaN"
     return f"keeps {decibel(run.psnr if run.psnr is not None else math.nan)} PSNR"
-
-
-def _largest(values: Sequence[float]) -> float:
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
 
 
 # --- numbers as words ----------------------------------------------------------------------

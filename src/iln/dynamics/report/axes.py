@@ -65,7 +65,7 @@ def logarithmic(values: Iterable[float | None]) -> Axis:
 
 def written(value: float) -> str:
     """A tick: 0.01, 25, 10⁵."""
-    if value and not 1e-3 <= abs(value) < 1e5:
+    if value and not 1e-3 <= abs(value) < 1e4:
         digits, _, power = f"{value:.0e}".partition("e")
         return (
             ("" if digits == "1" else f"{digits}·") + "10" + str(int(power)).translate(_SUPERSCRIPT)

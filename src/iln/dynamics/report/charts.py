@@ -71,7 +71,7 @@ def depth_chart(
         _count_axis(counts, across),
     ]
     if shown:
-        parts.append(_limit(y, shown))
+        marks.append(_limit(y, shown, left=_clear_on_the_left(series, y, shown)))
     return _figure(title, says, series, [*parts, *marks])
 
 
@@ -256,7 +256,7 @@ def _count_axis(counts: set[int], across: str) -> Markup:
             break
     width = WIDTH - _LEFT - _RIGHT
     shown = [i for i in range(1, count + 1) if i == 1 or i % step == 0]
-    if len(shown) > 1 and step > 1 and shown[1] - shown[0] < step / 2:
+    if len(shown) > 1 and step > 1 and shown[1] - shown[0] <= step / 2:
         shown.pop(1)
     ticks = [_tick_below(_LEFT + (i - 0.5) / count * width, str(i)) for i in shown]
     return joined([*ticks, _name_below(across)])
@@ -272,10 +272,20 @@ def _name_below(text: str) -> Markup:
     return element("text", {**place, "text-anchor": "middle"}, text)
 
 
-def _limit(y: Axis, limit: Limit) -> Markup:
+def _clear_on_the_left(series: Sequence[Series], y: Axis, limit: Limit) -> bool:
+    """Whether the first values lie further from the line than the last ones."""
+    distances = []
+    for piece in (slice(0, 3), slice(-3, None)):
+        near = [v for s in series for v in s.values[piece] if v is not None and y.shows(v)]
+        distances.append(min((abs(y.place(v) - y.place(limit.value)) for v in near), default=1.0))
+    return distances[0] >= distances[1]
+
+
+def _limit(y: Axis, limit: Limit, left: bool = False) -> Markup:
     at = _down(y, limit.value)
     line = {"class": "limit", "x1": _LEFT, "x2": WIDTH - _RIGHT, "y1": at, "y2": at}
-    place = {"class": "note", "x": WIDTH - _RIGHT, "y": at - 5, "text-anchor": "end"}
+    x, anchor = (_LEFT + 4, "start") if left else (WIDTH - _RIGHT, "end")
+    place = {"class": "note", "x": x, "y": at - 5, "text-anchor": anchor}
     return joined([element("line", line), element("text", place, limit.label)])
 
 

@@ -106,7 +106,8 @@ def _block_table(subject: Subject) -> Markup:
     sigmas = any(block.sigma1 is not None for block in found.blocks.values())
     head = ["block", "mean square", "max |x|", "entropy", "strongest", "kurtosis", "token sigma"]
     head += ["sigma1", "sigma2"] if sigmas else []
-    head += ["not finite"]
+    spoiled = any(block.nonfinite for block in found.blocks.values())
+    head += ["not finite"] if spoiled else []
     rows = []
     for name, b in found.blocks.items():
         cells = [
@@ -119,7 +120,7 @@ def _block_table(subject: Subject) -> Markup:
         ]
         if sigmas:
             cells += ["–" if s is None else number(s) for s in (b.sigma1, b.sigma2)]
-        cells += [str(b.nonfinite)]
+        cells += [str(b.nonfinite)] if spoiled else []
         rows.append(Row(name, cells, bool(b.nonfinite) or b.max_abs > FP16_END))
     return table(f"measures of every block of {subject.name}", head, rows)
 
@@ -149,7 +150,8 @@ def _layer_tables(subject: Subject) -> Markup:
     ]
     names = ("layer", "int8", "int4", "smallest input", "largest input")
     every = table(f"every layer of {subject.name} quantised", names, singles)
-    return element("div", {}, by_kind, every)
+    one_by_one = element("details", {}, element("summary", {}, "One by one"), every)
+    return element("div", {}, by_kind, one_by_one)
 
 
 def _kind_of(name: str) -> str:
@@ -222,7 +224,8 @@ def _position_bias(subjects: Sequence[Subject]) -> Markup:
         "right of the query, which is in the middle. Orange is more than the head's mean, blue "
         "is less.",
     )
-    return element("div", {}, chart, legend, _each(subjects, _maps))
+    charts = element("div", {"class": "charts"}, chart)
+    return element("div", {}, charts, legend, _each(subjects, _maps))
 
 
 def _maps(subject: Subject) -> Markup:

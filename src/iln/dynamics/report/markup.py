@@ -38,6 +38,12 @@ def joined(parts: Iterable[str]) -> Markup:
     return Markup("".join(p if isinstance(p, Markup) else html.escape(p) for p in parts))
 
 
+def prose(text: str) -> Markup:
+    """Sentences, in which `words` between backquotes are code."""
+    parts = text.split("`")
+    return joined(element("code", {}, p) if i % 2 else p for i, p in enumerate(parts))
+
+
 def picture(pixels: npt.NDArray[np.uint8], alt: str, sized: str) -> Markup:
     """(H, W, 1, 3 or 4) as an image inside the page. sized: its class."""
     height, width, channels = pixels.shape

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from iln import __version__
 from iln.dynamics.report.charts import Limit, Series, depth_chart
 from iln.dynamics.report.details import details
-from iln.dynamics.report.markup import Markup, element, picture
+from iln.dynamics.report.markup import Markup, element, picture, prose
 from iln.dynamics.report.style import STYLE
 from iln.dynamics.report.subject import Subject, comparison
 from iln.dynamics.report.tables import Row, table
@@ -71,8 +71,7 @@ def _header(subjects: Sequence[Subject], title: str) -> Markup:
 def _kind(subject: Subject) -> str:
     spec = subject.spec
     names = {"swinir": "SwinIR", "hat": "HAT", "drct": "DRCT"}
-    task = subject.about.get("task")
-    what = task if isinstance(task, str) else f"scale {spec.scale}"
+    what = f"enlarges {spec.scale} times" if spec.scale > 1 else "keeps the size"
     return (
         f"{names.get(subject.backbone, subject.backbone)} with {NORM_NAMES[spec.norm]}, "
         f"{subject.parameters / 1e6:.2f} M parameters, {sum(spec.depths)} blocks of "
@@ -97,7 +96,7 @@ def _card(subject: Subject, verdict: Verdict, named: bool) -> Markup:
                 {"class": finding.level},
                 element("span", sign, icon),
                 element("span", {"class": "topic"}, finding.topic),
-                element("span", {}, finding.text),
+                element("span", {}, prose(finding.text)),
             )
         )
     # What the headline says already need not be said twice.
@@ -108,7 +107,7 @@ def _card(subject: Subject, verdict: Verdict, named: bool) -> Markup:
         "section",
         {"class": f"verdict {verdict.level}", "aria-label": f"verdict on {subject.name}"},
         whose,
-        element("p", {"class": "headline"}, verdict.headline),
+        element("p", {"class": "headline"}, prose(verdict.headline)),
         element("ul", {"class": "findings"}, *shown) if shown else Markup(),
     )
 
@@ -140,29 +139,34 @@ def _comparison(subjects: Sequence[Subject]) -> Markup:
 
 def _half(subjects: Sequence[Subject]) -> Markup:
     """Pictures and numbers of fp16 and bf16."""
-    parts = [element("h2", {}, "What half precision makes of it")]
-    for subject in subjects:
-        if len(subjects) > 1:
-            parts.append(element("h3", {}, subject.name))
-        sample = subject.found.sample
-        shown = (
-            ("input", sample.image),
-            ("float32", sample.float32),
-            ("fp16", sample.float16),
-            ("bf16", sample.bfloat16),
+    shown = [_shown(subject, len(subjects) > 1) for subject in subjects]
+    return element(
+        "section",
+        {},
+        element("h2", {}, "What half precision makes of it"),
+        element("div", {"class": "pair"}, *shown),
+    )
+
+
+def _shown(subject: Subject, named: bool) -> Markup:
+    sample = subject.found.sample
+    pieces = (
+        ("input", sample.image),
+        ("float32", sample.float32),
+        ("fp16", sample.float16),
+        ("bf16", sample.bfloat16),
+    )
+    figures = [
+        element(
+            "figure",
+            {},
+            picture(pixels, f"{name} of {subject.name}, the middle of the picture", "sample"),
+            element("figcaption", {}, name),
         )
-        figures = [
-            element(
-                "figure",
-                {},
-                picture(pixels, f"{name} of {subject.name}, the middle of the picture", "sample"),
-                element("figcaption", {}, name),
-            )
-            for name, pixels in shown
-        ]
-        parts.append(element("div", {"class": "samples"}, *figures))
-        parts.append(_runs(subject))
-    return element("section", {}, *parts)
+        for name, pixels in pieces
+    ]
+    name = element("h3", {}, subject.name) if named else Markup()
+    return element("div", {}, name, element("div", {"class": "samples"}, *figures), _runs(subject))
 
 
 def _runs(subject: Subject) -> Markup:
@@ -183,13 +187,13 @@ def _runs(subject: Subject) -> Markup:
         lost = f"{run.nonfinite} of {run.values}" if run.nonfinite else "none"
         cells = [psnr, lost, run.first_module or "–"]
         rows.append(Row(name, cells, bool(run.nonfinite or run.first_module)))
-    head = (
-        "run in",
-        "PSNR against float32",
-        "values not finite",
-        "first module that is not finite",
+    head = ("run in", "PSNR", "not finite", "first at")
+    return table(
+        f"{subject.name} in three types of number: PSNR against float32, values not finite",
+        head,
+        rows,
+        words=(3,),
     )
-    return table(f"{subject.name} run in three types of number", head, rows, words=(3,))
 
 
 def _charts(subjects: Sequence[Subject]) -> Markup:

@@ -31,6 +31,7 @@ h1 {
 }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .9rem; letter-spacing: -.005em; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; overflow-wrap: anywhere; }
+.pair h3 { margin-top: 0; }
 p { margin: .5rem 0; max-width: 46rem; }
 header p { max-width: none; }
 .quiet, .says, footer { color: var(--quiet); }
@@ -50,7 +51,6 @@ header p { max-width: none; }
   font-size: 1.18rem; line-height: 1.4; font-weight: 600; margin: 0; max-width: 56rem;
   overflow-wrap: anywhere; text-wrap: pretty;
 }
-.headline .word { color: var(--tone); }
 .findings { list-style: none; margin: .9rem 0 0; padding: 0; font-size: .93rem; }
 .findings li {
   display: grid; grid-template-columns: 1.4rem 6.2rem 1fr; gap: .2rem .3rem; padding: .4rem 0;
@@ -69,7 +69,7 @@ header p { max-width: none; }
 .comparison li { margin: .25rem 0; }
 .charts {
   display: grid; gap: 1.1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr));
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr));
 }
 figure { margin: 0; }
 .chart {
@@ -89,7 +89,9 @@ figcaption strong { display: block; overflow-wrap: anywhere; }
 svg text {
   font-size: 11.5px; fill: var(--quiet); font-family: inherit; font-variant-numeric: tabular-nums;
 }
-svg text.note { fill: var(--ink); font-size: 11px; }
+svg text.note {
+  fill: var(--ink); font-size: 11px; paint-order: stroke; stroke: var(--card); stroke-width: 3px;
+}
 .grid { stroke: var(--grid); stroke-width: 1; }
 .limit { stroke: var(--limit); stroke-width: 1.3; stroke-dasharray: 5 4; }
 .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
@@ -103,7 +105,7 @@ svg text.note { fill: var(--ink); font-size: 11px; }
 }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td {
-  padding: .3rem .75rem; text-align: right; border-bottom: 1px solid var(--line);
+  padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap;
 }
 thead th {
@@ -119,10 +121,12 @@ code {
   font-size: .9em;
 }
 details { border-top: 1px solid var(--line); padding: .2rem 0; }
-details:last-of-type { border-bottom: 1px solid var(--line); }
+details details { border: 0; }
+details details summary { font-weight: 500; }
+main > details:last-of-type { border-bottom: 1px solid var(--line); }
 summary { cursor: pointer; padding: .65rem 0; font-weight: 600; }
 summary .quiet { font-weight: 400; }
-details > :not(summary) { margin-left: 1.05rem; }
+details > :not(summary) { margin: 0 0 .9rem 1.05rem; }
 .samples {
   display: grid; grid-template-columns: repeat(4, minmax(0, 12rem)); gap: .9rem;
   margin: .8rem 0 1.1rem;
