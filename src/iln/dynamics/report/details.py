@@ -233,13 +233,14 @@ def _maps(subject: Subject) -> Markup:
     for name in _some(list(found.bias_grids)):
         grids = found.bias_grids[name]
         centred = grids - grids.mean((1, 2), keepdims=True)
-        limit = float(np.quantile(np.abs(np.nan_to_num(centred)), 0.995)) or 1.0
+        known = np.abs(centred[np.isfinite(centred)])
+        limit = float(np.quantile(known, 0.995)) if known.any() else 1.0
         figures = [
             element(
                 "figure",
                 {},
                 bias_map(grid, limit, f"position bias of head {head} of {name}"),
-                element("figcaption", {}, f"head {head}: {rough:.2f}"),
+                element("figcaption", {}, f"head {head}: {number(rough)}"),
             )
             for head, (grid, rough) in enumerate(zip(grids, found.roughness[name], strict=True), 1)
         ]

@@ -113,6 +113,7 @@ thead th {
   border-bottom-color: var(--quiet);
 }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th.words { text-align: left; }
 th[scope=row] { font-weight: 500; }
 td.words { text-align: left; white-space: normal; min-width: 11rem; overflow-wrap: anywhere; }
 tr.alarm td, tr.alarm th { color: var(--bad); }

@@ -22,11 +22,15 @@ def table(
 ) -> Markup:
     """about: what it shows, for those who hear it read. head: of all columns, the rows' names
     first. words: columns that hold text, by number, which may break."""
-    top = element("tr", {}, *(element("th", {"scope": "col"}, text) for text in head))
+    heads = [
+        element("th", {"scope": "col", "class": "words" if i in words else None}, text)
+        for i, text in enumerate(head)
+    ]
+    top = element("tr", {}, *heads)
     body = []
     for row in rows:
         cells = [
-            element("td", {"class": "words"} if i in words else {}, text)
+            element("td", {"class": "words" if i in words else None}, text)
             for i, text in enumerate(row.cells, 1)
         ]
         name = element("th", {"scope": "row"}, row.name)
