@@ -108,6 +108,11 @@ def test_a_broken_one_gets_a_report() -> None:
     headline = judge(found).headline
     assert headline.startswith("Broken even in float32: ")
     assert "the weight layers.0.residual_group.blocks.1.mlp.fc1.weight" in headline
+    assert found.float32.first_module == "layers.0.residual_group.blocks.1.mlp.fc1"
+    assert found.float16.psnr is None
+    assert compare(["A", "B"], [found, diagnose(small(), [picture()])]) == (
+        "A is broken even in float32, so there is little to compare.",
+    )
     json.dumps(found.as_json(), allow_nan=False)
 
 
@@ -126,6 +131,14 @@ def test_the_network_stays_as_it_was() -> None:
     diagnose(model, [picture()], progress=told.append)
     assert model.training and told == sorted(told) and told[-1] == 1
     assert all(torch.equal(before[n], v) for n, v in model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
+def test_compiled_ones_run_uncompiled() -> None:
+    model = small()
+    plain = diagnose(model, [picture()])
+    model.compile(backend="eager")
+    assert diagnose(model, [picture()]).as_json() == plain.as_json()
 
 
 def test_what_is_refused() -> None:

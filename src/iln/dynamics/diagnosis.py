@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,11 +124,12 @@ def diagnose(
     if dtype != torch.float32:
         raise InputError(f"the weights are {dtype}; diagnose compares with float32: model.float()")
     was_training = backbone.training
-    try:
+    with ExitStack() as undo:
+        undo.callback(backbone.train, was_training)
+        if backbone._compiled_call_impl is not None:  # compiled code calls no hooks
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
         with torch.no_grad():
             return _diagnose(backbone.eval(), images, progress or _ignore)
-    finally:
-        backbone.train(was_training)
 
 
 PASSES = (1.5, 5.0, 1.0, 4.0)

@@ -18,19 +18,22 @@ from iln.backbones import Backbone
 class FiniteWatch:
     """Looks at what modules compute inside `with`: the largest, and who gave infinity or NaN.
 
-    places: by the name to call them. Several forward passes count as one. Compiled networks call
+    places: by the name to call them. One forward pass inside each `with`; several `with` count
+    as one, and the earliest in any pass is the first. Compiled networks call
     no hooks. Norms are not seen, since blocks ask for them by method.
     """
 
     def __init__(self, places: Mapping[str, nn.Module]) -> None:
         self.places = dict(places)
-        self.spoiled: dict[str, bool] = {}
-        """By place, in the order in which they finish: whether a value was not finite."""
+        self.spoiled: dict[str, int] = {}
+        """By place that gave a value that is not finite: as the how manieth of a pass."""
         self.peaks: dict[str, float] = {}
         """By place: the largest finite |value|."""
+        self._calls = 0
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
+        self._calls = 0
         for name, module in self.places.items():
             look = partial(self._look, name)
             self._undo.callback(module.register_forward_hook(look).remove)
@@ -46,17 +49,18 @@ class FiniteWatch:
 
     def first(self, among: Mapping[str, nn.Module] | None = None) -> str | None:
         """The first place that is not finite; among all of them, or the names given."""
-        names = self.spoiled if among is None else (n for n in self.spoiled if n in among)
-        return next((name for name in names if self.spoiled[name]), None)
+        names = [name for name in self.spoiled if among is None or name in among]
+        return min(names, key=lambda name: self.spoiled[name], default=None)
 
     def _look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if not isinstance(output, Tensor) or not output.numel():
             return
+        self._calls += 1
         low, high = (value.item() for value in torch.aminmax(output.detach()))
         spoiled = not (math.isfinite(low) and math.isfinite(high))
-        self.spoiled[name] = self.spoiled.get(name, False) or spoiled
         peak = max(-low, high)
         if spoiled:
+            self.spoiled[name] = min(self.spoiled.get(name, self._calls), self._calls)
             finite = output.detach()[torch.isfinite(output)]
             peak = finite.abs().max().item() if finite.numel() else 0.0
         self.peaks[name] = max(self.peaks.get(name, 0.0), peak)

@@ -21,7 +21,8 @@ class NarrowRun:
     values, nonfinite: how many numbers the outputs have, and how many are infinite or NaN.
     psnr: dB against the float32 output, 10 log10(1 / E[(y - y32)^2]) over all pictures, both
         clipped to [0, 1] as written pictures are, but not rounded; what is not finite counts as
-        0, black. Infinite where nothing differs, None for the reference.
+        0, black. Infinite where nothing differs; None for the reference, and where that is not
+        finite itself.
     first_module, first_block: the first one whose output is not finite, in the order in which
         they compute; None if all are finite.
     weights: names of finite parameters that are infinite in this type.
@@ -51,6 +52,7 @@ class Narrow:
         self.watch = _watch(self.model)
         self.values = self.nonfinite = 0
         self._squares = 0.0
+        self._comparable = True
 
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """The output for image (B, C, H, W), compared with the float32 one."""
@@ -58,6 +60,7 @@ class Narrow:
             output: Tensor = self.model(image)
         self.values += output.numel()
         self.nonfinite += nonfinite(output)
+        self._comparable &= not nonfinite(reference)
         difference = (as_written(output) - as_written(reference)).cpu().to(torch.float64)
         self._squares += difference.square().sum().item()
         return output
@@ -65,11 +68,12 @@ class Narrow:
     def result(self) -> NarrowRun:
         """Of all pictures so far, one at least."""
         error = self._squares / self.values
+        psnr = -10 * math.log10(error) if error else math.inf
         return NarrowRun(
             str(self.dtype).removeprefix("torch."),
             self.values,
             self.nonfinite,
-            -10 * math.log10(error) if error else math.inf,
+            psnr if self._comparable else None,
             self.watch.first(),
             self.watch.first(self.model.blocks()),
             self.weights,

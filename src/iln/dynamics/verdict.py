@@ -80,6 +80,10 @@ def judge(found: Diagnosis) -> Verdict:
 def compare(names: Sequence[str], found: Sequence[Diagnosis]) -> tuple[str, ...]:
     """Sentences about two networks that saw the same pictures."""
     (one, two), (a, b) = names, found
+    broken = [name for name, d in zip(names, found, strict=True) if d.float32.nonfinite]
+    if broken:
+        which = "Both are" if len(broken) == 2 else f"{broken[0]} is"
+        return (f"{which} broken even in float32, so there is little to compare.",)
     halves = f"In fp16 {one} {_outcome(a.float16)}, and {two} {_outcome(b.float16)}."
     tops = [peak(d) for d in (a, b)]
     sizes = f"The largest value inside is {number(tops[0])} in {one} and {number(tops[1])} in {two}"
@@ -212,7 +216,7 @@ def _channels(found: Diagnosis) -> Finding:
         "warning",
         "channels",
         f"Channel {block.top_channel} carries {share(block.top_share)} of the energy in {place}."
-        f"{rest} The others are what coarse numbers lose first.",
+        f"{rest} Coarse numbers lose the others first: keep the stream in float32 or bf16.",
     )
 
 
