@@ -201,3 +201,10 @@ def test_a_browser_shows_it(dark: bool, grown: Subject, calm: Subject, tmp_path:
     assert tuple(pixels[3, 3]) == paper
     assert 0.05 < (pixels != paper).any(2).mean() < 0.9
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 200
+
+
+def test_the_documents_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "diagnose.md").read_text("utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
+    exec(compile(example, "diagnose.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("Healthy: ")

@@ -25,9 +25,9 @@ def diagnose(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="CHECKPOINT [CHECKPOINT2] [PICTURE...]",
-            help="A shipped model or a weights file; after it one more to compare with, told from "
-            "pictures by its content, and pictures (else a built-in one).",
+            metavar="CHECKPOINT...",
+            help="A shipped model (see `iln models`) or a file; after it one more to compare with, "
+            "and pictures, told apart by their content. Without pictures a built-in one is used.",
             show_default=False,
         ),
     ],
@@ -57,8 +57,7 @@ def diagnose(
 ) -> None:
     """Look into a model: features, half precision, int8 and int4, and what to do about them.
 
-    Writes one HTML page that needs no network, and its numbers as JSON. Two models are shown
-    side by side.
+    Writes a page that needs no network, and its numbers as JSON; two models side by side.
     """
     if output.suffix.lower() != ".html":
         raise InputError(f"{printable(output)}: the name of the page must end in .html")

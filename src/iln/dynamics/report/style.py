@@ -32,7 +32,7 @@ h1 {
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .9rem; letter-spacing: -.005em; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; overflow-wrap: anywhere; }
 .pair h3 { margin-top: 0; }
-p { margin: .5rem 0; max-width: 46rem; }
+p { margin: .5rem 0; max-width: 46rem; text-wrap: pretty; }
 header p { max-width: none; }
 .quiet, .says, footer { color: var(--quiet); }
 .over { font-size: .85rem; letter-spacing: .04em; color: var(--quiet); margin: 0 0 .4rem; }
