@@ -240,7 +240,7 @@ def _maps(subject: Subject) -> Markup:
                 "figure",
                 {},
                 bias_map(grid, limit, f"position bias of head {head} of {name}"),
-                element("figcaption", {}, f"head {head}: {number(rough)}"),
+                element("figcaption", {}, f"head {head}: {_rough(rough)}"),
             )
             for head, (grid, rough) in enumerate(zip(grids, found.roughness[name], strict=True), 1)
         ]
@@ -250,6 +250,10 @@ def _maps(subject: Subject) -> Markup:
             element("div", {"class": "maps"}, *figures),
         ]
     return joined(parts)
+
+
+def _rough(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def _last_norm(subjects: Sequence[Subject]) -> Markup:
@@ -322,7 +326,10 @@ def _said(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{key}: {_said(entry)}" for key, entry in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(_said(entry) for entry in value)
+        apart = " / " if any(isinstance(entry, dict) for entry in value) else ", "
+        return apart.join(_said(entry) for entry in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
     return "none" if value == "" else str(value)

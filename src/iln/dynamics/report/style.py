@@ -158,6 +158,8 @@ footer { margin-top: 2.4rem; font-size: .86rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
 }
 @media print {
+  :root { --paper: #ffffff; }
+  h2, h3, summary { break-after: avoid; }
   body { padding: 0; max-width: none; font-size: 10pt; }
   .charts { grid-template-columns: 1fr 1fr; }
   details::details-content { content-visibility: visible; display: block; }
