@@ -103,18 +103,6 @@ def load_explained(
     return model.eval(), assumed
 
 
-def is_weights(name_or_file: str | os.PathLike[str]) -> bool:
-    """Whether it is a shipped model's name, or a file whose first bytes are those of weights.
-
-    A file without them, or that cannot be read, is not; a file that does not exist is not either.
-    """
-    try:
-        with located(name_or_file) as path:
-            return bool(_kind(path))
-    except InputError:
-        return False
-
-
 def save(
     model: nn.Module,
     file: str | os.PathLike[str],

@@ -98,7 +98,7 @@ def diagnose(
 def _sorted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Checkpoints and pictures. The first word is a checkpoint; any other is one if it is the
     name of a shipped model, or a file that begins like weights, and else a picture."""
-    from iln.checkpoint import is_weights
+    from iln.weights_file import is_weights
 
     checkpoints, pictures = [words[0]], list[str]()
     for word in words[1:]:
