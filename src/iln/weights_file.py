@@ -95,7 +95,7 @@ def is_weights(name_or_file: str | os.PathLike[str]) -> bool:
     """
     try:
         with located(name_or_file) as path:
-            return bool(kind_of(path))
+            return path.is_file() and bool(kind_of(path))  # opening a named pipe would wait
     except InputError:
         return False
 

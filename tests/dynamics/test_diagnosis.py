@@ -29,7 +29,7 @@ def test_a_network_with_a_stream_that_grew() -> None:
     verdict = judge(found)
     assert verdict.level == "bad"
     assert verdict.headline.startswith("This LayerNorm network overflows fp16 at layers.0.")
-    assert "`iln rescue`" in verdict.headline and "Use bf16 or float32" in verdict.headline
+    assert "`iln rescue`" in verdict.headline and "Use float32 (bf16 keeps " in verdict.headline
 
 
 def test_where_it_overflows() -> None:
@@ -44,6 +44,17 @@ def test_where_it_overflows() -> None:
     assert found.float16.first_block == "layers.0.residual_group.blocks.1"
     assert found.blocks["layers.0.residual_group.blocks.1"].max_abs > 65504
     assert "overflows fp16 at layers.0.residual_group.blocks.1 (" in judge(found).headline
+    assert "`iln rescue`" in judge(found).headline
+
+
+@pytest.mark.parametrize(("norm", "where"), [("ln", "upsample"), ("i-ln", "patch_embed")])
+def test_rescue_is_not_advised_where_it_is_no_help(norm: str, where: str) -> None:
+    model = small(norm=norm)
+    for name, parameter in model.named_parameters():
+        if name.startswith(where):
+            parameter.data.mul_(2.0**22)
+    headline = judge(diagnose(model, [picture()])).headline
+    assert "overflows fp16" in headline and "rescue" not in headline
 
 
 @pytest.mark.parametrize("preset", SMALL)

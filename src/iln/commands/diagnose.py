@@ -86,7 +86,7 @@ def diagnose(
     text = report.page(subjects, specimens, date)
     found = json.dumps(report.as_json(subjects, specimens, date), indent=1, allow_nan=False)
     with atomic_write(output, overwrite) as one, atomic_write(numbers, overwrite) as two:
-        one.write_text(text, "utf-8")
+        one.write_text(text, "utf-8", errors="replace")  # a file's own words may be no Unicode
         two.write_text(found + "\n", "utf-8")
     for subject in subjects:
         typer.echo(f"{subject.name}: {judge(subject.found).headline}")

@@ -150,7 +150,7 @@ def _half(found: Diagnosis) -> Finding:
             "bad",
             "fp16",
             f"This {kind} network overflows fp16 at {where} (largest value {number(top)}; "
-            f"fp16 ends at 65504).{weights} Use bf16 or float32{_rescue(found)}.",
+            f"fp16 ends at 65504).{weights} {_instead(found)}",
         )
     psnr = run.psnr if run.psnr is not None else math.nan
     if top * HEADROOM > FP16_END:
@@ -158,7 +158,7 @@ def _half(found: Diagnosis) -> Finding:
             "warning",
             "fp16",
             f"fp16 is close to its end: the largest value is {number(top)} of 65504, so another "
-            f"picture may overflow. Use bf16 or float32{_rescue(found)}.",
+            f"picture may overflow. {_instead(found)}",
         )
     if psnr < VISIBLE:
         return Finding(
@@ -174,9 +174,20 @@ def _half(found: Diagnosis) -> Finding:
     )
 
 
-def _rescue(found: Diagnosis) -> str:
-    """Only where a stream that grew is what is wrong, and a norm that does not see its scale."""
-    return "; `iln rescue` makes it safe for fp16" if found.norm in PER_TOKEN else ""
+def _instead(found: Diagnosis) -> str:
+    """What to do where fp16 fails."""
+    brain = found.bfloat16
+    if brain.nonfinite or brain.psnr is None:
+        advice = "Use float32"
+    elif brain.psnr < VISIBLE:
+        advice = f"Use float32 (bf16 keeps {decibel(brain.psnr)})"
+    else:
+        advice = "Use bf16 or float32"
+    stream = max((block.max_abs for block in found.blocks.values()), default=math.nan)
+    # Elsewhere than in the stream, or where the norm sees its scale, a smaller one is no help.
+    if stream * HEADROOM > FP16_END and found.norm in PER_TOKEN:
+        advice += "; `iln rescue` makes it safe for fp16"
+    return f"{advice}."
 
 
 def _brain(found: Diagnosis) -> Finding:

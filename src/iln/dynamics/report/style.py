@@ -43,6 +43,7 @@ header p { max-width: none; }
 .verdict {
   border: 1px solid var(--line); border-left: 5px solid var(--tone); border-radius: 8px;
   padding: 1.05rem 1.25rem 1rem; margin-top: 1.4rem;
+  background: var(--card);
   background: color-mix(in srgb, var(--tone) var(--tint), var(--card));
 }
 .pair > .verdict { margin-top: 0; }
