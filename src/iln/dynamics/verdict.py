@@ -141,7 +141,7 @@ def _half(found: Diagnosis) -> Finding:
     run, top = found.float16, peak(found)
     kind = NORM_NAMES[found.norm]
     if run.first_module is not None or run.nonfinite or run.weights:
-        where = run.first_module or "the output"
+        where = run.first_module or (*run.weights, "the output")[0]
         weights = ""
         if run.weights:
             others = f" and {len(run.weights) - 1} more" if len(run.weights) > 1 else ""
