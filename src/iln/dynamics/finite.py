@@ -19,14 +19,14 @@ class FiniteWatch:
     """Looks at what modules compute inside `with`: the largest, and who gave infinity or NaN.
 
     places: by the name to call them. One forward pass inside each `with`; several `with` count
-    as one, and the earliest in any pass is the first. Compiled networks call
-    no hooks. Norms are not seen, since blocks ask for them by method.
+    as one, and the earliest in any pass is the first. Compiled networks call no hooks. Norms are
+    not seen, since blocks ask for them by method.
     """
 
     def __init__(self, places: Mapping[str, nn.Module]) -> None:
         self.places = dict(places)
         self.spoiled: dict[str, int] = {}
-        """By place that gave a value that is not finite: as the how manieth of a pass."""
+        """By place that gave a value that is not finite: which call of a pass it was."""
         self.peaks: dict[str, float] = {}
         """By place: the largest finite |value|."""
         self._calls = 0

@@ -11,6 +11,7 @@ from typing import Literal
 from iln.dynamics.diagnosis import Diagnosis
 from iln.dynamics.measures import BlockMeasures
 from iln.dynamics.narrow import NarrowRun
+from iln.dynamics.words import decibel, number, share
 
 FP16_END = 65504.0
 """The largest number that float16 has."""
@@ -286,31 +287,3 @@ def _outcome(run: NarrowRun) -> str:
     if run.nonfinite:
         return f"loses {share(run.nonfinite / run.values)} of its output to infinities and NaN"
     return f"keeps {decibel(run.psnr if run.psnr is not None else math.nan)} PSNR"
-
-
-# --- numbers as words ----------------------------------------------------------------------
-
-
-def number(value: float) -> str:
-    """Three digits: 0.0326, 1.21, 65500, 2.3e5; `undefined` for NaN."""
-    if math.isnan(value):
-        return "undefined"
-    if math.isinf(value) or value == 0:
-        return "infinite" if value else "0"
-    if 1e-3 <= abs(value) < 1e5:
-        rounded = float(f"{value:.3g}")
-        return f"{rounded:.10g}"
-    digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits}e{int(power)}"
-
-
-def decibel(value: float) -> str:
-    """`82 dB`; `inf dB` where nothing differs."""
-    return "undefined" if math.isnan(value) else f"{value:.0f} dB"
-
-
-def share(value: float) -> str:
-    """`96 %`, `3.2 %`; `undefined` for NaN."""
-    if math.isnan(value):
-        return "undefined"
-    return f"{100 * value:.{0 if value >= 0.0995 or value == 0 else 1}f} %"

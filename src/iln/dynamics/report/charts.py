@@ -15,7 +15,7 @@ import numpy.typing as npt
 from iln.dynamics.channels import Alignment
 from iln.dynamics.report.axes import Axis, linear, logarithmic, written
 from iln.dynamics.report.markup import Markup, element, joined, picture
-from iln.dynamics.verdict import number, share
+from iln.dynamics.words import number, share
 
 WIDTH, HEIGHT = 360.0, 212.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 8.0, 14.0, 38.0

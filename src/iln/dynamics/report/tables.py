@@ -1,11 +1,12 @@
-"""Tables with real headers, which scroll on narrow screens."""
+"""Tables with real headers, which scroll on narrow screens; and one part for each subject."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from iln.dynamics.report.markup import Markup, element
+from iln.dynamics.report.markup import Markup, element, joined
+from iln.dynamics.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,13 @@ def table(
     return element(
         "div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": about}, made
     )
+
+
+def each(subjects: Sequence[Subject], part: Callable[[Subject], Markup]) -> Markup:
+    """What `part` makes of each subject, below its name where there are two."""
+    parts: list[Markup] = []
+    for subject in subjects:
+        if len(subjects) > 1:
+            parts.append(element("h3", {}, subject.name))
+        parts.append(part(subject))
+    return joined(parts)
