@@ -85,13 +85,22 @@ def load(
     answers = Answers(
         norm=norm, input_stats=input_stats, img_range=img_range, eps=eps, conv_scale=conv_scale
     )
+    model, _ = load_explained(name_or_file, answers)
+    return _move(model, device)
+
+
+def load_explained(
+    name_or_file: str | os.PathLike[str], answers: Answers
+) -> tuple[Backbone, dict[str, Any]]:
+    """As `load`, on the CPU, and what was assumed: by name, empty where the file says it all."""
+    assumed: dict[str, Any] = {}
     with located(name_or_file) as path, about(path):
         weights, metadata = read_tensors(path)
         if _KEY in metadata:
             model = _rebuild(weights, metadata[_KEY], answers)
         else:
-            model = _build_foreign(weights, answers, path)
-    return _move(model.eval(), device)
+            model, assumed = _build_foreign(weights, answers, path)
+    return model.eval(), assumed
 
 
 def save(
@@ -278,7 +287,9 @@ def _json_only(**values: Any) -> dict[str, Any]:
 # --- other people's files --------------------------------------------------------------------
 
 
-def _build_foreign(weights: dict[str, Tensor], answers: Answers, path: Path) -> Backbone:
+def _build_foreign(
+    weights: dict[str, Tensor], answers: Answers, path: Path
+) -> tuple[Backbone, dict[str, Any]]:
     weights = clean(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     found = recognise(shapes, answers)
@@ -292,7 +303,7 @@ def _build_foreign(weights: dict[str, Tensor], answers: Answers, path: Path) -> 
         found.spec.norm,
         assumed or "nothing (all was given)",
     )
-    return model
+    return model, found.assumed
 
 
 # --- networks --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from iln import __version__
 from iln.commands.degrade import degrade
+from iln.commands.diagnose import diagnose
 from iln.commands.evaluate import EvaluateCommand, evaluate
 from iln.commands.paper import paper
 from iln.commands.restore import models, restore
@@ -53,7 +54,7 @@ def _version(
         raise typer.Exit
 
 
-for _command in (restore, models, recipes, train, degrade, paper):
+for _command in (restore, models, recipes, train, degrade, diagnose, paper):
     app.command()(_command)
 app.command(cls=EvaluateCommand)(evaluate)
 

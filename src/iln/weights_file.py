@@ -88,6 +88,18 @@ def kind_of(path: Path) -> str:
     raise InputError(f"is no weights file{text}; expected safetensors or a file of torch.save")
 
 
+def is_weights(name_or_file: str | os.PathLike[str]) -> bool:
+    """Whether it is a shipped model's name, or a file whose first bytes are those of weights.
+
+    A file without them, or that cannot be read, is not; a file that does not exist is not either.
+    """
+    try:
+        with located(name_or_file) as path:
+            return path.is_file() and bool(kind_of(path))  # opening a named pipe would wait
+    except InputError:
+        return False
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A safetensors file. Raises InputError if it is damaged."""

@@ -31,3 +31,29 @@ def small(preset: str = "swinir-light-x2", norm: str = "i-ln", **changes: Any) -
 
 def picture(batch: int = 1, height: int = 13, width: int = 17, seed: int = 1) -> Tensor:
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def blown(model: Backbone, power: int = 18) -> Backbone:
+    """A SwinIR with LayerNorm, its stream 2^power times larger: as if training had diverged.
+
+    LayerNorm divides the factor away, but for eps, so float32 gives the same picture.
+    """
+    factor = 2.0**power
+    norm = model.get_submodule("patch_embed.norm")
+    grown = [norm.weight, norm.bias]
+    for block in model.blocks().values():
+        for layer in (block.get_submodule("attn.proj"), block.get_submodule("mlp.fc2")):
+            grown += [layer.weight, layer.bias]
+    grown += [group.get_submodule("conv").bias for group in model.layers]
+    with torch.no_grad():
+        for parameter in grown:
+            parameter.mul_(factor)  # type: ignore[operator]
+    return model
+
+
+def dominated(model: Backbone, channel: int, size: float = 50.0) -> Backbone:
+    """One channel of the stream is large from the first block on."""
+    block = next(iter(model.blocks().values()))
+    with torch.no_grad():
+        block.get_submodule("mlp.fc2").bias[channel] = size  # type: ignore[operator, index]
+    return model

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from iln.commands.progress import progress_bar
 from iln.commands.restore import Device, InputStats, Precision
 from iln.errors import InputError
 
@@ -108,7 +108,7 @@ def evaluate(
     for file in (csv_file, json_file):
         if file is not None:
             check_output(file, overwrite)
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         result = evaluation.evaluate(
             models,
             sets,
@@ -146,28 +146,3 @@ def _parameters(words: Sequence[str]) -> dict[str, Any]:
             except json.JSONDecodeError:
                 continue
     return found
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[str, float], None]]:
-    """tell(what, share), shown with the time left where a person is looking."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("loading", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)

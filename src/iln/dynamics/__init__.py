@@ -2,28 +2,35 @@
 
 from iln.dynamics.channels import Alignment, alignment, draw_alignment, draw_channels
 from iln.dynamics.curves import History, draw_training, read_history
+from iln.dynamics.diagnosis import Diagnosis, diagnose
 from iln.dynamics.drawing import write_png
 from iln.dynamics.measures import BlockMeasures
 from iln.dynamics.observer import Observer, as_json, scalars
 from iln.dynamics.position_bias import bias_grids, draw_position_bias, roughness
 from iln.dynamics.probe import Probe
 from iln.dynamics.spatial import TokenMaps, draw_token_maps, token_maps
+from iln.dynamics.verdict import Finding, Verdict, judge
 
 __all__ = [
     "Alignment",
     "BlockMeasures",
+    "Diagnosis",
+    "Finding",
     "History",
     "Observer",
     "Probe",
     "TokenMaps",
+    "Verdict",
     "alignment",
     "as_json",
     "bias_grids",
+    "diagnose",
     "draw_alignment",
     "draw_channels",
     "draw_position_bias",
     "draw_token_maps",
     "draw_training",
+    "judge",
     "read_history",
     "roughness",
     "scalars",

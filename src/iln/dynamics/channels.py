@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from iln.backbones import Backbone
 from iln.dynamics.drawing import HUES, INK, LABEL, SMALL, logarithmic, new_figure, plain
 from iln.dynamics.measures import MapSums, shares
 from iln.dynamics.probe import backbone_of
@@ -83,8 +84,7 @@ def alignment(model: nn.Module, image: Tensor) -> Alignment:
     has no bias.
     """
     backbone = backbone_of(model)
-    known = dict(backbone.norm.named_parameters())
-    bias = known.get("bias", known.get("beta"))
+    bias = last_bias(backbone)
     if bias is None:
         raise InputError(f"the last norm of a network with {backbone.spec.norm!r} has no bias")
     found: list[MapSums] = []
@@ -96,7 +96,14 @@ def alignment(model: nn.Module, image: Tensor) -> Alignment:
             backbone(image)
     finally:
         hook.remove()
-    return Alignment(found[0].energy.sqrt().numpy(), bias.detach().to("cpu", torch.float64).numpy())
+    return Alignment(found[0].energy.sqrt().numpy(), bias)
+
+
+def last_bias(backbone: Backbone) -> npt.NDArray[np.float64] | None:
+    """The bias (C,) of the norm after the last group; None if it has none."""
+    known = dict(backbone.norm.named_parameters())
+    bias = known.get("bias", known.get("beta"))
+    return None if bias is None else bias.detach().to("cpu", torch.float64).numpy()
 
 
 def draw_alignment(alignments: Mapping[str, Alignment]) -> Figure:

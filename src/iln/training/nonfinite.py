@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from iln.backbones import Backbone
+from iln.dynamics.finite import FiniteWatch, stages
 from iln.training.distributed import World
 from iln.training.gradients import local
 
@@ -21,25 +20,15 @@ def culprit(model: Backbone, image: Tensor, here: World) -> str:
     """
     bad_parameters = [name for name, p in model.named_parameters() if not _finite(p)]
     bad_gradients = [n for n, p in model.named_parameters() if not _finite(p.grad)]
-    outputs: list[str] = []
-    places = {"conv_first": model.conv_first, **model.blocks()}
-    places |= {"norm": model.norm, "conv_after_body": model.conv_after_body}
-    hooks = [
-        module.register_forward_hook(_watch(f"the output of {name}", outputs))
-        for name, module in places.items()
-    ]
-    try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # else no hook is called
-            whole = model(image)  # in every process, also where it is not needed: FSDP gathers
-    finally:
-        for hook in hooks:
-            hook.remove()
+    eager = torch.compiler.set_stance("force_eager")  # else no hook is called
+    with FiniteWatch(stages(model)) as watch, torch.no_grad(), eager:
+        whole = model(image)  # in every process, also where it is not needed: FSDP gathers
     if bad_parameters:
         return f"the parameter {bad_parameters[0]}"
     if not _finite(image):
         return "a training picture"
-    if outputs:
-        return outputs[0]
+    if place := watch.first():
+        return f"the output of {place}"
     if not _finite(whole):
         return "the output of the upsampler"
     if bad_gradients:
@@ -49,11 +38,3 @@ def culprit(model: Backbone, image: Tensor, here: World) -> str:
 
 def _finite(x: Tensor | None) -> bool:
     return x is None or bool(torch.isfinite(local(x)).all())
-
-
-def _watch(name: str, found: list[str]) -> Any:
-    def look(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        if not found and not _finite(output):
-            found.append(name)
-
-    return look
