@@ -18,6 +18,7 @@ from iln.commands.degrade import degrade
 from iln.commands.diagnose import diagnose
 from iln.commands.evaluate import EvaluateCommand, evaluate
 from iln.commands.paper import paper
+from iln.commands.rescue import rescue
 from iln.commands.restore import models, restore
 from iln.commands.train import recipes, train
 from iln.errors import InputError
@@ -54,7 +55,7 @@ def _version(
         raise typer.Exit
 
 
-for _command in (restore, models, recipes, train, degrade, diagnose, paper):
+for _command in (restore, models, recipes, train, degrade, rescue, diagnose, paper):
     app.command()(_command)
 app.command(cls=EvaluateCommand)(evaluate)
 
@@ -72,9 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("iln")
     logger.setLevel(logging.INFO)
-    logger.addHandler(_Notes())
+    notes = _Notes()
+    logger.addHandler(notes)
     try:
         app(arguments)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    finally:
+        logger.removeHandler(notes)

@@ -63,6 +63,8 @@ class Spec:
     norm, eps: one of `iln.norm.NORMS` and the number inside its square root.
     drop_path: rate of stochastic depth of the last block (DRCT: group), growing linearly from 0;
         training only.
+    stream_steps: one entry per group, or none: the stream is divided by 2 to this power before
+        the group. Not in any published network: `iln rescue` uses it.
     """
 
     scale: int = 4
@@ -80,6 +82,7 @@ class Spec:
     norm: str = "ln"
     eps: float = 1e-5
     drop_path: float = 0.0
+    stream_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -121,6 +124,11 @@ class Spec:
             raise InputError(
                 f"embed_dim {self.embed_dim} with mlp_ratio {self.mlp_ratio!r} is too narrow; "
                 "at least 4 channels, and 1 inside the mlp"
+            )
+        if self.stream_steps and len(self.stream_steps) != len(self.depths):
+            raise InputError(
+                f"stream_steps {self.stream_steps} needs one entry for each of the "
+                f"{len(self.depths)} groups, or none at all"
             )
         if not 0 <= self.drop_path < 1:
             raise InputError(f"drop_path is {self.drop_path!r}; it must be in [0, 1)")
@@ -229,7 +237,10 @@ class Backbone(nn.Module):
         entry = cast(Norm, self.patch_embed["norm"])
         stats = entry.statistics(x)
         x = walk.map(lambda rows: entry.normalize(rows, stats), x)
-        for layer in self.layers:
+        steps = self.spec.stream_steps or (0,) * len(self.layers)
+        for layer, step in zip(self.layers, steps, strict=True):
+            if step:
+                x = walk.scale(x, 2.0**-step)
             x = layer(x, walk)
         return x
 

@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iln.atomic import printable
+from iln.commands.options import (
+    Compute,
+    Crop,
+    Device,
+    EpsOf,
+    NormOf,
+    Overwrite,
+    RangeOf,
+    StatsOf,
+    answers,
+)
 from iln.commands.progress import progress_bar
-from iln.commands.restore import Device, InputStats
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,22 +48,13 @@ def diagnose(
         Path | None,
         typer.Option("--json", metavar="FILE", help="All numbers; else beside the page, .json."),
     ] = None,
-    crop: Annotated[
-        int,
-        typer.Option(min=0, metavar="PIXELS", help="Use the middle of larger pictures; 0: whole."),
-    ] = 128,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
-    norm: Annotated[
-        str | None, typer.Option(help="For files that do not say their norm: ln, i-ln, ...")
-    ] = None,
-    input_stats: Annotated[
-        InputStats | None, typer.Option(help="For files that do not say them.")
-    ] = None,
-    img_range: Annotated[
-        float | None, typer.Option(help="For files that do not say it: 1 or 255.")
-    ] = None,
-    eps: Annotated[float | None, typer.Option(help="For files that do not say it.")] = None,
+    crop: Crop = 128,
+    device: Compute = Device.auto,
+    overwrite: Overwrite = False,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
 ) -> None:
     """Look into a model: features, half precision, int8 and int4, and what to do about them.
 
@@ -67,20 +68,15 @@ def diagnose(
 
     from iln.atomic import atomic_write
     from iln.dynamics import report
+    from iln.dynamics.specimens import specimens_of
     from iln.dynamics.verdict import judge
     from iln.evaluation.files import check_output
 
     for file in (output, numbers):
         check_output(file, overwrite)
     checkpoints, pictures = _sorted(words)
-    given = {
-        "norm": norm,
-        "input_stats": None if input_stats is None else input_stats.value,
-        "img_range": img_range,
-        "eps": eps,
-    }
-    loaded = _load(checkpoints, {k: v for k, v in given.items() if v is not None}, device.value)
-    specimens = _specimens(pictures, crop)
+    loaded = _load(checkpoints, answers(norm, input_stats, img_range, eps), device.value)
+    specimens = specimens_of(pictures, crop)
     subjects = _subjects(loaded, specimens)
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     text = report.page(subjects, specimens, date)
@@ -137,14 +133,6 @@ def _load(
         model, assumed = load_explained(file, Answers(**({} if said else given)))
         loaded.append((name, model.to(find_device(device)), said, assumed))
     return loaded
-
-
-def _specimens(pictures: Sequence[str], crop: int) -> list[Specimen]:
-    from iln.dynamics.specimens import CROP, draw_specimen, read_specimen
-
-    if not pictures:
-        return [draw_specimen(crop or CROP)]
-    return [read_specimen(picture, crop) for picture in pictures]
 
 
 def _subjects(

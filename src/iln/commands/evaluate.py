@@ -10,8 +10,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from iln.commands.options import (
+    Compute,
+    Device,
+    EpsOf,
+    Memory,
+    NormOf,
+    Numbers,
+    Overwrite,
+    Precision,
+    RangeOf,
+    StatsOf,
+)
 from iln.commands.progress import progress_bar
-from iln.commands.restore import Device, InputStats, Precision
 from iln.errors import InputError
 
 _SEVERAL = ("--sets", "--param")
@@ -68,28 +79,17 @@ def evaluate(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write every number and what decided it."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: Overwrite = False,
     seed: Annotated[
         int, typer.Option(min=0, help="Decides the damage, with each picture's name.")
     ] = 0,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="Peak of the whole process, such as 4GB; else what is free."
-        ),
-    ] = None,
-    precision: Annotated[Precision, typer.Option(help="Numbers to compute in.")] = Precision.auto,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    norm: Annotated[
-        str | None, typer.Option(help="For files that do not say their norm: ln, i-ln, ...")
-    ] = None,
-    input_stats: Annotated[
-        InputStats | None, typer.Option(help="For files that do not say them.")
-    ] = None,
-    img_range: Annotated[
-        float | None, typer.Option(help="For files that do not say it: 1 or 255.")
-    ] = None,
-    eps: Annotated[float | None, typer.Option(help="For files that do not say it.")] = None,
+    memory: Memory = None,
+    precision: Numbers = Precision.auto,
+    device: Compute = Device.auto,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
 ) -> None:
     """Score models on folders of pictures, side by side.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,11 @@ class Specimen:
         elif channels == 3 and pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, 2)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+
+
+def specimens_of(files: Sequence[str | os.PathLike[str]], crop: int = CROP) -> list[Specimen]:
+    """The files' pictures, or the built-in one if there are none. Raises InputError."""
+    return [read_specimen(file, crop) for file in files] or [draw_specimen(crop or CROP)]
 
 
 def read_specimen(file: str | os.PathLike[str], crop: int = CROP) -> Specimen:

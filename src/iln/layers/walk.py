@@ -65,6 +65,10 @@ class Walk:
         """Maps side by side in their channels, as a map that may be changed."""
         return torch.cat(tuple(maps), -1) if len(maps) > 1 else maps[0]
 
+    def scale(self, x: Tensor, factor: float) -> Tensor:
+        """factor x; x may be overwritten."""
+        return x * factor
+
     def pad(self, image: Tensor, height: int, width: int) -> Tensor:
         """The image with reflected rows and columns added; itself where none are missing."""
         return reflect_pad(image, height, width)
@@ -161,6 +165,9 @@ class Strips(Walk):
         for part, slot in zip(maps, slots, strict=True):
             slot.copy_(part)
         return out
+
+    def scale(self, x: Tensor, factor: float) -> Tensor:
+        return x.mul_(factor)
 
     def pad(self, image: Tensor, height: int, width: int) -> Tensor:
         b, h, w, c = image.shape

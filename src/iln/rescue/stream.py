@@ -21,9 +21,16 @@ else is rounded, unless a weight becomes so small that its type has no digits le
 
 Without a norm before the branches (`none`, `rezero`) the branches see the stream's scale, so
 nothing of this holds.
+
+K may differ from group to group: what enters a group is then multiplied by the power of two
+between the two.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -86,18 +93,36 @@ def _running(name: str, norm: nn.Module) -> Exponents:
     return {f"{name}.running_mean": -1, f"{name}.running_var": -2}
 
 
-def divided(tensor: Tensor, power: int, exponent: int) -> Tensor:
-    """tensor * K^power with K = 2^exponent, in its own dtype."""
-    return torch.ldexp(tensor, torch.tensor(power * exponent)).to(tensor.dtype)
+def divided(tensor: Tensor, power: int) -> Tensor:
+    """tensor * 2^power, in its own dtype."""
+    return torch.ldexp(tensor, torch.tensor(power)).to(tensor.dtype)
+
+
+def group_of(name: str, groups: int) -> int:
+    """Which residual group's stream a parameter belongs to: the first one at the entry, the last
+    one after all of them."""
+    first, _, rest = name.partition(".")
+    if first == "layers":
+        return int(rest.partition(".")[0])
+    return 0 if first == "patch_embed" else groups - 1
 
 
 @torch.no_grad()
-def divide_stream(model: Backbone, exponent: int) -> None:
-    """Divide the residual stream of a network by 2^exponent, in place; negative: multiply it.
+def divide_stream(model: Backbone, exponents_of_groups: Sequence[int]) -> None:
+    """Divide the residual stream of a network by 2^e in each of its groups, in place.
 
+    exponents_of_groups: e for every residual group; negative ones multiply. Where they differ,
+    the stream is divided by the difference between two groups (`Spec.stream_steps`), which the
+    authors' own code does not do.
     Raises InputError as `exponents` does.
     """
+    totals = list(exponents_of_groups)
     tensors = dict(model.state_dict())
     for name, power in exponents(model).items():
         if name in tensors:  # a layer may have no bias
-            tensors[name].copy_(divided(tensors[name], power, exponent))
+            exponent = totals[group_of(name, len(totals))]
+            tensors[name].copy_(divided(tensors[name], power * exponent))
+    before = model.spec.stream_steps or (0,) * len(totals)
+    steps = [0, *(b - a for a, b in pairwise(totals))]
+    total_steps = tuple(old + new for old, new in zip(before, steps, strict=True))
+    model.spec = replace(model.spec, stream_steps=total_steps if any(total_steps) else ())

@@ -1,0 +1,71 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class InputStats(StrEnum):
+    none = "none"
+    mean = "mean"
+    mean_std = "mean+std"
+
+
+Compute = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Numbers = Annotated[Precision, typer.Option("--precision", help="Numbers to compute in.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Peak of the whole process, such as 4GB; else what is free.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+Crop = Annotated[
+    int,
+    typer.Option(
+        "--crop", min=0, metavar="PIXELS", help="Use the middle of larger pictures; 0: whole."
+    ),
+]
+
+NormOf = Annotated[
+    str | None, typer.Option("--norm", help="For files that do not say their norm: ln, i-ln, ...")
+]
+StatsOf = Annotated[
+    InputStats | None, typer.Option("--input-stats", help="For files that do not say them.")
+]
+RangeOf = Annotated[
+    float | None, typer.Option("--img-range", help="For files that do not say it: 1 or 255.")
+]
+EpsOf = Annotated[float | None, typer.Option("--eps", help="For files that do not say it.")]
+
+
+def answers(
+    norm: str | None, input_stats: InputStats | None, img_range: float | None, eps: float | None
+) -> dict[str, Any]:
+    """What was said of files that do not say it, by name."""
+    given = {
+        "norm": norm,
+        "input_stats": None if input_stats is None else input_stats.value,
+        "img_range": img_range,
+        "eps": eps,
+    }
+    return {name: value for name, value in given.items() if value is not None}
