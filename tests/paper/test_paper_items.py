@@ -39,6 +39,7 @@ def test_all_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for file in folder.glob("*.png"):
             with Image.open(file) as picture:
                 assert picture.convert("L").getextrema() != (255, 255), file
+    assert "7.4640 / 5.0736" in (tmp_path / "pages/table4/README.md").read_text()
     assert "28.79 / 27.68 / 26.55 / 31.01" in (tmp_path / "pages/table1/README.md").read_text()
 
     # Everything is there now: the same again trains nothing, and asks before it replaces.

@@ -156,7 +156,7 @@ def _show(page: Page) -> None:
     for caption, headers, rows in tables:
         table = Table(title=caption, title_justify="left", title_style="")
         for header in headers:
-            table.add_column(header)
+            table.add_column(header, overflow="fold")
         for row in rows:
             table.add_row(*(cell.replace("[", r"\[") for cell in row))
         console.print(table)

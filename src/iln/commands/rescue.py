@@ -75,7 +75,7 @@ def _told(found: Rescued) -> list[str]:
     lines = [
         f"float16 was {was} (largest value of the stream {found.peak:.3g}); now it is "
         f"{after.psnr:.1f} dB from it",
-        f"in float32 no pixel moved by more than {found.difference:.1g} of the range 0 to 1",
+        f"in float32 no pixel moved by more than {found.difference:.2g} of the range 0 to 1",
     ]
     if found.in_steps:
         powers = ", ".join(map(str, found.exponents))

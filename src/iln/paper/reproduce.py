@@ -25,6 +25,7 @@ from iln.paper.items import (
     table1,
     table2,
     table3,
+    table4,
     table6,
     table8,
 )
@@ -34,7 +35,7 @@ from iln.paper.store import Store, Tell
 from iln.training.report import Say
 
 _MODULES = (
-    *(fig1, fig2, table1, table2, table3, fig8, fig9, fig11, fig14, table6, table8),
+    *(fig1, fig2, table1, table2, table3, fig8, fig9, fig11, fig14, table4, table6, table8),
     *(structure, knob, rates),
 )
 ITEMS: dict[str, Item] = {module.ITEM.names[0]: module.ITEM for module in _MODULES}

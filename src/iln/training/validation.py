@@ -66,7 +66,9 @@ def _restored(model: nn.Module, damaged: Damaged) -> Pixels:
     parameter = next(model.parameters())
     image = torch.from_numpy(np.array(damaged)).permute(2, 0, 1)[None]
     with torch.no_grad():
-        image = to_unit(image.to(parameter.device)).to(parameter.dtype)
+        image = to_unit(image.to(parameter.device))
+        if parameter.dtype == torch.float64:  # narrower networks want float32 pixels
+            image = image.double()
         output = model(image, Strips(_STRIP))[0].float().clamp(0, 1)
     rounded = (output * 255).round().to(torch.uint8).permute(1, 2, 0)
     pixels: Pixels = rounded.contiguous().cpu().numpy()
