@@ -23,6 +23,8 @@ ROOM = 13
 pictures may have larger ones."""
 TRIES = 8
 """So many exponents are tried, from the smallest that leaves that room."""
+NEARLY = 1.0
+"""dB by which float16 may be further from float32 if the stream is divided by less."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def rescue(model: Backbone, images: Sequence[Tensor]) -> Rescued:
 
     images: each (1, C, H, W) in [0, 1], of the kind that the network is for; one at least.
     First one power of two for the whole stream is tried: the smallest that brings its largest
-    value to 2^13 or below, and some more, whichever brings float16 closest to float32. If that
-    is not enough, because small and large features lie too far apart, each group gets its own.
+    value to 2^13 or below, or more where that brings float16 closer to float32. If that is not
+    enough, because small and large features lie too far apart, each group gets its own.
 
     Raises InputError for a network that float16 holds as it is (within 50 dB), that gives
     numbers which are not finite in float32, or whose branches see the stream's scale.
@@ -108,8 +110,12 @@ def _best(
     outputs: Sequence[Tensor],
     candidates: Sequence[Sequence[int]],
 ) -> tuple[Sequence[int], NarrowRun]:
+    """The first of the candidates, smallest first, that is nearly as good as the best one: the
+    smaller the stream, the more eps weighs beside it."""
     runs = [_in_float16(_divided(model, tried), images, outputs) for tried in candidates]
-    return max(zip(candidates, runs, strict=True), key=lambda pair: _quality(pair[1]))
+    enough = max(map(_quality, runs)) - NEARLY
+    pairs = zip(candidates, runs, strict=True)
+    return next(pair for pair in pairs if _quality(pair[1]) >= enough)
 
 
 def _divided(model: Backbone, totals: Sequence[int]) -> Backbone:

@@ -22,6 +22,7 @@ from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
 from iln.restoration.plan import Plan, make_plan
+from iln.restoration.precision import choose
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES = ("cpu", "cuda", "mps")
@@ -37,6 +38,19 @@ Progress = Callable[[float], None]
 log = logging.getLogger("iln")
 
 
+class _NotFiniteError(InputError):
+    """A result with infinities or NaN. what: the same without advice."""
+
+    def __init__(self, count: int, precision: str) -> None:
+        hints = {
+            "fp32": "the model's weights are broken",
+            "bf16": "use --precision fp32",
+            "fp16": "use --precision fp32 or bf16, or make the model safe by `iln rescue`",
+        }
+        self.what = f"{count} of the result's values are not finite in {precision}"
+        super().__init__(f"{self.what}: {hints[precision]}")
+
+
 class Restorer:
     """A network, loaded once, that restores pictures of any size exactly.
 
@@ -44,7 +58,9 @@ class Restorer:
         used).
     memory: peak of the whole process in bytes or as text (`4GB`); None takes what is free.
         Feature maps that do not fit lie in temporary files; the result is the same.
-    precision: `fp32`, `bf16`, `fp16`, or `auto` (fp32).
+    precision: `fp32`, `bf16`, `fp16`, or `auto`: fp32 on the CPU; elsewhere fp16 if the model is
+        found to be safe in it, else bf16 or fp32, and a picture that half precision cannot do is
+        done again in fp32.
     device: `cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one).
     norm, input_stats, img_range, eps: for files that do not say them; see `iln.load`.
 
@@ -68,14 +84,19 @@ class Restorer:
             raise InputError(f"no precision {precision!r}; accepted: auto, {', '.join(PRECISIONS)}")
         self.memory = None if memory is None else parse_size(memory)
         self.device = find_device(device)
-        self.dtype = PRECISIONS.get(precision, torch.float32)
         if isinstance(model, Backbone):
             if (norm, input_stats, img_range, eps) != (None,) * 4:
                 raise InputError("norm, input_stats, img_range, eps: only for a model from a file")
             network = copy.deepcopy(model)  # the caller's stays in its mode and precision
         else:
             network = load(model, norm=norm, input_stats=input_stats, img_range=img_range, eps=eps)
-        self.model = network.to(self.device, self.dtype).eval()
+        network = network.to(self.device, torch.float32).eval()
+        chosen = choose(network, self.device) if precision == "auto" else precision
+        self.dtype = PRECISIONS[chosen]
+        # Where half precision was our choice, float32 stands by for a picture that it cannot do.
+        spare = precision == "auto" and chosen != "fp32"
+        self._spare = copy.deepcopy(network) if spare else None
+        self.model = network.to(self.dtype)
         self.scale = network.spec.scale
         self._may_move = device == "auto"
         self._passes = _count_passes(self.model)
@@ -129,6 +150,23 @@ class Restorer:
 
     def _restore(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
         """(H, W, 1 or 3) of one dtype -> (scale H, scale W, same) of the same dtype."""
+        try:
+            return self._restore_once(pixels, progress)
+        except _NotFiniteError as error:
+            if self._spare is None:  # nobody chose but the caller
+                raise
+            log.info("%s; done again in fp32, and so are the next pictures", error.what)
+        with self._lock:
+            self._widen()
+        return self._restore_once(pixels, progress)
+
+    def _widen(self) -> None:
+        """From half precision that was our choice to float32."""
+        if self._spare is not None:
+            self.model, self.dtype = self._spare.to(self.device), torch.float32
+            self._spare = None
+
+    def _restore_once(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
         spec = self.model.spec
         height, width, channels = pixels.shape
         if channels == 3 and spec.in_chans == 1:
@@ -173,6 +211,7 @@ class Restorer:
                 raise
             log.info("restoring on the CPU: %s", error)
             self.device = torch.device("cpu")
+            self._widen()
             self.model.to(self.device)
             return self._plan(height, width, result_bytes)
         if on_cpu and self.memory is not None and plan.peak > budget:
@@ -315,8 +354,7 @@ def _to_array(
         result[top : top + CHUNK] = rows.numpy().astype(dtype)
     if bad:
         name = next(name for name, value in PRECISIONS.items() if value == inner)
-        hint = "use --precision fp32" if name != "fp32" else "the model's weights are broken"
-        raise InputError(f"{bad} of the result's values are not finite in {name}: {hint}")
+        raise _NotFiniteError(bad, name)
     return result
 
 

@@ -84,8 +84,9 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         "of the body, not the first convolution, the upsampler, norms, or the products inside "
         "attention. Ranges of activations are those of each input (MinMax), or hold 99.9 % of what "
         f"{PICTURES} other pictures gave. Nothing is trained after quantisation. At this scale no "
-        "network has features that fp16 cannot hold, so the second table makes some, for both norms "
-        "alike (training does not do that to i-LN); `rescued` is what `iln rescue` makes of them."
+        "network has features that fp16 cannot hold, so the second table makes some, for both "
+        "norms alike (training does not do that to i-LN); `rescued` is what `iln rescue` makes "
+        "of them."
     )
 
 

@@ -1,0 +1,63 @@
+"""What `--precision auto` means: the fastest numbers that a network's pictures survive."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from iln.backbones import Backbone
+from iln.dynamics.narrow import Narrow
+from iln.dynamics.specimens import draw_specimen
+from iln.errors import InputError
+from iln.rescue.stream import exponents
+
+SAFE = 50.0
+"""dB from float32 that half precision has to keep; rounding to 8 bits alone is 59."""
+_SIDE = 64
+"""Of the picture that is tried: a blink, and every kind of window is in it."""
+
+log = logging.getLogger("iln")
+
+
+def choose(model: Backbone, device: torch.device) -> str:
+    """`fp32` on a CPU, where half precision is no faster; elsewhere as `safe_half` says.
+
+    model: on that device, in float32. One line of the log tells where fp16 is not safe.
+    """
+    if device.type == "cpu":
+        return "fp32"
+    wide = device.type != "cuda" or torch.cuda.is_bf16_supported()
+    precision, why = safe_half(model, device, bf16=wide)
+    if why:
+        log.info("%s", why)
+    return precision
+
+
+@torch.inference_mode()
+def safe_half(model: Backbone, device: torch.device, *, bf16: bool) -> tuple[str, str]:
+    """`fp16` if a test picture comes out finite and within 50 dB of float32, else `bf16` if the
+    device has it and the same holds, else `fp32`; and why it is not fp16 ("" if it is)."""
+    image = draw_specimen(_SIDE).image(model.spec.in_chans).to(device)
+    expected = model(image)
+    tried = {"fp16": torch.float16, **({"bf16": torch.bfloat16} if bf16 else {})}
+    reason = ""
+    for name, dtype in tried.items():
+        narrow = Narrow(model, dtype)
+        narrow(image, expected)
+        run = narrow.result()
+        if not run.nonfinite and run.psnr is not None and run.psnr >= SAFE:
+            return name, reason and f"{reason}, so it runs in {name}{_advice(model)}"
+        if name == "fp16":
+            what = "overflows fp16" if run.nonfinite else f"keeps {run.psnr:.0f} dB in fp16"
+            where = f" at {run.first_module}" if run.first_module else ""
+            reason = f"the model {what}{where}"
+    return "fp32", f"{reason}, so it runs in fp32{_advice(model)}"
+
+
+def _advice(model: Backbone) -> str:
+    try:
+        exponents(model)
+    except InputError:  # its stream cannot be divided
+        return ""
+    return "; `iln rescue` may make it safe for fp16"
