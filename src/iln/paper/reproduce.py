@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,19 +83,23 @@ def reproduce(
 def _how(item: Item, scale: Scale, store: Store) -> list[str]:
     runs = {run.folder: run for run in (store[recipe] for recipe in item.recipes(scale))}
     steps = sorted({run.recipe.steps for run in runs.values()})
-    seeds = ", ".join(map(str, scale.seeds))
+    seeds = sorted({run.recipe.seed for run in runs.values()})
     hours = sum(run.seconds for run in runs.values()) / 3600
     lines = [
         f"`iln paper {item.names[0]} --scale {scale.name}`, page written "
         f"{datetime.now(UTC):%Y-%m-%d} with iln {iln.__version__} and PyTorch {torch.__version__} "
         f"on {platform.system()} {platform.machine()}.",
-        f"{len(runs)} runs of {' and '.join(map(str, steps))} steps; seeds {seeds}; {hours:.1f} "
+        f"{len(runs)} runs of {' and '.join(map(str, steps))} steps; seeds {', '.join(map(str, seeds))}; {hours:.1f} "
         "hours of training in all, where runs share the machine. Other pages use some of them too.",
         scale.note,
-        "± is the standard deviation over seeds. Of two arms one counts as above the other only "
-        "if each of its seeds is above each of the other's (three against three: by chance once in "
-        "twenty); else the claim is not decided.",
     ]
+    if len(seeds) > 1:
+        lines.append(
+            "± is the standard deviation over seeds. Of two arms one counts as above the other "
+            f"only if each of its seeds is above each of the other's ({len(seeds)} against "
+            f"{len(seeds)}: by chance once in {math.comb(2 * len(seeds), len(seeds))} times); else "
+            "the claim is not decided."
+        )
     failed = [run.folder.name for run in runs.values() if run.failure is not None]
     if failed:
         lines.append(f"Not finite, and stopped: {', '.join(failed)}.")
