@@ -84,12 +84,13 @@ def _how(item: Item, scale: Scale, store: Store) -> list[str]:
     runs = {run.folder: run for run in (store[recipe] for recipe in item.recipes(scale))}
     steps = sorted({run.recipe.steps for run in runs.values()})
     seeds = sorted({run.recipe.seed for run in runs.values()})
+    lengths, numbers = " and ".join(map(str, steps)), ", ".join(map(str, seeds))
     hours = sum(run.seconds for run in runs.values()) / 3600
     lines = [
         f"`iln paper {item.names[0]} --scale {scale.name}`, page written "
         f"{datetime.now(UTC):%Y-%m-%d} with iln {iln.__version__} and PyTorch {torch.__version__} "
         f"on {platform.system()} {platform.machine()}.",
-        f"{len(runs)} runs of {' and '.join(map(str, steps))} steps; seeds {', '.join(map(str, seeds))}; {hours:.1f} "
+        f"{len(runs)} runs of {lengths} steps; seeds {numbers}; {hours:.1f} "
         "hours of training in all, where runs share the machine. Other pages use some of them too.",
         scale.note,
     ]
