@@ -7,10 +7,12 @@ others publish (see `iln.foreign` for what they leave out and how that is filled
 
 The metadata is one JSON object under the key `iln`:
 
-    format     1; a file with a higher number is refused
+    format     1, or 2 if weights are packed; a file with a higher number is refused
     backbone   `swinir`, `hat` or `drct`
     spec       every field of the backbone's spec
     checksum   CRC-32 of all tensors' bytes, in the order of their names
+    packed     4 if weights of the body are stored in 4 bits (`iln.precision.packing`); then
+               also `parameters`, how many numbers there are
     task, training, scores, licence   any JSON, or null
 """
 
@@ -35,6 +37,8 @@ from iln.atomic import atomic_write, printable
 from iln.backbones import BACKBONES, Backbone, Spec, from_spec
 from iln.errors import InputError
 from iln.foreign import Answers, clean, recognise, rename
+from iln.precision.fake import body_layers
+from iln.precision.packing import packed, unpacked
 from iln.weights_file import (
     SUFFIX,
     about,
@@ -46,7 +50,7 @@ from iln.weights_file import (
     shipped_files,
 )
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "iln"
 _DESCRIPTION = ("task", "training", "scores", "licence")
 _STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -108,6 +112,7 @@ def save(
     file: str | os.PathLike[str],
     *,
     dtype: torch.dtype | None = None,
+    bits: int | None = None,
     overwrite: bool = False,
     task: Any = None,
     training: Any = None,
@@ -120,6 +125,8 @@ def save(
     file: the name to write, ending in `.safetensors`.
     dtype: how parameters are stored: float32, float16 (half the size) or bfloat16; as they are
         if None. Running averages of BatchNorm are never narrowed.
+    bits: 4 stores the weights of the body's linear layers and convolutions in 4.5 bits each, and
+        the rest in float16; the network that `load` gives is a little another one then.
     overwrite: replace an existing file.
     task, training, scores, licence: what the model is for, what it was trained on and how, what
         it reaches, and under which terms it may be used: text, or anything JSON can hold.
@@ -132,12 +139,19 @@ def save(
     shown = printable(file)
     if Path(file).suffix != SUFFIX:
         raise InputError(f"{shown}: the name of a weights file must end in {SUFFIX}")
+    if bits not in (None, 4) or (bits is not None and dtype is not None):
+        raise InputError(f"bits is {bits}; accepted: 4, or None, and without a dtype")
     if dtype is not None and dtype not in _DTYPES:
         accepted = ", ".join(map(_dtype_name, _DTYPES))
         raise InputError(f"dtype is {_dtype_name(dtype)}; accepted: {accepted}")
-    weights = _stored(backbone, dtype)
+    weights = _stored(backbone, torch.float16 if bits else dtype)
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    if bits:
+        body = [f"{name}.weight" for name in body_layers(backbone)]
+        weights = packed({**weights, **{n: backbone.get_parameter(n) for n in body}}, body)
     card = {
-        "format": FORMAT,
+        "format": 2 if bits else 1,
+        **({"packed": bits, "parameters": parameters} if bits else {}),
         "backbone": _backbone_name(backbone.spec),
         "spec": asdict(backbone.spec),
         "checksum": _checksum(weights),
@@ -154,7 +168,7 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns `file`, `backbone`, `spec` (a dict of its fields), `task`, `training`, `scores`,
     `licence`, `parameters` (how many numbers are stored), `dtype` (of most of them: `float32`,
-    `float16` or `bfloat16`) and `bytes`.
+    `float16` or `bfloat16`; `int4` where weights are packed) and `bytes`.
     Raises InputError if there is no such file or it was not written by `save`.
     """
     with located(name_or_file) as path, about(path):
@@ -176,8 +190,8 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
             "backbone": card["backbone"],
             "spec": asdict(card["spec"]),
             **{name: card[name] for name in _DESCRIPTION},
-            "parameters": sizes.total(),
-            "dtype": _STORED.get(most, most),
+            "parameters": card.get("parameters", sizes.total()),
+            "dtype": "int4" if card.get("packed") else _STORED.get(most, most),
             "bytes": path.stat().st_size,
         }
 
@@ -235,7 +249,7 @@ def _rebuild(weights: dict[str, Tensor], text: str, answers: Answers) -> Backbon
     if "checksum" in card and card["checksum"] != _checksum(weights):
         raise InputError("is damaged: its checksum is wrong; get the file again")
     _check_size(spec, weights)
-    return _filled(spec, weights)
+    return _filled(spec, weights, packed=card.get("packed") is not None)
 
 
 def _check_size(spec: Spec, weights: Mapping[str, Tensor]) -> None:
@@ -309,13 +323,16 @@ def _build_foreign(
 # --- networks --------------------------------------------------------------------------------
 
 
-def _filled(spec: Spec, weights: Mapping[str, Tensor]) -> Backbone:
+def _filled(spec: Spec, weights: Mapping[str, Tensor], *, packed: bool = False) -> Backbone:
     """The spec's network with exactly these weights, as float32."""
     try:
         with torch.random.fork_rng(devices=[]):  # building draws numbers that are then replaced
             model = from_spec(spec).float()
     except (RuntimeError, MemoryError) as error:
         raise InputError(f"is too large to be built: {first_line(error)}") from error
+    if packed:
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        weights = unpacked(weights, shapes)
     _check_fit(model, weights)
     model.load_state_dict(weights)
     return model

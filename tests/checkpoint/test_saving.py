@@ -40,6 +40,7 @@ VARIED: dict[str, list[dict[str, Any]]] = {
     "norm": [{"norm": norm} for norm in NORMS],
     "eps": [{"eps": 0.1 + 0.2}],
     "drop_path": [{"drop_path": 0.1}],
+    "stream_steps": [{"stream_steps": (0, 3)}],
     "compress_ratio": [{"compress_ratio": 5}],
     "squeeze_factor": [{"squeeze_factor": 7}],
     "conv_scale": [{"conv_scale": 0.3}],
@@ -287,7 +288,7 @@ SMALL_SPEC = asdict(SPECS["swinir"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, r"newer iln \(format 2; this one reads up to 1\); upgrade iln"),
+        ({"format": 3}, r"newer iln \(format 3; this one reads up to 2\); upgrade iln"),
         ({"format": "x"}, "damaged iln metadata"),
         ({"format": ...}, "damaged iln metadata"),
         ({"backbone": "dat"}, "backbone 'dat'; known: swinir, hat, drct"),
