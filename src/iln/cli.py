@@ -17,6 +17,7 @@ from iln import __version__
 from iln.commands.degrade import degrade
 from iln.commands.diagnose import diagnose
 from iln.commands.evaluate import EvaluateCommand, evaluate
+from iln.commands.export import export
 from iln.commands.paper import paper
 from iln.commands.rescue import rescue
 from iln.commands.restore import models, restore
@@ -55,7 +56,7 @@ def _version(
         raise typer.Exit
 
 
-for _command in (restore, models, recipes, train, degrade, rescue, diagnose, paper):
+for _command in (restore, models, recipes, train, degrade, rescue, diagnose, export, paper):
     app.command()(_command)
 app.command(cls=EvaluateCommand)(evaluate)
 

@@ -26,8 +26,28 @@ def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
     dims: (1, 2, 3), (1, 2) or (0, 1, 2). Returns float64 for float64 input, else float32.
     """
+    if torch.compiler.is_exporting():
+        return _traced(x, dims)
     mean, variance = _Moments.apply(x, dims)  # type: ignore[no-untyped-call]
     return mean, variance
+
+
+def _traced(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """The same for a graph that runs elsewhere, which may have no float64 and any size.
+
+    Two levels of float32 means (of each row, then of the rows), so that no sum gets long, and
+    again a second mean of what is left over.
+    """
+    first, *others = dims
+
+    def average(values: Tensor) -> Tensor:
+        return values.mean(others, keepdim=True).mean(first, keepdim=True)
+
+    x = x.to(wide_type(x))
+    rough = average(x)
+    centred = x - rough
+    residue = average(centred)
+    return rough + residue, average(centred.square()) - residue.square()
 
 
 def over_processes(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, int]:

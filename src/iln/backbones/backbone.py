@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from iln.errors import InputError
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import FeedForward
+from iln.layers.pad import crop
 from iln.layers.walk import WHOLE, Strips, Walk
 from iln.norm import NORMS, OUTSIDE, Norm
 
@@ -250,7 +251,8 @@ class Backbone(nn.Module):
         spec = self.spec
         x = image.permute(0, 2, 3, 1).contiguous()
         _, height, width, _ = x.shape
-        x = walk.pad(x, *(-(-side // spec.window) * spec.window for side in (height, width)))
+        window = spec.window  # no negative numbers below: ONNX's division rounds towards zero
+        x = walk.pad(x, *((side + window - 1) // window * window for side in (height, width)))
         mean, gain = x.new_tensor(self.mean), spec.img_range / x.new_tensor(self.std)
         inner = self.conv_first.weight.dtype
 
@@ -277,8 +279,7 @@ class Backbone(nn.Module):
                 self.head_halo,
                 spec.scale,
             )
-        out = out[:, : height * spec.scale, : width * spec.scale]
-        return out.permute(0, 3, 1, 2)
+        return crop(out, height * spec.scale, width * spec.scale).permute(0, 3, 1, 2)
 
     def _check(self, image: Tensor, walk: Walk) -> None:
         channels = self.spec.in_chans

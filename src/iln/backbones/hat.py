@@ -16,6 +16,7 @@ from iln.layers.attention import (
     attend_packed,
     from_windows,
     overlapping_position_index,
+    overlapping_windows,
     position_bias,
     position_table,
     to_windows,
@@ -178,9 +179,7 @@ class OverlappingBlock(nn.Module):
         q = to_windows(rows.crop(qkv[..., :dim]), self.window)
         missing = (self.halo - rows.above, self.halo - rows.below)
         kv = F.pad(qkv[..., dim:], (0, 0, self.halo, self.halo, *missing))
-        kv = kv.unfold(1, self.extended, self.window).unfold(2, self.extended, self.window)
-        kv = kv.permute(0, 1, 2, 4, 5, 3).flatten(3, 4)
-
+        kv = overlapping_windows(kv, self.window, self.extended)
         bias = position_bias(self.relative_position_bias_table, self.relative_position_index)
         return from_windows(self.proj(attend_packed(q, kv, self.num_heads, bias)), self.window)
 

@@ -29,6 +29,19 @@ def from_windows(x: Tensor, window: int) -> Tensor:
     return x.reshape(b, rows * window, columns * window, c)
 
 
+def overlapping_windows(x: Tensor, window: int, extended: int) -> Tensor:
+    """(B, H + e - w, W + e - w, C) -> (B, H / w, W / w, e * e, C): windows of e x e, w apart."""
+    if torch.compiler.is_exporting():  # graph formats have no such view
+        for dim in (1, 2):
+            count = (x.shape[dim] - extended) // window + 1
+            starts = torch.arange(count, device=x.device)[:, None] * window
+            places = starts + torch.arange(extended, device=x.device)
+            x = x.index_select(dim, places.flatten())
+        return to_windows(x, extended)
+    x = x.unfold(1, extended, window).unfold(2, extended, window)
+    return x.permute(0, 1, 2, 4, 5, 3).flatten(3, 4)
+
+
 def relative_position_index(window: int) -> Tensor:
     """Row of the bias table for each (query, key) of a window: (w * w, w * w) int64."""
     y, x = _coordinates(window)
@@ -57,6 +70,8 @@ def position_table(entries: int, num_heads: int) -> nn.Parameter:
 
 def position_bias(table: Tensor, index: Tensor) -> Tensor:
     """(entries, heads) and (N, M) int64 -> the bias of each head's scores (heads, N, M)."""
+    if torch.compiler.is_exporting():
+        return table.t().index_select(1, index.flatten() % table.shape[0]).view(-1, *index.shape)
     bias: Tensor = _PositionBias.apply(table, index)  # type: ignore[no-untyped-call]
     return bias
 
@@ -121,6 +136,8 @@ def attend(
     if _learns(q, k, v, bias):
         q, k, v = (t.transpose(3, 4).contiguous() for t in (q, k, v))
         return attend_learning(q, k, v, bias, seams, bottom)
+    if torch.compiler.is_exporting():
+        return _attend_traced(q, k, v, bias, seams)
     out = _attend_fused(q, k, v, bias)
     if seams is not None:
         # Few windows lie on a seam: masking those again is cheaper than masks for all.
@@ -143,6 +160,40 @@ def _attend_fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     q, k, v = (t.flatten(0, 2).transpose(1, 2) for t in (q, k, v))
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None].to(q.dtype))
     return out.transpose(1, 2).reshape(b, rows, columns, n, heads * d)
+
+
+def _attend_traced(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, seams: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """`attend` of a whole map for a graph that runs elsewhere: nothing is overwritten."""
+    out = _attend_plain(q, k, v, bias)
+    if seams is None:
+        return out
+    # As in `attend`, the windows on a seam are computed again, and take the others' places.
+    below, right = seams
+    rows, columns = q.shape[1:3]
+    beside = _attend_plain(
+        q[:, :, -1:], k[:, :, -1:], v[:, :, -1:], bias + right + _at_end(rows, below)
+    )
+    beneath = _attend_plain(q[:, -1:], k[:, -1:], v[:, -1:], bias + below + _at_end(columns, right))
+    return torch.cat((torch.cat((out[:, :-1, :-1], beside[:, :-1]), 2), beneath), 1)
+
+
+def _attend_plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """`attend` in matrix products, with float32 scores; bias (heads or windows, heads, N, M)."""
+    b, rows, columns, n, heads, d = q.shape
+    q, k, v = (t.flatten(0, 2).transpose(1, 2) for t in (q, k, v))
+    if bias.ndim == 4:  # one for each window of a row or column
+        bias = bias.expand(b, *bias.shape).flatten(0, 1)
+    scores = ((q * d**-0.5) @ k.transpose(2, 3)).float() + bias.float()
+    out = scores.softmax(-1).to(v.dtype) @ v
+    return out.transpose(1, 2).reshape(b, rows, columns, n, heads * d)
+
+
+def _at_end(count: int, mask: Tensor) -> Tensor:
+    """(N, N) -> (count, 1, N, N): the mask for the last of `count` windows, 0 for the others."""
+    last = torch.arange(count, device=mask.device) == count - 1
+    return last.view(-1, 1, 1, 1) * mask
 
 
 def attend_packed(

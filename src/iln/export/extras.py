@@ -1,0 +1,18 @@
+"""Packages that only exporting needs: found when asked for, and named where they are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from iln.errors import InputError
+
+
+def need(package: str, extra: str) -> ModuleType:
+    """The package, imported. Raises InputError with the pip line that installs it."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise InputError(
+            f"{package} cannot be imported ({error}); it comes with: pip install 'iln[{extra}]'"
+        ) from None
