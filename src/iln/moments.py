@@ -47,7 +47,8 @@ def _traced(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     rough = average(x)
     centred = x - rough
     residue = average(centred)
-    return rough + residue, average(centred.square()) - residue.square()
+    # Products, because some engines take a square for a power, one element after the other.
+    return rough + residue, average(centred * centred) - residue * residue
 
 
 def over_processes(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, int]:

@@ -170,7 +170,7 @@ def _attend_traced(
     if seams is None:
         return out
     # As in `attend`, the windows on a seam are computed again, and take the others' places.
-    below, right = seams
+    bias, below, right = bias.float(), seams[0].float(), seams[1].float()
     rows, columns = q.shape[1:3]
     beside = _attend_plain(
         q[:, :, -1:], k[:, :, -1:], v[:, :, -1:], bias + right + _at_end(rows, below)
@@ -188,6 +188,20 @@ def _attend_plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     scores = ((q * d**-0.5) @ k.transpose(2, 3)).float() + bias.float()
     out = scores.softmax(-1).to(v.dtype) @ v
     return out.transpose(1, 2).reshape(b, rows, columns, n, heads * d)
+
+
+def _projected(x: Tensor, qkv: nn.Linear, heads: int) -> list[Tensor]:
+    """q, k and v (..., heads, d) of x (..., C), each by its share of the layer.
+
+    Engines fuse three small products with the attention behind them; one large one they would
+    have to cut up, which takes as long as a product.
+    """
+    dim, parts = qkv.in_features, []
+    for start in range(0, 3 * dim, dim):
+        share = slice(start, start + dim)
+        y = F.linear(x, qkv.weight[share], None if qkv.bias is None else qkv.bias[share])
+        parts.append(y.unflatten(-1, (heads, -1)))
+    return parts
 
 
 def _at_end(count: int, mask: Tensor) -> Tensor:
@@ -242,9 +256,13 @@ class WindowAttention(nn.Module):
 
     def forward(self, rows: Rows, shift: int = 0) -> Tensor:
         """Rows of the (rolled, if shift) normalised map -> the branch's output for them."""
-        qkv = self.qkv(to_windows(rows.pixels, self.window))
+        windows = to_windows(rows.pixels, self.window)
         bias = position_bias(self.relative_position_bias_table, self.relative_position_index)
         seams = seam_masks(self.window, shift, bias) if shift else None
+        if torch.compiler.is_exporting():
+            q, k, v = _projected(windows, self.qkv, self.num_heads)
+            return from_windows(self.proj(_attend_traced(q, k, v, bias, seams)), self.window)
+        qkv = self.qkv(windows)
         out = self.proj(attend_packed(qkv, None, self.num_heads, bias, seams, rows.bottom))
         return from_windows(out, self.window)
 
