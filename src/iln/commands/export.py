@@ -33,9 +33,7 @@ def export(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="For pictures of this size alone.")
     ] = None,
-    precision: Annotated[
-        Precision, typer.Option(help="Of weights and features.")
-    ] = Precision.fp32,
+    precision: Annotated[Precision, typer.Option(help="Of weights and features.")] = Precision.fp32,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Write a model as ONNX or as a PyTorch program, to be run without iln.
@@ -49,7 +47,5 @@ def export(
     from iln.export import parse_size
 
     fixed = None if size is None else parse_size(size)
-    write(
-        model, output, to=to.value, size=fixed, precision=precision.value, overwrite=overwrite
-    )
+    write(model, output, to=to.value, size=fixed, precision=precision.value, overwrite=overwrite)
     typer.echo(f"{printable(output)}  {output.stat().st_size / 1e6:.1f} MB")
