@@ -186,7 +186,7 @@ def _attend_plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     if bias.ndim == 4:  # one for each window of a row or column
         bias = bias.expand(b, *bias.shape).flatten(0, 1)
     scores = ((q * d**-0.5) @ k.transpose(2, 3)).float() + bias.float()
-    out = scores.softmax(-1).to(v.dtype) @ v
+    out: Tensor = scores.softmax(-1).to(v.dtype) @ v
     return out.transpose(1, 2).reshape(b, rows, columns, n, heads * d)
 
 
@@ -200,7 +200,7 @@ def _projected(x: Tensor, qkv: nn.Linear, heads: int) -> list[Tensor]:
     for start in range(0, 3 * dim, dim):
         share = slice(start, start + dim)
         y = F.linear(x, qkv.weight[share], None if qkv.bias is None else qkv.bias[share])
-        parts.append(y.unflatten(-1, (heads, -1)))
+        parts.append(torch.unflatten(y, -1, (heads, -1)))
     return parts
 
 
