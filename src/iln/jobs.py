@@ -8,14 +8,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from iln.atomic import printable
 from iln.errors import InputError
 from iln.images import SUFFIXES, check_suffix, read, write
+from iln.progress import progress_bar
 
 MARK = "_restored"
 """Added to the name of a result that has none of its own."""
@@ -172,10 +173,12 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> int:
             device=options.device,
             **options.overrides,
         )
-        with _progress_bar() as start:
+        with progress_bar() as tell:
             for job in jobs:
                 try:
-                    _restore(job, options, restorer, start(job.source.name))
+                    name = printable(job.source.name)
+                    tell(name, 0.0)
+                    _restore(job, options, restorer, partial(tell, name))
                     done += 1
                 except InputError as error:
                     problems.append(str(error))
@@ -227,34 +230,3 @@ def _make_folder(target: Path) -> None:
         raise InputError(
             f"{printable(target)}: cannot be written: {error.strerror}; name another output"
         ) from None
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[str], Callable[[float], None]]]:
-    """start(name) -> tell(share), shown with the time left where a person is looking."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-
-        def start(name: str) -> Callable[[float], None]:
-            for old in bar.task_ids:
-                bar.remove_task(old)
-            task = bar.add_task(printable(name), total=1.0)
-            return lambda share: bar.update(task, completed=share)
-
-        yield start

@@ -23,8 +23,8 @@ from iln.commands.options import (
     StatsOf,
     answers,
 )
-from iln.commands.progress import progress_bar
 from iln.errors import InputError
+from iln.progress import progress_bar
 
 if TYPE_CHECKING:
     from iln.backbones import Backbone

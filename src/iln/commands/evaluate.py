@@ -22,8 +22,8 @@ from iln.commands.options import (
     RangeOf,
     StatsOf,
 )
-from iln.commands.progress import progress_bar
 from iln.errors import InputError
+from iln.progress import progress_bar
 
 _SEVERAL = ("--sets", "--param")
 """Options that take all words up to the next option."""

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float], None]]:
-    """tell(what, share), shown with the time left where a person is looking."""
+    """tell(what, share), shown with the time left where a person is looking.
+
+    A share that is smaller than the last one begins something new, whose time is counted afresh.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -28,4 +31,10 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("loading", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+        def tell(what: str, share: float) -> None:
+            if share < bar.tasks[0].completed:
+                bar.reset(task)
+            bar.update(task, description=what, completed=share)
+
+        yield tell
