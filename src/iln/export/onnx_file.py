@@ -59,6 +59,8 @@ def _quietly() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"onnx|torch\.")
+            # Its own way of asking, in some versions.
+            warnings.filterwarnings("ignore", r".*treespec, LeafSpec", FutureWarning)
             yield
     finally:
         registration.setLevel(level)
