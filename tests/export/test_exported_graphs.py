@@ -87,6 +87,22 @@ def test_onnx_gives_the_same_pictures_of_any_size(
     assert str(Path(iln.__file__).parent) not in file.read_bytes().decode("latin1")
 
 
+def test_openvino_gives_the_same_pictures(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    model, file = network(), tmp_path / "model.xml"
+    export(model, file, to="openvino")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.xml"]
+    graph = openvino.Core().read_model(file)
+    assert json.loads(graph.get_rt_info("iln").astype(str))["scale"] == 2
+    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for size in SIZES:
+        image = picture(*size)
+        with torch.no_grad():
+            assert decibels(compiled([image.numpy()])[0], model(image)) > 90, size
+    with pytest.raises(InputError, match="exists already"):
+        export(model, file, to="openvino")
+
+
 def test_a_program_of_a_fixed_size(tmp_path: Path) -> None:
     model, file = network(), tmp_path / "model.pt2"
     export(model, file, to="torch", size=(10, 14))

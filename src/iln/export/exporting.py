@@ -14,10 +14,12 @@ from iln.backbones import Backbone
 from iln.checkpoint import load
 from iln.errors import InputError
 from iln.export.about import KEY, card
+from iln.export.extras import need
 from iln.export.graph import Size, trace
 from iln.export.onnx_file import onnx_bytes
+from iln.export.openvino_file import write_openvino
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 """What an exported file's name ends in."""
 
 
@@ -33,8 +35,9 @@ def export(
     """Write a network as a graph: `image` (1, C, H, W) float32 in [0, 1] -> `restored`.
 
     model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
-    file: the name to write, ending in `.onnx` or `.pt2`.
-    to: `onnx`, or `torch` (a program of `torch.export`, for `torch.export.load`).
+    file: the name to write, ending in `.onnx`, `.xml` or `.pt2`.
+    to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); or `torch` (a program
+        of `torch.export`, for `torch.export.load`).
     size: (H, W) of the only pictures it shall take; None: any.
     precision: `fp32` or `fp16`; see `iln.export.graph.trace`.
     overwrite: replace an existing file.
@@ -47,8 +50,14 @@ def export(
     check_target(file, SUFFIXES[to], overwrite)
     source = None if isinstance(model, Backbone) else model
     network = model if isinstance(model, Backbone) else load(model)
+    if to == "openvino":  # before the minutes that tracing takes
+        check_target(Path(file).with_suffix(".bin"), ".bin", overwrite)
+        need("openvino", "openvino")
     about = card(network, source, precision)
     program = trace(network, size, precision)
+    if to == "openvino":
+        write_openvino(onnx_bytes(program, about), about, Path(file), overwrite=overwrite)
+        return
     if to == "onnx":
         content = onnx_bytes(program, about)
     else:
