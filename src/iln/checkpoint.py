@@ -13,6 +13,8 @@ The metadata is one JSON object under the key `iln`:
     checksum   CRC-32 of all tensors' bytes, in the order of their names
     packed     4 if weights of the body are stored in 4 bits (`iln.precision.packing`); then
                also `parameters`, how many numbers there are
+    ranges     smallest and largest input of each layer of the body, by its name, where they were
+               measured for int8 (`iln quantize`)
     task, training, scores, licence   any JSON, or null
 """
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import zlib
 from collections import Counter
@@ -155,6 +158,7 @@ def save(
         "backbone": _backbone_name(backbone.spec),
         "spec": asdict(backbone.spec),
         "checksum": _checksum(weights),
+        **({"ranges": backbone.ranges} if backbone.ranges else {}),
         **_json_only(task=task, training=training, scores=scores, licence=licence),
     }
     metadata = {_KEY: json.dumps(card, allow_nan=False)}
@@ -249,7 +253,21 @@ def _rebuild(weights: dict[str, Tensor], text: str, answers: Answers) -> Backbon
     if "checksum" in card and card["checksum"] != _checksum(weights):
         raise InputError("is damaged: its checksum is wrong; get the file again")
     _check_size(spec, weights)
-    return _filled(spec, weights, packed=card.get("packed") is not None)
+    model = _filled(spec, weights, packed=card.get("packed") is not None)
+    model.ranges = _ranges(card.get("ranges"))
+    return model
+
+
+def _ranges(found: Any) -> dict[str, tuple[float, float]]:
+    try:
+        ranges = {str(name): (float(low), float(high)) for name, (low, high) in found.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        if found is None:
+            return {}
+        raise InputError("has damaged iln metadata (ranges); get the file again") from error
+    if not all(math.isfinite(high - low) for low, high in ranges.values()):
+        raise InputError("has damaged iln metadata (ranges); get the file again")
+    return ranges
 
 
 def _check_size(spec: Spec, weights: Mapping[str, Tensor]) -> None:

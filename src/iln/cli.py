@@ -19,6 +19,7 @@ from iln.commands.diagnose import diagnose
 from iln.commands.evaluate import EvaluateCommand, evaluate
 from iln.commands.export import export
 from iln.commands.paper import paper
+from iln.commands.quantize import quantize
 from iln.commands.rescue import rescue
 from iln.commands.restore import models, restore
 from iln.commands.train import recipes, train
@@ -56,7 +57,18 @@ def _version(
         raise typer.Exit
 
 
-for _command in (restore, models, recipes, train, degrade, rescue, diagnose, export, paper):
+for _command in (
+    restore,
+    models,
+    recipes,
+    train,
+    degrade,
+    rescue,
+    diagnose,
+    export,
+    quantize,
+    paper,
+):
     app.command()(_command)
 app.command(cls=EvaluateCommand)(evaluate)
 

@@ -41,6 +41,7 @@ class Options:
     memory: str | None = None
     precision: str = "auto"
     device: str = "auto"
+    engine: str = "torch"
     overwrite: bool = False
     quality: int = 95
     max_pixels: int = 300_000_000
@@ -171,6 +172,7 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> int:
             memory=options.memory,
             precision=options.precision,
             device=options.device,
+            engine=options.engine,
             **options.overrides,
         )
         with progress_bar() as tell:

@@ -167,6 +167,8 @@ class Backbone(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
+        self.ranges: dict[str, tuple[float, float]] = {}
+        """For int8: of each layer's input, as `iln quantize` measures it; else empty."""
         dim = spec.embed_dim
         rgb = spec.in_chans == 3
         # Not buffers: a picture keeps its own precision when the weights are halved.

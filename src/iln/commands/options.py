@@ -13,6 +13,12 @@ class Precision(StrEnum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+    int8 = "int8"
+
+
+class Engine(StrEnum):
+    torch = "torch"
+    openvino = "openvino"
 
 
 class Device(StrEnum):
@@ -30,6 +36,9 @@ class InputStats(StrEnum):
 
 Compute = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Numbers = Annotated[Precision, typer.Option("--precision", help="Numbers to compute in.")]
+EngineOf = Annotated[
+    Engine, typer.Option("--engine", help="What computes; openvino is faster on CPUs.")
+]
 Memory = Annotated[
     str | None,
     typer.Option(

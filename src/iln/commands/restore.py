@@ -10,6 +10,8 @@ import typer
 from iln.commands.options import (
     Compute,
     Device,
+    Engine,
+    EngineOf,
     EpsOf,
     Memory,
     NormOf,
@@ -40,6 +42,7 @@ def restore(
     memory: Memory = None,
     precision: Numbers = Precision.auto,
     device: Compute = Device.auto,
+    engine: EngineOf = Engine.torch,
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Folders with their subfolders.")
     ] = False,
@@ -62,6 +65,7 @@ def restore(
         memory=memory,
         precision=precision.value,
         device=device.value,
+        engine=engine.value,
         overwrite=overwrite,
         quality=quality,
         max_pixels=max_pixels,

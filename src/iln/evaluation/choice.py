@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from iln.backbones import Spec
 from iln.errors import InputError
 from iln.evaluation.models import Model
 from iln.tasks import TASKS, Task
@@ -28,7 +29,7 @@ def choose_task(
     else:
         trained = _trained(models)
     _must_agree("for different tasks", {other: task for other, (task, _) in trained.items()})
-    tasks = {m.name: _task_for(m, *trained[m.name], parameters) for m in models}
+    tasks = {m.name: _task_for(m.name, m.spec, *trained[m.name], parameters) for m in models}
     chosen = tasks[models[0].name]
     for other, found in tasks.items():
         if differing := [k for k in type(chosen).model_fields if _of(chosen, k) != _of(found, k)]:
@@ -41,6 +42,16 @@ def choose_task(
     return trained[models[0].name][0], chosen
 
 
+def task_of(name: str, spec: Spec, about: Mapping[str, Any]) -> Task | None:
+    """What a network was trained for: as its file says, else super-resolution if it enlarges.
+
+    name: the network's, for errors. about: as `iln.describe` gives it, or empty. None where nobody
+    says. Raises InputError if the file's task does not fit the network.
+    """
+    said = _said(about) or (("sr", {}) if spec.scale > 1 else None)
+    return None if said is None else _task_for(name, spec, *said, {})
+
+
 def differences(task: Task, other: Task) -> str:
     """What `other` has that `task` has not, such as `sigma 25`."""
     keys = [key for key in type(task).model_fields if _of(task, key) != _of(other, key)]
@@ -49,7 +60,7 @@ def differences(task: Task, other: Task) -> str:
 
 def _trained(models: Sequence[Model]) -> dict[str, tuple[str, dict[str, Any]]]:
     """By model: task and its parameters, as their files say."""
-    said = {model.name: _said(model) for model in models}
+    said = {model.name: _said(model.about) for model in models}
     usual = next((found for found in said.values() if found is not None), None)
     if usual is None and models[0].spec.scale > 1:
         usual = ("sr", {})
@@ -61,34 +72,35 @@ def _trained(models: Sequence[Model]) -> dict[str, tuple[str, dict[str, Any]]]:
     return {name: found or usual for name, found in said.items()}
 
 
-def _said(model: Model) -> tuple[str, dict[str, Any]] | None:
+def _said(about: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     # Files of training hold the task's bare name; others may say more in words after it.
-    word = re.match(r"[a-z]+", str(model.about.get("task") or ""))
+    word = re.match(r"[a-z]+", str(about.get("task") or ""))
     if word is None or word[0] not in TASKS:
         return None
-    training = model.about.get("training")
+    training = about.get("training")
     found = training.get("degradation") if isinstance(training, dict) else None
     return word[0], dict(found) if isinstance(found, dict) else {}
 
 
 def _task_for(
-    model: Model, name: str, trained: Mapping[str, Any], parameters: Mapping[str, Any]
+    shown: str,
+    spec: Spec,
+    name: str,
+    trained: Mapping[str, Any],
+    parameters: Mapping[str, Any],
 ) -> Task:
-    spec = model.spec
     values: dict[str, Any] = {"scale": spec.scale}
     if name in TASKS and "gray" in TASKS[name].model_fields and spec.in_chans == 1:
         values["gray"] = True
     try:
         task = make_task(name, {**values, **trained, **parameters})
     except InputError as error:
-        raise InputError(f"{model.name}: {error}") from None
+        raise InputError(f"{shown}: {error}") from None
     if task.scale != spec.scale:
-        raise InputError(f"{model.name} enlarges {spec.scale} times, the task {task.scale} times")
+        raise InputError(f"{shown} enlarges {spec.scale} times, the task {task.scale} times")
     if task.channels != spec.in_chans:
         has, wants = ("gray" if n == 1 else "colour" for n in (spec.in_chans, task.channels))
-        raise InputError(
-            f"{model.name} restores {has} pictures, but task {name} is on {wants} here"
-        )
+        raise InputError(f"{shown} restores {has} pictures, but task {name} is on {wants} here")
     return task
 
 

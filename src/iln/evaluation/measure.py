@@ -39,6 +39,7 @@ def evaluate(
     memory: str | int | None = None,
     precision: str = "auto",
     device: str = "auto",
+    engine: str = "torch",
     norm: str | None = None,
     input_stats: str | None = None,
     img_range: float | None = None,
@@ -51,7 +52,7 @@ def evaluate(
     sets: folders of clean pictures, which the task damages, or of pairs in `input` and `target`.
     task, parameters: what to test; by default what the models' files say they were trained for.
     seed: decides the damage of a picture, together with its name.
-    memory, precision, device, norm, input_stats, img_range, eps: as for `iln.Restorer`.
+    memory, precision, device, engine, norm, input_stats, img_range, eps: as for `iln.Restorer`.
 
     Pictures are restored whole. Everything is looked at before the first one is: InputError for
     what cannot be read, is too small for the metrics, or does not fit together.
@@ -65,6 +66,7 @@ def evaluate(
         memory=memory,
         precision=precision,
         device=device,
+        engine=engine,
     )
     name, chosen = choose_task(loaded, task, parameters or {})
     plan = list(_planned(found, chosen, progress))

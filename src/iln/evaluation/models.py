@@ -16,7 +16,7 @@ from iln.backbones import BACKBONES, Spec
 from iln.checkpoint import describe, shipped
 from iln.errors import InputError
 from iln.evaluation.result import Tested
-from iln.restoration import PRECISIONS, Restorer
+from iln.restoration import Restorer
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Model:
 
     @property
     def precision(self) -> str:
-        return next(n for n, dtype in PRECISIONS.items() if dtype == self.restorer.dtype)
+        return self.restorer.precision
 
     def tested(self) -> Tested:
         """For the record. (The device is where the last picture was restored.)"""
@@ -44,6 +44,8 @@ class Model:
         device = str(self.restorer.device)
         if device.startswith("cuda"):
             device += f" ({torch.cuda.get_device_name(self.restorer.device)})"
+        if self.restorer.engine != "torch":
+            device += f" ({self.restorer.engine})"
         spec = dict(vars(self.spec))
         return Tested(self.name, self.file, digest, backbone, spec, device)
 
@@ -57,7 +59,7 @@ def load_models(
     """All of them, before any is used: a bad one should not be found after hours.
 
     reserved: names that no model may have. overrides: `norm` and the like, for the files that do
-    not say them. options: `memory`, `precision`, `device`. Raises InputError.
+    not say them. options: `memory`, `precision`, `device`, `engine`. Raises InputError.
     """
     about = [_description(name) for name in names]
     given = {key: value for key, value in overrides.items() if value is not None}

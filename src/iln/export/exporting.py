@@ -14,10 +14,10 @@ from iln.backbones import Backbone
 from iln.checkpoint import load
 from iln.errors import InputError
 from iln.export.about import KEY, card
-from iln.export.extras import need
 from iln.export.graph import Size, trace
 from iln.export.onnx_file import onnx_bytes
 from iln.export.openvino_file import write_openvino
+from iln.extras import need
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 """What an exported file's name ends in."""

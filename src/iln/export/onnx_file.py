@@ -13,8 +13,8 @@ import torch
 from torch.export import ExportedProgram
 
 from iln.export.about import KEY
-from iln.export.extras import need
 from iln.export.graph import IMAGE, RESTORED
+from iln.extras import need
 
 
 def onnx_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:

@@ -7,9 +7,11 @@ import logging
 import torch
 
 from iln.backbones import Backbone
+from iln.compiled import compiled, numbers_here
 from iln.dynamics.narrow import Narrow
 from iln.dynamics.specimens import draw_specimen
 from iln.errors import InputError
+from iln.layers.walk import Strips
 from iln.rescue.stream import exponents
 
 SAFE = 50.0
@@ -32,6 +34,25 @@ def choose(model: Backbone, device: torch.device) -> str:
     if why:
         log.info("%s", why)
     return precision
+
+
+@torch.inference_mode()
+def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
+    """The network as OpenVINO computes it, and in which precision.
+
+    model: on the CPU, in float32. precision: as `iln.compiled.compiled` takes it, or `auto`: bf16
+        where the CPU has it and a test picture stays within 50 dB of float32, else fp32.
+    """
+    if precision != "auto":
+        return compiled(model, precision, model.ranges), precision
+    if "bf16" in numbers_here():
+        image = draw_specimen(_SIDE).image(model.spec.in_chans)
+        fast, strips = compiled(model, "bf16"), Strips(_SIDE)
+        noise = (fast(image, strips) - model(image, strips)).double().square().mean()
+        if noise.isfinite() and noise <= 10 ** (-SAFE / 10):
+            return fast, "bf16"
+        log.info("in bf16 the model is too far from float32, so it runs in fp32")
+    return compiled(model, "fp32"), "fp32"
 
 
 @torch.inference_mode()

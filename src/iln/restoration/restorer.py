@@ -22,10 +22,11 @@ from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
 from iln.restoration.plan import Plan, make_plan
-from iln.restoration.precision import choose
+from iln.restoration.precision import choose, compile_for
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES = ("cpu", "cuda", "mps")
+ENGINES = ("torch", "openvino")
 SHARE_OF_FREE_MEMORY = 0.7
 """What is taken of the free memory if no budget is given."""
 
@@ -46,6 +47,7 @@ class _NotFiniteError(InputError):
             "fp32": "the model's weights are broken",
             "bf16": "use --precision fp32",
             "fp16": "use --precision fp32 or bf16, or make the model safe by `iln rescue`",
+            "int8": "use --precision fp32, or measure its ranges again (`iln quantize`)",
         }
         self.what = f"{count} of the result's values are not finite in {precision}"
         super().__init__(f"{self.what}: {hints[precision]}")
@@ -60,8 +62,10 @@ class Restorer:
         Feature maps that do not fit lie in temporary files; the result is the same.
     precision: `fp32`, `bf16`, `fp16`, or `auto`: fp32 on the CPU; elsewhere fp16 if the model is
         found to be safe in it, else bf16 or fp32, and a picture that half precision cannot do is
-        done again in fp32.
+        done again in fp32. With openvino also `int8`, for a model that `iln quantize` has made
+        ready; and `auto` is bf16 where the CPU has it and the model is safe in it.
     device: `cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one).
+    engine: `torch`, or `openvino`, which computes the same faster on a CPU (`iln.compiled`).
     norm, input_stats, img_range, eps: for files that do not say them; see `iln.load`.
 
     One object may be used from several threads; pictures are then done one after the other.
@@ -75,15 +79,16 @@ class Restorer:
         memory: str | int | None = None,
         precision: str = "auto",
         device: str = "auto",
+        engine: str = "torch",
         norm: str | None = None,
         input_stats: str | None = None,
         img_range: float | None = None,
         eps: float | None = None,
     ) -> None:
-        if precision != "auto" and precision not in PRECISIONS:
-            raise InputError(f"no precision {precision!r}; accepted: auto, {', '.join(PRECISIONS)}")
+        _check_choice(precision, device, engine)
+        self.engine = engine
         self.memory = None if memory is None else parse_size(memory)
-        self.device = find_device(device)
+        self.device = find_device(device if engine == "torch" else "cpu")
         if isinstance(model, Backbone):
             if (norm, input_stats, img_range, eps) != (None,) * 4:
                 raise InputError("norm, input_stats, img_range, eps: only for a model from a file")
@@ -91,12 +96,19 @@ class Restorer:
         else:
             network = load(model, norm=norm, input_stats=input_stats, img_range=img_range, eps=eps)
         network = network.to(self.device, torch.float32).eval()
-        chosen = choose(network, self.device) if precision == "auto" else precision
-        self.dtype = PRECISIONS[chosen]
-        # Where half precision was our choice, float32 stands by for a picture that it cannot do.
-        spare = precision == "auto" and chosen != "fp32"
-        self._spare = copy.deepcopy(network) if spare else None
-        self.model = network.to(self.dtype)
+        # Where half precision is our choice, float32 stands by for a picture that it cannot do.
+        spare = copy.deepcopy(network) if precision == "auto" else None
+        if engine == "torch":
+            if precision == "auto":
+                precision = choose(network, self.device)
+            self.model = network.to(PRECISIONS[precision])
+        else:
+            self.model, precision = compile_for(network, precision)
+        self.precision = precision
+        """What is computed in: `fp32`, `bf16`, `fp16` or `int8`."""
+        self.dtype = PRECISIONS[precision] if engine == "torch" else torch.float32
+        """Of the feature maps."""
+        self._spare = spare if precision != "fp32" else None
         self.scale = network.spec.scale
         self._may_move = device == "auto"
         self._passes = _count_passes(self.model)
@@ -164,7 +176,7 @@ class Restorer:
         """From half precision that was our choice to float32."""
         if self._spare is not None:
             self.model, self.dtype = self._spare.to(self.device), torch.float32
-            self._spare = None
+            self.precision, self._spare = "fp32", None
 
     def _restore_once(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
         spec = self.model.spec
@@ -193,7 +205,9 @@ class Restorer:
             image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)
             output = self.model(image, strips)
             del image
-            result = _to_array(output, channels, pixels.dtype, self.dtype, strips.allocate)
+            result, bad = _to_array(output, channels, pixels.dtype, strips.allocate)
+        if bad:
+            raise _NotFiniteError(bad, self.precision)
         progress(1.0)  # the sum of the strips' shares may miss it by a rounding
         return result
 
@@ -242,6 +256,7 @@ def restore(
     memory: str | int | None = None,
     precision: str = "auto",
     device: str = "auto",
+    engine: str = "torch",
     norm: str | None = None,
     input_stats: str | None = None,
     img_range: float | None = None,
@@ -253,6 +268,7 @@ def restore(
         memory=memory,
         precision=precision,
         device=device,
+        engine=engine,
         norm=norm,
         input_stats=input_stats,
         img_range=img_range,
@@ -277,6 +293,18 @@ def find_device(name: str) -> torch.device:
     if not there[name]:
         raise InputError(f"PyTorch finds no {name} device here; --device cpu always works")
     return torch.device(name)
+
+
+def _check_choice(precision: str, device: str, engine: str) -> None:
+    if engine not in ENGINES:
+        raise InputError(f"no engine {engine!r}; accepted: {', '.join(ENGINES)}")
+    accepted = ("auto", *PRECISIONS, *(("int8",) if engine == "openvino" else ()))
+    if precision == "int8" and engine == "torch":
+        raise InputError("int8 is computed by OpenVINO alone; add --engine openvino")
+    if precision not in accepted:
+        raise InputError(f"no precision {precision!r}; accepted: {', '.join(accepted)}")
+    if engine == "openvino" and device not in ("auto", "cpu"):
+        raise InputError(f"the openvino engine is for CPUs, not {device}; use --engine torch there")
 
 
 def _runs(device: str) -> bool:
@@ -330,10 +358,10 @@ def _to_array(
     output: Tensor,
     channels: int,
     dtype: np.dtype[Any],
-    inner: torch.dtype,
     allocate: Allocate,
-) -> NDArray[Any]:
-    """(1, C, H, W) float -> (H, W, channels) of `dtype`, clipped to its range."""
+) -> tuple[NDArray[Any], int]:
+    """(1, C, H, W) float -> (H, W, channels) of `dtype`, clipped to its range; and how many
+    values were not finite (then the result is not to be used)."""
     maps = output[0].permute(1, 2, 0)
     height, width, _ = maps.shape
     like = torch.from_numpy(np.empty(0, dtype)).dtype
@@ -352,10 +380,7 @@ def _to_array(
         if dtype.kind != "f":
             rows = rows.round()
         result[top : top + CHUNK] = rows.numpy().astype(dtype)
-    if bad:
-        name = next(name for name, value in PRECISIONS.items() if value == inner)
-        raise _NotFiniteError(bad, name)
-    return result
+    return result, bad
 
 
 def _progressing_strips(rows: int, passes: float, progress: Progress) -> Strips:

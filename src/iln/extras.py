@@ -1,4 +1,4 @@
-"""Packages that only exporting needs: found when asked for, and named where they are missing."""
+"""Packages that few need: found when asked for, and named where they are missing."""
 
 from __future__ import annotations
 

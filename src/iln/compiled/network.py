@@ -1,0 +1,140 @@
+"""A network with its heavy layers exchanged for compiled ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from iln.backbones import Backbone
+from iln.backbones.hat import OverlappingBlock
+from iln.compiled.modules import (
+    Compile,
+    CompiledAttention,
+    CompiledConv,
+    CompiledFeedForward,
+    CompiledOverlappingBlock,
+)
+from iln.compiled.operations import Range, Ranges
+from iln.errors import InputError
+from iln.extras import need
+from iln.layers.attention import WindowAttention
+from iln.layers.channel_attention import ChannelAttention
+from iln.layers.conv import Conv2d
+from iln.layers.feedforward import FeedForward
+from iln.precision.fake import body_layers
+
+NUMBERS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": ""}
+"""Our names and OpenVINO's."""
+_CAPABILITIES = {"bf16": "BF16", "fp16": "FP16"}
+_THREADS_BESIDE = 4
+"""One of PyTorch's threads to so many of OpenVINO's: they take turns, and PyTorch's, which wait
+for their next work without sleeping, would take the cores away."""
+
+
+def numbers_here() -> list[str]:
+    """Of fp32, bf16, fp16 and int8, those that this CPU has. Raises InputError without openvino."""
+    has = need("openvino", "openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return [name for name in NUMBERS if _CAPABILITIES.get(name, "FP32") in has]
+
+
+def compiled(
+    model: Backbone, precision: str = "fp32", ranges: Mapping[str, Range] | None = None
+) -> Backbone:
+    """A copy of a network whose attention, feed-forward and convolutions OpenVINO computes.
+
+    It is for inference on the CPU, one picture at a time, with a walk in strips
+    (`iln.layers.walk.Strips`). The residual stream, norms and their statistics stay in
+    PyTorch's float32; so do the first convolution and channel attention's two on pooled values. The
+    convolution that makes pixels is compiled in float32, whatever the precision.
+
+    precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside the layers; or `int8`: the
+        products of the body in int8 and what is between them in bf16, or fp32 without it.
+    ranges: for int8, by layer, as `iln.precision.calibrate` gives them.
+    Raises InputError for a precision that the CPU does not have, for missing ranges, and where
+    openvino is missing.
+    """
+    openvino = need("openvino", "openvino")
+    here = numbers_here()
+    if precision not in here:
+        raise InputError(f"OpenVINO has no {precision!r} on this CPU; it has {', '.join(here)}")
+    if precision == "int8":
+        _check(model, ranges or {})
+    narrow = NUMBERS[precision] or ("bf16" if "bf16" in here else "f32")
+    core, threads = openvino.Core(), torch.get_num_threads()
+
+    def in_numbers(hint: str) -> Compile:
+        options = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        return lambda graph: core.compile_model(graph, "CPU", options)
+
+    network = copy.deepcopy(model).float().eval().requires_grad_(False)
+    seen = dict(ranges or {}) if precision == "int8" else {}
+    _exchange(network, seen, in_numbers(narrow), in_numbers("f32"))
+    _few_threads(network, max(1, threads // _THREADS_BESIDE))
+    return network
+
+
+def _exchange(network: Backbone, ranges: Ranges, narrow: Compile, wide: Compile) -> None:
+    pixels = "upsample.0" if network.spec.upsampler == "pixelshuffledirect" else "conv_last"
+    for name, module in list(network.named_modules()):
+        inside = {
+            layer.removeprefix(name).removeprefix("."): limits
+            for layer, limits in ranges.items()
+            if layer == name or layer.startswith(name + ".")
+        }
+        if isinstance(module, WindowAttention):
+            block = network.get_submodule(name.rpartition(".")[0])
+            shifted = bool(getattr(block, "shift", 0))
+            _put(network, name, CompiledAttention(module, shifted, inside, narrow))
+        elif isinstance(module, FeedForward):
+            _put(network, name, CompiledFeedForward(module, inside, narrow))
+        elif isinstance(module, OverlappingBlock):
+            _put(network, name, CompiledOverlappingBlock(module, inside, narrow))
+        elif isinstance(module, Conv2d) and not _stays(network, name):
+            _put(network, name, CompiledConv(module, inside, wide if name == pixels else narrow))
+
+
+def _stays(network: Backbone, name: str) -> bool:
+    """The first one, and those on pooled values, which are a blink."""
+    parts = name.split(".")
+    above = (".".join(parts[:i]) for i in range(1, len(parts)))
+    return name == "conv_first" or any(
+        isinstance(network.get_submodule(path), ChannelAttention) for path in above
+    )
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, own = name.rpartition(".")
+    setattr(network.get_submodule(parent), own, module)
+
+
+def _few_threads(network: nn.Module, count: int) -> None:
+    """Let PyTorch use so many threads while the network computes."""
+    before: list[int] = []
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        before.append(torch.get_num_threads())
+        torch.set_num_threads(count)
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        torch.set_num_threads(before.pop())
+
+    network.register_forward_pre_hook(enter)
+    network.register_forward_hook(leave, always_call=True)
+
+
+def _check(model: Backbone, ranges: Mapping[str, Range]) -> None:
+    missing = [name for name in body_layers(model) if name not in ranges]
+    if missing:
+        raise InputError(
+            "int8 needs the ranges of the network's features, and this model has none"
+            f"{'' if len(missing) == len(body_layers(model)) else f' for {missing[0]}'}; "
+            "`iln quantize MODEL --calibrate FOLDER -o FILE` measures them"
+        )
