@@ -92,7 +92,7 @@ def _check(output: Path, precision: Kind, calibrate: Path | None, overwrite: boo
         raise InputError("int8 needs pictures to measure ranges on; give --calibrate FOLDER")
     if output.suffix == ".xml":
         need("openvino", "openvino")
-        need("nncf", "openvino")
+        need("nncf", "nncf")
 
 
 def _save_int8(

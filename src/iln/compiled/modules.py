@@ -27,9 +27,9 @@ from iln.layers.attention import (
 from iln.layers.feedforward import FeedForward
 from iln.layers.walk import Rows
 
-PIECE = 1 << 21
+PIECE = 1 << 20
 """Elements of the widest tensor that a graph works on at a time: each keeps its own memory for it,
-and there are dozens of graphs. 8 MiB of float32."""
+and there are dozens of graphs. 4 MiB of float32."""
 
 Compile = Callable[[Any], Any]
 """A graph -> something to infer with."""
@@ -44,6 +44,8 @@ class Program:
         self._shared = Shared
         self.request = compile_graph(graph).create_infer_request()
         self.at_once = max(1, at_once)
+        self.scratch = 2 * 4 * PIECE
+        """Bytes that it will keep for what it computes: measured, with some to spare."""
 
     def __call__(self, *inputs: Tensor, out: Tensor) -> Tensor:
         """inputs, out: contiguous float32; `out` is filled and returned."""

@@ -17,6 +17,7 @@ from iln.compiled.modules import (
     CompiledConv,
     CompiledFeedForward,
     CompiledOverlappingBlock,
+    Program,
 )
 from iln.compiled.operations import Range, Ranges
 from iln.errors import InputError
@@ -30,6 +31,8 @@ from iln.precision.fake import body_layers
 NUMBERS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": ""}
 """Our names and OpenVINO's."""
 _CAPABILITIES = {"bf16": "BF16", "fp16": "FP16"}
+STRIP = 8 * 2**20
+"""Bytes of a strip's widest tensor that go best with it."""
 _THREADS_BESIDE = 4
 """One of PyTorch's threads to so many of OpenVINO's: they take turns, and PyTorch's, which wait
 for their next work without sleeping, would take the cores away."""
@@ -79,6 +82,17 @@ def compiled(
     _exchange(network, seen, in_numbers(narrow), in_numbers("f32"))
     _few_threads(network, max(1, threads // _THREADS_BESIDE))
     return network
+
+
+def scratch(network: Backbone) -> int:
+    """Bytes that a compiled network's graphs take when they first compute, and then keep."""
+    programs = (
+        program
+        for module in network.modules()
+        for program in vars(module).values()
+        if isinstance(program, Program)
+    )
+    return sum(program.scratch for program in programs)
 
 
 def _exchange(network: Backbone, ranges: Ranges, narrow: Compile, wide: Compile) -> None:

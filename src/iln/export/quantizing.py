@@ -56,7 +56,7 @@ def quantize(
     check_target(Path(file).with_suffix(".bin"), ".bin", overwrite)
     if not LEAST <= len(inputs) <= MOST:
         raise InputError(f"{len(inputs)} pictures to calibrate with; accepted: {LEAST} to {MOST}")
-    openvino, nncf = need("openvino", "openvino"), need("nncf", "openvino")
+    openvino, nncf = need("openvino", "openvino"), need("nncf", "nncf")
     source = None if isinstance(model, Backbone) else model
     network = model if isinstance(model, Backbone) else load(model)
     graph = openvino.Core().read_model(onnx_bytes(trace(network), {}))

@@ -42,11 +42,13 @@ def make_plan(
     *,
     disk: bool = True,
     result_bytes: int = 3,
+    strip_bytes: int | None = None,
 ) -> Plan:
     """The fastest plan within `budget` bytes (None: no limit) for a picture of H x W pixels.
 
     itemsize: bytes of the network's numbers. disk: maps may go to disk when memory is short (on
-        a CPU). result_bytes: of one pixel of the result.
+        a CPU). result_bytes: of one pixel of the result. strip_bytes: of a strip's widest tensor
+        on a CPU, if not the usual.
     The strips never get smaller than a row of windows. Raises InputError if `disk` is False and
     the maps do not fit.
     """
@@ -62,7 +64,7 @@ def make_plan(
 
     window = spec.window
     widest = padded[1] * widest_channels(spec) * itemsize
-    best = (STRIP if disk else LARGE_STRIP) // (widest * window)
+    best = (strip_bytes or STRIP if disk else LARGE_STRIP) // (widest * window)
     best = max(HAT_WINDOWS if isinstance(spec, HATSpec) else 1, best) * window
     room = None if budget is None else budget - FIRST_USE
     on_disk = room is not None and maps + strip(window) > room

@@ -36,7 +36,6 @@ def choose(model: Backbone, device: torch.device) -> str:
     return precision
 
 
-@torch.inference_mode()
 def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
     """The network as OpenVINO computes it, and in which precision.
 
@@ -48,7 +47,8 @@ def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
     if "bf16" in numbers_here():
         image = draw_specimen(_SIDE).image(model.spec.in_chans)
         fast, strips = compiled(model, "bf16"), Strips(_SIDE)
-        noise = (fast(image, strips) - model(image, strips)).double().square().mean()
+        with torch.inference_mode():
+            noise = (fast(image, strips) - model(image, strips)).double().square().mean()
         if noise.isfinite() and noise <= 10 ** (-SAFE / 10):
             return fast, "bf16"
         log.info("in bf16 the model is too far from float32, so it runs in fp32")

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.checkpoint import load
+from iln.compiled import STRIP as COMPILED_STRIP
+from iln.compiled import scratch
 from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
@@ -112,6 +114,8 @@ class Restorer:
         self.scale = network.spec.scale
         self._may_move = device == "auto"
         self._passes = _count_passes(self.model)
+        self._unused = 0 if engine == "torch" else scratch(self.model)
+        """Bytes that the engine will take for itself in the first picture, and then hold."""
         self._lock = threading.Lock()
 
     def __call__(
@@ -204,6 +208,7 @@ class Restorer:
                 strips.allocate = DiskMaps()
             image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)
             output = self.model(image, strips)
+            self._unused = 0
             del image
             result, bad = _to_array(output, channels, pixels.dtype, strips.allocate)
         if bad:
@@ -218,7 +223,14 @@ class Restorer:
         on_cpu = self.device.type == "cpu"
         try:
             plan = make_plan(
-                spec, height, width, budget, itemsize, disk=on_cpu, result_bytes=result_bytes
+                spec,
+                height,
+                width,
+                budget,
+                itemsize,
+                disk=on_cpu,
+                result_bytes=result_bytes,
+                strip_bytes=None if self.engine == "torch" else COMPILED_STRIP,
             )
         except InputError as error:
             if not self._may_move:
@@ -233,7 +245,7 @@ class Restorer:
                 "%d x %d pixels need about %d MB at least; the %d MB allowed are exceeded",
                 width,
                 height,
-                (resident() + plan.peak) >> 20,
+                (resident() + self._unused + plan.peak) >> 20,
                 self.memory >> 20,
             )
         return plan
@@ -245,8 +257,8 @@ class Restorer:
             return min(int(free * 0.9), self.memory or free)
         release()
         if self.memory is None:
-            return int(available() * SHARE_OF_FREE_MEMORY)
-        return max(0, self.memory - resident())
+            return int((available() - self._unused) * SHARE_OF_FREE_MEMORY)
+        return max(0, self.memory - resident() - self._unused)
 
 
 def restore(

@@ -1,0 +1,130 @@
+"""`iln quantize`, and what it makes in use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from cli_helpers import Command, files, photo, save
+from PIL import Image
+
+import iln
+from iln.checkpoint import describe
+from iln.errors import InputError
+from iln.precision.fake import body_layers
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of clean pictures."""
+    for i in range(3):
+        save(tmp_path / "clean" / f"{i}.png", photo(40 + 2 * i, 50)[::-1, ::-1])
+    return tmp_path / "clean"
+
+
+def test_int8_and_back(command: Command, weights: Path, pictures: Path, tmp_path: Path) -> None:
+    ready, image = tmp_path / "ready.safetensors", save(tmp_path / "a.png")
+    done = command("quantize", weights, "--calibrate", pictures, "--pictures", 2, "-o", ready)
+    assert done.code == 0, done.err
+    assert done.out.startswith(str(ready)) and done.out.endswith(" MB\n")
+    model = iln.load(ready)
+    assert model.ranges.keys() == body_layers(model).keys()
+    assert all(low < high for low, high in model.ranges.values())
+    assert describe(ready)["dtype"] == "float16"
+
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    results = []
+    for words in ([], ["--engine", "openvino", "--precision", "int8"]):
+        target = tmp_path / f"result{len(results)}.png"
+        done = command("restore", image, "--model", ready, "--device", "cpu", "-o", target, *words)
+        assert done.code == 0, done.err
+        results.append(np.asarray(Image.open(target), float))
+    assert 0 < np.abs(results[0] - results[1]).mean() < 4
+
+
+def test_the_ranges_are_of_the_networks_own_task(
+    command: Command, weights: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Super-resolution of scale 2: the pictures are reduced before they are measured."""
+    ready = tmp_path / "ready.safetensors"
+    command("quantize", weights, "--calibrate", pictures, "-o", ready)
+    model = iln.load(weights)
+    seen: list[tuple[int, ...]] = []
+    model.conv_first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    from iln.commands.quantize import _inputs
+
+    for image in _inputs(model, str(weights), pictures, 3, 16):
+        assert image.shape == (1, 3, 16, 16)
+    for image in _inputs(model, str(weights), pictures, 3, 1000):
+        assert image.shape[3] == 25
+
+
+def test_int4(command: Command, weights: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.safetensors"
+    done = command("quantize", weights, "--precision", "int4", "-o", small)
+    assert done.code == 0, done.err
+    assert describe(small)["dtype"] == "int4"
+
+
+def test_an_openvino_graph(command: Command, weights: Path, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    import openvino
+
+    file = tmp_path / "ready.xml"
+    done = command("quantize", weights, "--calibrate", pictures, "-o", file)
+    assert done.code == 0, done.err
+    graph = openvino.Core().read_model(file)
+    assert json.loads(graph.get_rt_info("iln").astype(str))["precision"] == "int8"
+    image = torch.rand(1, 3, 21, 18)
+    with torch.no_grad():
+        expected = iln.load(weights)(image).numpy()
+    found = openvino.Core().compile_model(graph, "CPU")([image.numpy()])[0]
+    assert 0 < np.abs(found - expected).mean() < 0.05
+
+
+def test_errors(
+    command: Command,
+    weights: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = tmp_path / "taken.safetensors"
+    taken.write_text("mine")
+    free, graph = tmp_path / "free.safetensors", tmp_path / "free.xml"
+    before = files(tmp_path)
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    for words, message in (
+        (["-o", free], "give --calibrate FOLDER"),
+        (["-o", tmp_path / "a.onnx", "--calibrate", pictures], "end in .safetensors or .xml"),
+        (["-o", graph, "--precision", "int4"], "must end in .safetensors"),
+        (["-o", free, "--precision", "int4", "--calibrate", pictures], "--calibrate is for int8"),
+        (["-o", taken, "--calibrate", pictures], "exists already"),
+        (["-o", free, "--calibrate", tmp_path / "none"], "is not a folder of pictures"),
+        (["-o", free, "--calibrate", weights.parent], "holds no pictures"),
+        (["-o", free, "--calibrate", pictures, "--pictures", 65], "less than or equal to 64"),
+        (["-o", graph, "--calibrate", pictures], "pip install 'iln[nncf]'"),
+    ):
+        done = command("quantize", weights, *words)
+        assert done.code == 2
+        assert message in done.err, done.err
+    assert files(tmp_path) == before
+    assert taken.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "ranges", [3, {"conv": 1}, {"conv": [1, 2, 3]}, {"conv": ["a", 2]}, {"conv": [0, 1e999]}]
+)
+def test_damaged_ranges(ranges: object, weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "damaged.safetensors"
+    content = safetensors.torch.load_file(weights)
+    with safetensors.safe_open(weights, "pt") as opened:
+        card = json.loads(opened.metadata()["iln"])
+    safetensors.torch.save_file(content, file, {"iln": json.dumps({**card, "ranges": ranges})})
+    with pytest.raises(InputError, match=r"damaged iln metadata \(ranges\)"):
+        iln.load(file)

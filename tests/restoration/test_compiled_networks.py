@@ -1,0 +1,217 @@
+"""Networks whose layers OpenVINO computes."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_models import photo, small_model, small_spec
+
+import iln
+from iln.backbones import Backbone
+from iln.compiled import compiled, modules, network, numbers_here, scratch
+from iln.errors import InputError
+from iln.layers.walk import Strips
+from iln.norm import NORMS
+from iln.precision import bits_of, calibrate, quantized
+from iln.restoration import precision as choosing
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
+
+BACKBONES = ["swinir", "hat", "drct"]
+
+
+def tensor(height: int = 14, width: int = 22, channels: int = 3) -> torch.Tensor:
+    return torch.from_numpy(photo(height, width, channels)).permute(2, 0, 1)[None]
+
+
+@torch.inference_mode()
+def run(model: Backbone, rows: int = 4, channels: int = 3) -> torch.Tensor:
+    result: torch.Tensor = model(tensor(channels=channels), Strips(rows))
+    return result
+
+
+def decibels(one: Any, other: Any) -> float:
+    return float(-10 * torch.log10((one - other).double().square().mean() + 1e-30))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_same_picture_as_pytorch(backbone: str, norm: str) -> None:
+    model = small_model(small_spec(backbone, norm))
+    fast, expected = compiled(model), run(model)
+    for rows in (4, 8, 1000):
+        assert decibels(run(fast, rows), expected) > 110, rows
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scale": 1},
+        {"scale": 3},
+        {"scale": 4},
+        {"in_chans": 1, "input_stats": "none"},
+        {"qkv_bias": False},
+        {"resi_connection": "3conv", "embed_dim": 16},
+        {"stream_steps": (2,)},
+    ],
+)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_shape(backbone: str, changes: dict[str, Any]) -> None:
+    spec = small_spec(backbone, **changes)
+    model = small_model(spec)
+    assert decibels(run(compiled(model), 4, spec.in_chans), run(model, 4, spec.in_chans)) > 110
+
+
+def test_a_picture_lower_and_narrower_than_a_window() -> None:
+    model = small_model(small_spec())
+    image, walk = tensor(2, 3), Strips(4)
+    with torch.inference_mode():
+        assert decibels(compiled(model)(image, walk), model(image, walk)) > 110
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_pieces_do_not_show(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model(small_spec(backbone))
+    expected = run(compiled(model), 1000)
+    before = scratch(compiled(model))
+    monkeypatch.setattr(modules, "PIECE", 1 << 11)
+    assert scratch(compiled(model)) < before / 100
+    assert decibels(run(compiled(model), 1000), expected) > 130
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_bf16(backbone: str) -> None:
+    if "bf16" not in numbers_here():
+        pytest.skip("this CPU has no bfloat16")
+    model = small_model(small_spec(backbone))
+    found = decibels(run(compiled(model, "bf16")), run(model))
+    assert 35 < found < 100  # close, and not float32 by mistake
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_int8_is_what_fake_quantisation_foretells(
+    backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "numbers_here", lambda: ["fp32", "int8"])  # no bf16 between them
+    model = small_model(small_spec(backbone))
+    ranges = calibrate(model, [tensor()])
+    exact, foretold = run(model), run(quantized(model, bits_of("W8A8"), ranges))
+    found = run(compiled(model, "int8", ranges))
+    assert decibels(found, exact) > 25
+    # Values half-way between two steps may fall either way, so they are not equal.
+    assert decibels(found, foretold) > decibels(foretold, exact) + 3
+
+
+def test_a_layer_that_sees_only_zeros() -> None:
+    model = small_model(small_spec())
+    ranges = dict.fromkeys(calibrate(model, [tensor()]), (0.0, 0.0))
+    assert run(compiled(model, "int8", ranges)).isfinite().all()
+
+
+def test_the_model_stays_and_so_do_the_threads() -> None:
+    model = small_model(small_spec())
+    expected = run(model)
+    fast = compiled(model)
+    before = torch.get_num_threads()
+    run(fast)
+    with pytest.raises(InputError):
+        run(fast, channels=1)
+    assert torch.get_num_threads() == before
+    assert torch.equal(run(model), expected)
+
+
+def test_missing_ranges() -> None:
+    model = small_model(small_spec())
+    with pytest.raises(InputError, match="this model has none; `iln quantize"):
+        compiled(model, "int8")
+    ranges = calibrate(model, [tensor()])
+    ranges.popitem()
+    with pytest.raises(InputError, match="none for conv_after_body; `iln quantize"):
+        compiled(model, "int8", ranges)
+
+
+def test_numbers_that_the_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "numbers_here", lambda: ["fp32", "int8"])
+    with pytest.raises(InputError, match="has no 'bf16' on this CPU; it has fp32, int8"):
+        compiled(small_model(small_spec()), "bf16")
+
+
+# --- restoring -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [None, 2**20])
+def test_a_restorer_with_the_engine(memory: int | None, scratch: Path) -> None:
+    model, image = small_model(small_spec()), (photo(21, 26, 4) * 255).astype(np.uint8)
+    plain = iln.Restorer(model, device="cpu")
+    fast = iln.Restorer(model, engine="openvino", precision="fp32", memory=memory)
+    ticks: list[float] = []
+    result = fast(image, progress=ticks.append)
+    assert np.abs(result.astype(int) - plain(image)).max() <= 1
+    assert (result != plain(image)).mean() < 0.001
+    assert ticks[-1] == 1 and len(ticks) > 5
+    assert fast.precision == "fp32"
+
+
+def test_auto_is_bf16_where_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model(small_spec())
+    safe = decibels(run(compiled(model, "bf16")), run(model)) if "bf16" in numbers_here() else 0
+    chosen = iln.Restorer(model, engine="openvino").precision
+    assert chosen == ("bf16" if safe > choosing.SAFE else "fp32")
+    for needed, expected in ((10.0, "bf16"), (200.0, "fp32")):
+        monkeypatch.setattr(choosing, "SAFE", needed)
+        if expected in numbers_here():
+            assert iln.Restorer(model, engine="openvino").precision == expected
+    monkeypatch.setattr(choosing, "numbers_here", lambda: ["fp32", "int8"])
+    assert iln.Restorer(model, engine="openvino").precision == "fp32"
+
+
+def test_int8_from_a_file(tmp_path: Path) -> None:
+    model = small_model(small_spec())
+    file = tmp_path / "model.safetensors"
+    with pytest.raises(InputError, match="this model has none"):
+        iln.Restorer(model, engine="openvino", precision="int8")
+    copied = copy.deepcopy(model)  # others use the same
+    copied.ranges = calibrate(model, [tensor()])
+    iln.save(copied, file)
+    restorer = iln.Restorer(file, engine="openvino", precision="int8")
+    assert restorer.model.ranges == copied.ranges
+    image = photo(14, 22)
+    expected = iln.Restorer(model, device="cpu")(image)
+    error = np.abs(restorer(image) - expected).mean()
+    assert 0 < error < 0.05
+
+
+def test_a_choice_that_cannot_be() -> None:
+    model = small_model(small_spec())
+    for words, message in (
+        ({"engine": "steam"}, "no engine 'steam'; accepted: torch, openvino"),
+        ({"precision": "int8"}, "add --engine openvino"),
+        ({"engine": "openvino", "precision": "int7"}, "accepted: auto, fp32, bf16, fp16, int8"),
+        ({"engine": "openvino", "device": "cuda"}, "for CPUs, not cuda"),
+    ):
+        with pytest.raises(InputError, match=message):
+            iln.Restorer(model, **words)  # type: ignore[arg-type]
+
+
+def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(InputError, match=r"pip install 'iln\[openvino\]'"):
+        iln.Restorer(small_model(small_spec()), engine="openvino")
+
+
+def test_infinite_results_are_done_again_in_float32() -> None:
+    if "bf16" not in numbers_here():
+        pytest.skip("this CPU has no bfloat16")
+    restorer = iln.Restorer(small_model(small_spec()), engine="openvino")
+    restorer.precision, restorer._spare = "bf16", small_model(small_spec())
+    with torch.no_grad():
+        restorer.model.conv_first.weight.fill_(np.inf)
+    image = photo(9, 9)
+    assert np.array_equal(restorer(image), iln.Restorer(small_model(small_spec()))(image))
+    assert restorer.precision == "fp32"
