@@ -1,7 +1,10 @@
 """Engines and precisions of one model against each other: time, memory, and what they cost.
 
     python benchmarks/precision.py MODEL --calibrate FOLDER [--score FOLDER] [--size HxW]
+                                   [--graph FILE.xml ...]
 
+--graph adds what `iln export --to openvino` or `iln quantize` wrote, computed whole, in bfloat16
+where the CPU has it.
 Times are of one picture, all ways in turn in one process, so that what the machine does beside it
 hits all of them; the median of the rounds after a first one. Peaks are of a process each.
 """
@@ -13,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +29,7 @@ from iln.cli import main as command
 from iln.evaluation import evaluate
 from iln.images import read, resize_to
 
+Way = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 WAYS = {
     "PyTorch fp32": ("torch", "fp32"),
     "PyTorch bf16": ("torch", "bf16"),
@@ -40,6 +45,7 @@ def main() -> None:
     parser.add_argument("--calibrate", type=Path, help="clean pictures for int8")
     parser.add_argument("--score", type=Path, help="pictures to score every way on")
     parser.add_argument("--size", default="256x256", help="of the picture: HxW")
+    parser.add_argument("--graph", action="append", default=[], type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -55,17 +61,25 @@ def main() -> None:
         except SystemExit as ended:
             if ended.code:
                 raise
-        times, results = timed(ready, picture(height, width), given.rounds)
+        ways: dict[str, Way] = {
+            way: iln.Restorer(ready, engine=engine, precision=precision, device="cpu")
+            for way, (engine, precision) in WAYS.items()
+        }
+        ways |= {f"graph {file.stem}": whole_graph(file) for file in given.graph}
+        times, results = timed(ways, picture(height, width), given.rounds)
         first = times["PyTorch fp32"]
         print(f"{given.model}, {height}x{width}, {given.rounds} rounds")
         print("| | time | against eager fp32 | s per megapixel | peak | off fp32 | score |")
         print("|---|---|---|---|---|---|---|")
         for way, seconds in times.items():
-            words = [sys.executable, __file__, ready, "--size", given.size, "--way", way]
-            peak = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+            peak, score = "-", "-"
+            if way in WAYS:
+                words = [sys.executable, __file__, ready, "--size", given.size, "--way", way]
+                done = subprocess.run(words, check=True, capture_output=True, text=True)
+                peak = done.stdout.strip()
+                score = scored(ready, way, given.score) if given.score else "-"
             noise = float(np.square(results[way] - results["PyTorch fp32"]).mean())
             off = f"{-10 * np.log10(noise):.1f} dB" if noise else "same"
-            score = scored(ready, way, given.score) if given.score else "-"
             print(
                 f"| {way} | {seconds:.2f} s | {first / seconds:.2f} | "
                 f"{seconds / (height * width) * 1e6:.1f} | {peak} | {off} | {score} |",
@@ -73,19 +87,28 @@ def main() -> None:
             )
 
 
+def whole_graph(file: Path) -> Way:
+    import openvino
+
+    compiled = openvino.Core().compile_model(file, "CPU")
+
+    def run(image: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = compiled([image.astype(np.float32).transpose(2, 0, 1)[None]])[0]
+        result: NDArray[np.float64] = found[0].transpose(1, 2, 0).clip(0, 1)
+        return result
+
+    return run
+
+
 def timed(
-    model: str, image: NDArray[np.float64], rounds: int
+    ways: Mapping[str, Way], image: NDArray[np.float64], rounds: int
 ) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
-    ways = {
-        way: iln.Restorer(model, engine=engine, precision=precision, device="cpu")
-        for way, (engine, precision) in WAYS.items()
-    }
-    results = {way: restorer(image) for way, restorer in ways.items()}
+    results = {way: restore(image) for way, restore in ways.items()}
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
-        for way, restorer in ways.items():
+        for way, restore in ways.items():
             started = time.perf_counter()
-            restorer(image)
+            restore(image)
             times[way].append(time.perf_counter() - started)
     return {way: median(found) for way, found in times.items()}, results
 

@@ -61,18 +61,6 @@ class Program:
         return self._shared(tensor.numpy(), shared_memory=True)
 
 
-class CompiledConv(nn.Module):
-    """For `iln.layers.conv.Conv2d`."""
-
-    def __init__(self, conv: nn.Conv2d, ranges: Ranges, compile_graph: Compile) -> None:
-        super().__init__()
-        self.out_channels = conv.out_channels
-        self._run = Program(operations.convolution(conv, ranges), compile_graph, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._run(x.contiguous(), out=x.new_empty(*x.shape[:3], self.out_channels))
-
-
 class CompiledLinear(nn.Module):
     """For a linear layer on (..., in)."""
 

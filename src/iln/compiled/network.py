@@ -14,7 +14,6 @@ from iln.backbones.hat import OverlappingBlock
 from iln.compiled.modules import (
     Compile,
     CompiledAttention,
-    CompiledConv,
     CompiledFeedForward,
     CompiledOverlappingBlock,
     Program,
@@ -23,7 +22,6 @@ from iln.compiled.operations import Range, Ranges
 from iln.errors import InputError
 from iln.extras import need
 from iln.layers.attention import WindowAttention
-from iln.layers.channel_attention import ChannelAttention
 from iln.layers.conv import Conv2d
 from iln.layers.feedforward import FeedForward
 from iln.precision.fake import body_layers
@@ -47,15 +45,14 @@ def numbers_here() -> list[str]:
 def compiled(
     model: Backbone, precision: str = "fp32", ranges: Mapping[str, Range] | None = None
 ) -> Backbone:
-    """A copy of a network whose attention, feed-forward and convolutions OpenVINO computes.
+    """A copy of a network whose attention and feed-forward OpenVINO computes.
 
     It is for inference on the CPU, one picture at a time, with a walk in strips
-    (`iln.layers.walk.Strips`). The residual stream, norms and their statistics stay in
-    PyTorch's float32; so do the first convolution and channel attention's two on pooled values. The
-    convolution that makes pixels is compiled in float32, whatever the precision.
+    (`iln.layers.walk.Strips`). The residual stream, norms, statistics and convolutions stay in
+    PyTorch's float32 (its convolutions are as fast, and need no other layout).
 
-    precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside the layers; or `int8`: the
-        products of the body in int8 and what is between them in bf16, or fp32 without it.
+    precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside those layers; or `int8`:
+        their linear layers in int8 and what is between these in bf16, or fp32 without it.
     ranges: for int8, by layer, as `iln.precision.calibrate` gives them.
     Raises InputError for a precision that the CPU does not have, for missing ranges, and where
     openvino is missing.
@@ -69,18 +66,15 @@ def compiled(
     narrow = NUMBERS[precision] or ("bf16" if "bf16" in here else "f32")
     core, threads = openvino.Core(), torch.get_num_threads()
 
-    def in_numbers(hint: str) -> Compile:
-        options = {
-            "INFERENCE_PRECISION_HINT": hint,
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        return lambda graph: core.compile_model(graph, "CPU", options)
-
+    options = {
+        "INFERENCE_PRECISION_HINT": narrow,
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     network = copy.deepcopy(model).float().eval().requires_grad_(False)
     seen = dict(ranges or {}) if precision == "int8" else {}
-    _exchange(network, seen, in_numbers(narrow), in_numbers("f32"))
-    _few_threads(network, max(1, threads // _THREADS_BESIDE))
+    _exchange(network, seen, lambda graph: core.compile_model(graph, "CPU", options))
+    _take_turns(network, threads)
     return network
 
 
@@ -95,8 +89,7 @@ def scratch(network: Backbone) -> int:
     return sum(program.scratch for program in programs)
 
 
-def _exchange(network: Backbone, ranges: Ranges, narrow: Compile, wide: Compile) -> None:
-    pixels = "upsample.0" if network.spec.upsampler == "pixelshuffledirect" else "conv_last"
+def _exchange(network: Backbone, ranges: Ranges, compile_graph: Compile) -> None:
     for name, module in list(network.named_modules()):
         inside = {
             layer.removeprefix(name).removeprefix("."): limits
@@ -106,22 +99,11 @@ def _exchange(network: Backbone, ranges: Ranges, narrow: Compile, wide: Compile)
         if isinstance(module, WindowAttention):
             block = network.get_submodule(name.rpartition(".")[0])
             shifted = bool(getattr(block, "shift", 0))
-            _put(network, name, CompiledAttention(module, shifted, inside, narrow))
+            _put(network, name, CompiledAttention(module, shifted, inside, compile_graph))
         elif isinstance(module, FeedForward):
-            _put(network, name, CompiledFeedForward(module, inside, narrow))
+            _put(network, name, CompiledFeedForward(module, inside, compile_graph))
         elif isinstance(module, OverlappingBlock):
-            _put(network, name, CompiledOverlappingBlock(module, inside, narrow))
-        elif isinstance(module, Conv2d) and not _stays(network, name):
-            _put(network, name, CompiledConv(module, inside, wide if name == pixels else narrow))
-
-
-def _stays(network: Backbone, name: str) -> bool:
-    """The first one, and those on pooled values, which are a blink."""
-    parts = name.split(".")
-    above = (".".join(parts[:i]) for i in range(1, len(parts)))
-    return name == "conv_first" or any(
-        isinstance(network.get_submodule(path), ChannelAttention) for path in above
-    )
+            _put(network, name, CompiledOverlappingBlock(module, inside, compile_graph))
 
 
 def _put(network: nn.Module, name: str, module: nn.Module) -> None:
@@ -129,8 +111,15 @@ def _put(network: nn.Module, name: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), own, module)
 
 
-def _few_threads(network: nn.Module, count: int) -> None:
-    """Let PyTorch use so many threads while the network computes."""
+def _take_turns(network: nn.Module, threads: int) -> None:
+    """PyTorch's threads: few while the network computes, all of them in its convolutions."""
+    for module in network.modules():
+        if isinstance(module, Conv2d):
+            _with_threads(module, threads)
+    _with_threads(network, max(1, threads // _THREADS_BESIDE))
+
+
+def _with_threads(module: nn.Module, count: int) -> None:
     before: list[int] = []
 
     def enter(module: nn.Module, inputs: Any) -> None:
@@ -140,8 +129,8 @@ def _few_threads(network: nn.Module, count: int) -> None:
     def leave(module: nn.Module, inputs: Any, output: Any) -> None:
         torch.set_num_threads(before.pop())
 
-    network.register_forward_pre_hook(enter)
-    network.register_forward_hook(leave, always_call=True)
+    module.register_forward_pre_hook(enter)
+    module.register_forward_hook(leave, always_call=True)
 
 
 def _check(model: Backbone, ranges: Mapping[str, Range]) -> None:

@@ -43,18 +43,6 @@ def feed_forward(mlp: FeedForward, ranges: Ranges) -> Any:
     return model([op.result(y)], [x])
 
 
-def convolution(conv: nn.Conv2d, ranges: Ranges) -> Any:
-    """(1, h, W, in) -> (1, h, W, out), zeros outside."""
-    op, model = _operations()
-    x = op.parameter([1, -1, -1, conv.in_channels], np.float32)
-    seen, edge = ranges.get(""), [side // 2 for side in conv.kernel_size]
-    y = _rounded(op.transpose(x, _whole(0, 3, 1, 2)), seen)
-    y = op.convolution(y, _weight(conv.weight, seen), [1, 1], edge, edge, [1, 1])
-    if conv.bias is not None:
-        y = op.add(y, _constant(conv.bias.view(1, -1, 1, 1)))
-    return model([op.result(op.transpose(y, _whole(0, 2, 3, 1)))], [x])
-
-
 def window_attention(attention: WindowAttention, ranges: Ranges, *, masked: bool) -> Any:
     """Normalised windows (n, N, C) -> the branch's output for them (n, N, C), N = w * w.
 
