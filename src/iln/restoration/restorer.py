@@ -18,7 +18,7 @@ from torch import Tensor
 from iln.backbones import Backbone
 from iln.checkpoint import load
 from iln.compiled import STRIP as COMPILED_STRIP
-from iln.compiled import scratch
+from iln.compiled import WholeGraph, is_graph, scratch
 from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
@@ -59,7 +59,8 @@ class Restorer:
     """A network, loaded once, that restores pictures of any size exactly.
 
     model: a shipped model's name, a file, or a module from `iln.build` or `iln.load` (a copy is
-        used).
+        used); or an OpenVINO graph (.xml) of `iln export` or `iln quantize`, which computes
+        pictures in one piece.
     memory: peak of the whole process in bytes or as text (`4GB`); None takes what is free.
         Feature maps that do not fit lie in temporary files; the result is the same.
     precision: `fp32`, `bf16`, `fp16`, or `auto`: fp32 on the CPU; elsewhere fp16 if the model is
@@ -87,36 +88,51 @@ class Restorer:
         img_range: float | None = None,
         eps: float | None = None,
     ) -> None:
+        if is_graph(model):
+            engine = "openvino"
         _check_choice(precision, device, engine)
         self.engine = engine
         self.memory = None if memory is None else parse_size(memory)
         self.device = find_device(device if engine == "torch" else "cpu")
-        if isinstance(model, Backbone):
-            if (norm, input_stats, img_range, eps) != (None,) * 4:
-                raise InputError("norm, input_stats, img_range, eps: only for a model from a file")
-            network = copy.deepcopy(model)  # the caller's stays in its mode and precision
-        else:
-            network = load(model, norm=norm, input_stats=input_stats, img_range=img_range, eps=eps)
-        network = network.to(self.device, torch.float32).eval()
-        # Where half precision is our choice, float32 stands by for a picture that it cannot do.
-        spare = copy.deepcopy(network) if precision == "auto" else None
-        if engine == "torch":
-            if precision == "auto":
-                precision = choose(network, self.device)
-            self.model = network.to(PRECISIONS[precision])
-        else:
-            self.model, precision = compile_for(network, precision)
+        given = {"norm": norm, "input_stats": input_stats, "img_range": img_range, "eps": eps}
+        given = {name: value for name, value in given.items() if value is not None}
+        if given and (isinstance(model, Backbone) or is_graph(model)):
+            raise InputError(
+                f"{', '.join(given)}: only for a model from a file that does not say it"
+            )
+        self._spare: Backbone | None = None
+        self._unused = 0
+        """Bytes that the engine will take for itself in the first picture, and then hold."""
+        self.model: Backbone | WholeGraph
         self.precision = precision
         """What is computed in: `fp32`, `bf16`, `fp16` or `int8`."""
-        self.dtype = PRECISIONS[precision] if engine == "torch" else torch.float32
+        if not isinstance(model, Backbone) and is_graph(model):
+            self.model = WholeGraph(model, precision)
+            self.precision = self.model.precision
+        else:
+            self._prepare(model, given)
+        self.dtype = PRECISIONS[self.precision] if engine == "torch" else torch.float32
         """Of the feature maps."""
-        self._spare = spare if precision != "fp32" else None
-        self.scale = network.spec.scale
+        self.scale = self.model.spec.scale
         self._may_move = device == "auto"
-        self._passes = _count_passes(self.model)
-        self._unused = 0 if engine == "torch" else scratch(self.model)
-        """Bytes that the engine will take for itself in the first picture, and then hold."""
+        self._passes = 1.0 if isinstance(self.model, WholeGraph) else _count_passes(self.model)
         self._lock = threading.Lock()
+
+    def _prepare(self, model: str | os.PathLike[str] | Backbone, given: dict[str, Any]) -> None:
+        """A network for this engine, in the precision asked for; `auto` is replaced."""
+        # A copy, because the caller's stays in its mode and precision.
+        network = copy.deepcopy(model) if isinstance(model, Backbone) else load(model, **given)
+        network = network.to(self.device, torch.float32).eval()
+        # Where half precision is our choice, float32 stands by for a picture that it cannot do.
+        spare = copy.deepcopy(network) if self.precision == "auto" else None
+        if self.engine == "torch":
+            if self.precision == "auto":
+                self.precision = choose(network, self.device)
+            self.model = network.to(PRECISIONS[self.precision])
+        else:
+            self.model, self.precision = compile_for(network, self.precision)
+            self._unused = scratch(self.model)
+        self._spare = spare if self.precision != "fp32" else None
 
     def __call__(
         self,
@@ -196,16 +212,7 @@ class Restorer:
                 result[..., i : i + 1] = self._restore(pixels[..., i : i + 1], tell)
             return result
         with self._lock, torch.inference_mode():
-            plan = self._plan(height, width, channels * pixels.dtype.itemsize)
-            strips = _progressing_strips(plan.rows, self._passes, progress)
-            if plan.on_disk:
-                log.info(
-                    "%d x %d pixels: feature maps lie in temporary files, which is slower but "
-                    "exact; more memory (--memory) avoids it",
-                    width,
-                    height,
-                )
-                strips.allocate = DiskMaps()
+            strips = self._strips(height, width, channels * pixels.dtype.itemsize, progress)
             image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)
             output = self.model(image, strips)
             self._unused = 0
@@ -215,6 +222,23 @@ class Restorer:
             raise _NotFiniteError(bad, self.precision)
         progress(1.0)  # the sum of the strips' shares may miss it by a rounding
         return result
+
+    def _strips(self, height: int, width: int, result_bytes: int, progress: Progress) -> Strips:
+        """How to go over a picture of that size, within the budget."""
+        if isinstance(self.model, WholeGraph):
+            self.model.check(height, width, self._budget())
+            return Strips(height)
+        plan = self._plan(height, width, result_bytes)
+        strips = _progressing_strips(plan.rows, self._passes, progress)
+        if plan.on_disk:
+            log.info(
+                "%d x %d pixels: feature maps lie in temporary files, which is slower but "
+                "exact; more memory (--memory) avoids it",
+                width,
+                height,
+            )
+            strips.allocate = DiskMaps()
+        return strips
 
     def _plan(self, height: int, width: int, result_bytes: int) -> Plan:
         """Within the budget; on the CPU where the device was ours to choose and is too small."""

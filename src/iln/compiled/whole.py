@@ -1,0 +1,95 @@
+"""Graphs of whole networks, as `iln export --to openvino` and `iln quantize` write them.
+
+OpenVINO computes everything, the residual stream too, and in one piece: faster than strips, in
+memory that grows with the picture.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iln.atomic import printable
+from iln.backbones import HATSpec, Spec
+from iln.compiled.network import NUMBERS, numbers_here
+from iln.errors import InputError
+from iln.export.openvino_file import read_graph
+from iln.extras import need
+from iln.layers.walk import WHOLE, Walk
+
+SUFFIX = ".xml"
+_WIDTHS = 20
+"""Maps as wide as the network that a graph holds at the worst moment: measured, rounded up."""
+
+
+def is_graph(model: object) -> bool:
+    """Is it the name of a graph's file?"""
+    return isinstance(model, (str, os.PathLike)) and Path(model).suffix == SUFFIX
+
+
+class WholeGraph(nn.Module):
+    """A graph in a network's place: image (1, C, H, W) -> (1, C, scale H, scale W).
+
+    file: the .xml; its .bin lies beside it. precision: what to compute in where it is not
+        quantised, of `iln.compiled.numbers_here`; `auto`: bf16 where the CPU has it.
+    Raises InputError for anything but such a file, for a precision that the CPU does not have, and
+    where openvino is missing.
+    """
+
+    def __init__(self, file: str | os.PathLike[str], precision: str) -> None:
+        super().__init__()
+        here = [name for name in numbers_here() if name != "int8"]
+        chosen = ("bf16" if "bf16" in here else "fp32") if precision == "auto" else precision
+        graph, self.spec, card = read_graph(Path(file))
+        self.name = printable(file)
+        if chosen not in here:
+            raise InputError(
+                f"{self.name} cannot be computed in {chosen!r} here; accepted: {', '.join(here)}"
+                + (" (it is quantised already)" if chosen == "int8" else "")
+            )
+        self.precision: str = "int8" if card["precision"] == "int8" else chosen
+        """What the record says: `int8` for a quantised graph, whatever the rest is in."""
+        self._itemsize = 4 if chosen == "fp32" else 2
+        self._shape = graph.inputs[0].get_partial_shape()
+        options = {
+            "INFERENCE_PRECISION_HINT": NUMBERS[chosen],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        core = need("openvino", "openvino").Core()
+        self._run: Any = core.compile_model(graph, "CPU", options)
+
+    def check(self, height: int, width: int, budget: int) -> None:
+        """Raises InputError for a picture that is too large, or not of the graph's only size."""
+        own = self._shape[2], self._shape[3]
+        if any(
+            side.is_static and side.get_length() != given
+            for side, given in zip(own, (height, width), strict=True)
+        ):
+            raise InputError(
+                f"{self.name} is for pictures of {own[1]} x {own[0]} pixels alone, not "
+                f"{width} x {height}; export it without --size"
+            )
+        needed = height * width * numbers_per_pixel(self.spec) * self._itemsize
+        if needed > budget:
+            raise InputError(
+                f"{self.name} computes pictures in one piece, and {width} x {height} pixels need "
+                f"about {needed / 2**30:.1f} GiB, {budget / 2**30:.1f} GiB are free; the model "
+                "itself with --engine openvino goes in strips"
+            )
+
+    def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
+        """walk: not asked; a graph has its own way."""
+        return torch.from_numpy(self._run([image.contiguous().numpy()])[0])
+
+
+def numbers_per_pixel(spec: Spec) -> int:
+    """Numbers that a graph holds for each pixel, at the worst moment."""
+    numbers = _WIDTHS * spec.embed_dim
+    if isinstance(spec, HATSpec):  # scores of overlapping attention
+        numbers += max(spec.num_heads) * (spec.window + spec.overlap) ** 2
+    return numbers
