@@ -40,7 +40,8 @@ class Scale:
 
     tasks, backbones: what their names replace in `base`; `spec` and `degradation` are tables, of
         which single values are replaced. depths, widths: what Fig. 2 varies, specs by the name to
-        show. wide: what Table 6 replaces. note: what a page has to say about the scale.
+        show. wide: what Table 6 replaces, once for each of `wide_rates`, learning rates relative
+        to that of `base`. note: what a page has to say about the scale.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Scale:
     widths: Mapping[str, Mapping[str, Any]]
     wide: Mapping[str, Any]
     batches: tuple[int, ...]
+    wide_rates: tuple[float, ...] = (1,)
 
     def recipe(
         self,
@@ -157,6 +159,7 @@ def _mini() -> Scale:
         },
         wide={"spec": {"embed_dim": 96, "num_heads": [6, 6]}},
         batches=(2, 4, 8),
+        wide_rates=(1, 1 / 4),  # at the first one i-LN does not learn
     )
 
 
@@ -186,6 +189,7 @@ def _smoke() -> Scale:
         widths={"8 channels": {}, "16 channels": {"embed_dim": 16}},
         wide={"spec": {"embed_dim": 16}},
         batches=(2, 4),
+        wide_rates=mini.wide_rates,
     )
 
 
