@@ -112,6 +112,21 @@ def test_a_program_of_a_fixed_size(tmp_path: Path) -> None:
         assert decibels(found, model(image)) > 90
 
 
+@pytest.mark.parametrize("preset", SMALL)
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 90), ("fp16", 50)])
+def test_executorch(preset: str, precision: str, least: float, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("executorch.runtime", reason="ExecuTorch is not installed")
+    model, file = network(preset), tmp_path / "model.pte"
+    export(model, file, to="executorch", size=(14, 18), precision=precision)
+    program = runtime.Runtime.get().load_program(file.read_bytes())
+    image = picture(14, 18)
+    (found,) = program.load_method("forward").execute([image])
+    with torch.no_grad():
+        assert decibels(found, model(image)) > least
+    (said,) = program.load_method("iln").execute([])
+    assert json.loads(said)["scale"] == 2
+
+
 def test_statistics_do_not_drift() -> None:
     x = 1000 + torch.rand(1, 300, 400, 8, generator=torch.Generator().manual_seed(0))
     for dims in ((1, 2, 3), (1, 2), (0, 1, 2)):
@@ -148,6 +163,7 @@ def test_errors(
     assert "does not exist" in error("-o", tmp_path / "none" / "m.onnx")
     assert "not of the form HxW" in error("-o", tmp_path / "m.onnx", "--size", "9")
     assert "exclude each other" in error("-o", tmp_path / "m.onnx", "--size", "9x9", "--dynamic")
+    assert "give it (--size HxW)" in error("-o", tmp_path / "m.pte", "--to", "executorch")
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert "pip install 'iln[export]'" in error("-o", tmp_path / "m.onnx", "--size", "9x9")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.safetensors", "taken.onnx"]

@@ -15,6 +15,7 @@ class Format(StrEnum):
     onnx = "onnx"
     openvino = "openvino"
     torch = "torch"
+    executorch = "executorch"
 
 
 class Precision(StrEnum):
@@ -25,7 +26,8 @@ class Precision(StrEnum):
 def export(
     model: Annotated[str, typer.Argument(help="A shipped model (see `iln models`) or a file.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="Ends in .onnx, .xml or .pt2.")
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Ends in .onnx, .xml, .pt2 or .pte."),
     ],
     to: Annotated[Format, typer.Option(help="Which kind of file.")] = Format.onnx,
     dynamic: Annotated[
@@ -37,7 +39,7 @@ def export(
     precision: Annotated[Precision, typer.Option(help="Of weights and features.")] = Precision.fp32,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
-    """Write a model as ONNX, OpenVINO or a PyTorch program, to be run without iln.
+    """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.
 
     The input is `image` (1, C, H, W), float32 in [0, 1]; the output `restored`, not clamped.
     """

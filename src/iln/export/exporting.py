@@ -14,12 +14,13 @@ from iln.backbones import Backbone
 from iln.checkpoint import load
 from iln.errors import InputError
 from iln.export.about import KEY, card
+from iln.export.executorch_file import executorch_bytes
 from iln.export.graph import Size, trace
 from iln.export.onnx_file import onnx_bytes
 from iln.export.openvino_file import write_openvino
 from iln.extras import need
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "executorch": ".pte"}
 """What an exported file's name ends in."""
 
 
@@ -35,10 +36,10 @@ def export(
     """Write a network as a graph: `image` (1, C, H, W) float32 in [0, 1] -> `restored`.
 
     model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
-    file: the name to write, ending in `.onnx`, `.xml` or `.pt2`.
-    to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); or `torch` (a program
-        of `torch.export`, for `torch.export.load`).
-    size: (H, W) of the only pictures it shall take; None: any.
+    file: the name to write, ending in `.onnx`, `.xml`, `.pt2` or `.pte`.
+    to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); `torch` (a program
+        of `torch.export`, for `torch.export.load`); or `executorch` (for phones).
+    size: (H, W) of the only pictures it shall take; None: any (not with executorch).
     precision: `fp32` or `fp16`; see `iln.export.graph.trace`.
     overwrite: replace an existing file.
 
@@ -53,6 +54,8 @@ def export(
     if to == "openvino":  # before the minutes that tracing takes
         check_target(Path(file).with_suffix(".bin"), ".bin", overwrite)
         need("openvino", "openvino")
+    if to == "executorch" and size is None:
+        raise InputError("executorch programs are for pictures of one size; give it (--size HxW)")
     about = card(network, source, precision)
     program = trace(network, size, precision)
     if to == "openvino":
@@ -60,6 +63,8 @@ def export(
         return
     if to == "onnx":
         content = onnx_bytes(program, about)
+    elif to == "executorch":
+        content = executorch_bytes(program, about)
     else:
         buffer = io.BytesIO()
         torch.export.save(program, buffer, extra_files={KEY: json.dumps(about)})

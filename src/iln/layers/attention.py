@@ -71,7 +71,9 @@ def position_table(entries: int, num_heads: int) -> nn.Parameter:
 def position_bias(table: Tensor, index: Tensor) -> Tensor:
     """(entries, heads) and (N, M) int64 -> the bias of each head's scores (heads, N, M)."""
     if torch.compiler.is_exporting():
-        return table.t().index_select(1, index.flatten() % table.shape[0]).view(-1, *index.shape)
+        # Not by the remainder, which engines take of negative numbers in their own ways.
+        rows = torch.where(index < 0, index + table.shape[0], index).flatten()
+        return table.t().index_select(1, rows).view(-1, *index.shape)
     bias: Tensor = _PositionBias.apply(table, index)  # type: ignore[no-untyped-call]
     return bias
 
@@ -226,8 +228,9 @@ def attend_packed(
     if _learns(q, bias):
         parts = [part for t, count in packed for part in heads_of(t, count, heads)]
         return attend_learning(parts[0], parts[1], parts[2], bias, seams, bottom)
+    # Cut first: some engines take no more than six dimensions.
     parts = [
-        part for t, count in packed for part in torch.unflatten(t, -1, (count, heads, -1)).unbind(4)
+        torch.unflatten(part, -1, (heads, -1)) for t, count in packed for part in t.chunk(count, -1)
     ]
     return attend(parts[0], parts[1], parts[2], bias, seams, bottom)
 
