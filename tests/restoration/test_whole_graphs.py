@@ -74,7 +74,7 @@ def test_what_it_cannot_be(graph: Path, tmp_path: Path) -> None:
     (tmp_path / "alone.xml").write_bytes(graph.read_bytes())
     with pytest.raises(InputError, match=r"its \.bin is not beside it"):
         iln.Restorer(tmp_path / "alone.xml")
-    with pytest.raises(InputError, match="quantised already"):
+    with pytest.raises(InputError, match="`iln quantize` makes a graph for int8"):
         iln.Restorer(graph, precision="int8")
     with pytest.raises(InputError, match="for CPUs, not cuda"):
         iln.Restorer(graph, device="cuda")

@@ -35,23 +35,26 @@ class WholeGraph(nn.Module):
     """A graph in a network's place: image (1, C, H, W) -> (1, C, scale H, scale W).
 
     file: the .xml; its .bin lies beside it. precision: what to compute in where it is not
-        quantised, of `iln.compiled.numbers_here`; `auto`: bf16 where the CPU has it.
+        quantised, of `iln.compiled.numbers_here`; `auto`, or `int8` for a quantised graph: bf16
+        where the CPU has it.
     Raises InputError for anything but such a file, for a precision that the CPU does not have, and
     where openvino is missing.
     """
 
     def __init__(self, file: str | os.PathLike[str], precision: str) -> None:
         super().__init__()
-        here = [name for name in numbers_here() if name != "int8"]
-        chosen = ("bf16" if "bf16" in here else "fp32") if precision == "auto" else precision
         graph, self.spec, card = read_graph(Path(file))
         self.name = printable(file)
+        quantized = card["precision"] == "int8"
+        here = [name for name in numbers_here() if name != "int8"]
+        usual = precision == "auto" or (precision == "int8" and quantized)
+        chosen = ("bf16" if "bf16" in here else "fp32") if usual else precision
         if chosen not in here:
             raise InputError(
                 f"{self.name} cannot be computed in {chosen!r} here; accepted: {', '.join(here)}"
-                + (" (it is quantised already)" if chosen == "int8" else "")
+                + ("; `iln quantize` makes a graph for int8" if chosen == "int8" else "")
             )
-        self.precision: str = "int8" if card["precision"] == "int8" else chosen
+        self.precision: str = "int8" if quantized else chosen
         """What the record says: `int8` for a quantised graph, whatever the rest is in."""
         self._itemsize = 4 if chosen == "fp32" else 2
         self._shape = graph.inputs[0].get_partial_shape()
