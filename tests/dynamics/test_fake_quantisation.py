@@ -13,10 +13,18 @@ from iln.precision import (
     bits_of,
     body_layers,
     calibrate,
+    fake,
     quantize_asymmetric,
     quantize_symmetric,
     quantized,
 )
+
+
+def test_calibration_keeps_samples_and_not_the_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake, "_SAMPLES", 100)
+    sample = fake._sampled(torch.arange(100_000.0).view(10, 100, 100))
+    assert torch.equal(sample, torch.arange(100.0) * 1000)
+    assert sample.untyped_storage().nbytes() == 400
 
 
 def test_formats() -> None:

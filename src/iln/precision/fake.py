@@ -99,9 +99,7 @@ def calibrate(
     seen: dict[str, list[Tensor]] = {}
 
     def look(name: str, layer: nn.Module, inputs: Any) -> None:
-        values = inputs[0].detach().flatten().float().cpu()
-        stride = max(1, values.numel() // _SAMPLES)
-        seen.setdefault(name, []).append(values[::stride])
+        seen.setdefault(name, []).append(_sampled(inputs[0]))
 
     with ExitStack() as undo:
         for name, layer in body_layers(model).items():
@@ -118,3 +116,10 @@ def calibrate(
         low, high = values[round(tail * last)], values[round((1 - tail) * last)]
         found[name] = (float(low), float(high))
     return found
+
+
+def _sampled(x: Tensor) -> Tensor:
+    """Some of its values, evenly spread, in memory of their own: x itself may go."""
+    values = x.detach().flatten()
+    stride = max(1, values.numel() // _SAMPLES)
+    return values[::stride].clone().float().cpu()
