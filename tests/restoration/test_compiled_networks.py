@@ -17,6 +17,7 @@ import iln
 from iln.backbones import Backbone
 from iln.compiled import compiled, modules, network, numbers_here, scratch
 from iln.errors import InputError
+from iln.extras import openvino_core
 from iln.layers.walk import Strips
 from iln.norm import NORMS
 from iln.precision import bits_of, calibrate, quantized
@@ -25,6 +26,8 @@ from iln.restoration import precision as choosing
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
+CORE = openvino_core()
+"""Held, because one test forgets it: the plugin must not be unloaded."""
 BACKBONES = ["swinir", "hat", "drct"]
 
 
@@ -208,6 +211,7 @@ def test_a_choice_that_cannot_be() -> None:
 
 def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
+    openvino_core.cache_clear()
     with pytest.raises(InputError, match=r"pip install 'iln\[openvino\]'"):
         iln.Restorer(small_model(small_spec()), engine="openvino")
 

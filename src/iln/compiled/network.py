@@ -20,7 +20,7 @@ from iln.compiled.modules import (
 )
 from iln.compiled.operations import Range, Ranges
 from iln.errors import InputError
-from iln.extras import need
+from iln.extras import openvino_core
 from iln.layers.attention import WindowAttention
 from iln.layers.conv import Conv2d
 from iln.layers.feedforward import FeedForward
@@ -38,7 +38,7 @@ for their next work without sleeping, would take the cores away."""
 
 def numbers_here() -> list[str]:
     """Of fp32, bf16, fp16 and int8, those that this CPU has. Raises InputError without openvino."""
-    has = need("openvino", "openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    has = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [name for name in NUMBERS if _CAPABILITIES.get(name, "FP32") in has]
 
 
@@ -57,14 +57,13 @@ def compiled(
     Raises InputError for a precision that the CPU does not have, for missing ranges, and where
     openvino is missing.
     """
-    openvino = need("openvino", "openvino")
     here = numbers_here()
     if precision not in here:
         raise InputError(f"OpenVINO has no {precision!r} on this CPU; it has {', '.join(here)}")
     if precision == "int8":
         _check(model, ranges or {})
     narrow = NUMBERS[precision] or ("bf16" if "bf16" in here else "f32")
-    core, threads = openvino.Core(), torch.get_num_threads()
+    core, threads = openvino_core(), torch.get_num_threads()
 
     options = {
         "INFERENCE_PRECISION_HINT": narrow,

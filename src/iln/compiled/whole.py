@@ -18,7 +18,7 @@ from iln.backbones import HATSpec, Spec
 from iln.compiled.network import NUMBERS, numbers_here
 from iln.errors import InputError
 from iln.export.openvino_file import read_graph
-from iln.extras import need
+from iln.extras import openvino_core
 from iln.layers.walk import WHOLE, Walk
 
 SUFFIX = ".xml"
@@ -63,7 +63,7 @@ class WholeGraph(nn.Module):
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        core = need("openvino", "openvino").Core()
+        core = openvino_core()
         self._run: Any = core.compile_model(graph, "CPU", options)
 
     def check(self, height: int, width: int, budget: int) -> None:

@@ -11,7 +11,7 @@ from iln.atomic import atomic_write, printable
 from iln.backbones import Spec
 from iln.errors import InputError
 from iln.export.about import KEY, read_card
-from iln.extras import need
+from iln.extras import need, openvino_core
 
 
 def write_openvino(content: bytes, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
@@ -19,8 +19,7 @@ def write_openvino(content: bytes, card: dict[str, Any], file: Path, *, overwrit
 
     Raises InputError as `write_graph` does, or if openvino is missing.
     """
-    openvino = need("openvino", "openvino")
-    write_graph(openvino.Core().read_model(content), card, file, overwrite=overwrite)
+    write_graph(openvino_core().read_model(content), card, file, overwrite=overwrite)
 
 
 def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
@@ -42,12 +41,12 @@ def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool
 def read_graph(file: Path) -> tuple[Any, Spec, dict[str, Any]]:
     """The graph, its network's spec and its card. Raises InputError for anything but a file of
     `write_graph`, or if openvino is missing."""
-    openvino = need("openvino", "openvino")
+    core = openvino_core()
     shown = printable(file)
     if not file.is_file():
         raise InputError(f"{shown}: no such file")
     try:
-        graph = openvino.Core().read_model(file)
+        graph = core.read_model(file)
     except RuntimeError:
         raise InputError(f"{shown}: is no OpenVINO graph, or its .bin is not beside it") from None
     try:

@@ -20,7 +20,7 @@ from iln.export.exporting import check_target
 from iln.export.graph import trace
 from iln.export.onnx_file import onnx_bytes
 from iln.export.openvino_file import write_graph
-from iln.extras import need
+from iln.extras import need, openvino_core
 
 LEAST, MOST = 1, 64
 """Pictures that ranges can be measured on; more than the latter bring nothing but time."""
@@ -56,10 +56,10 @@ def quantize(
     check_target(Path(file).with_suffix(".bin"), ".bin", overwrite)
     if not LEAST <= len(inputs) <= MOST:
         raise InputError(f"{len(inputs)} pictures to calibrate with; accepted: {LEAST} to {MOST}")
-    openvino, nncf = need("openvino", "openvino"), need("nncf", "nncf")
+    core, nncf = openvino_core(), need("nncf", "nncf")
     source = None if isinstance(model, Backbone) else model
     network = model if isinstance(model, Backbone) else load(model)
-    graph = openvino.Core().read_model(onnx_bytes(trace(network), {}))
+    graph = core.read_model(onnx_bytes(trace(network), {}))
     with _quietly():
         small = nncf.quantize(
             graph,
