@@ -54,8 +54,6 @@ def test_the_ranges_are_of_the_networks_own_task(
     ready = tmp_path / "ready.safetensors"
     command("quantize", weights, "--calibrate", pictures, "-o", ready)
     model = iln.load(weights)
-    seen: list[tuple[int, ...]] = []
-    model.conv_first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     from iln.commands.quantize import _inputs
 
     for image in _inputs(model, str(weights), pictures, 3, 16):

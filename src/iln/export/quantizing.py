@@ -45,8 +45,8 @@ def quantize(
 
     The linear layers and convolutions of the body have weights of 8 bits with a step for each
     output channel, and inputs of 8 bits with one step, from the ranges seen on `inputs`. The
-    first and the last convolution, which see and make pixels, the products inside attention,
-    statistics and the residual stream stay in float.
+    first and the last convolution, which see and make pixels, the projections to q, k and v, the
+    products inside attention, statistics and the residual stream stay in float.
 
     model: a shipped model's name, a file, or a module. file: ends in .xml; its .bin lies beside.
     inputs: 1 to 64 pictures of the kind that the network is for.
@@ -74,7 +74,8 @@ def quantize(
 
 
 def _in_float(graph: Any) -> list[str]:
-    """The first and the last convolution, and products of two activations."""
+    """The first and the last convolution, and products without a plain weight: those inside
+    attention, and the projections to q, k and v, whose weights are shares of one."""
     operations = graph.get_ordered_ops()
     convolutions = [o for o in operations if o.get_type_name() == "Convolution"]
     products = [
