@@ -63,18 +63,23 @@ def compiled(
     if precision == "int8":
         _check(model, ranges or {})
     narrow = NUMBERS[precision] or ("bf16" if "bf16" in here else "f32")
-    core, threads = openvino_core(), torch.get_num_threads()
+    network = copy.deepcopy(model).float().eval().requires_grad_(False)
+    seen = dict(ranges or {}) if precision == "int8" else {}
+    _exchange(network, seen, compiler(narrow))
+    _take_turns(network, torch.get_num_threads())
+    return network
 
+
+def compiler(hint: str) -> Compile:
+    """What makes a graph ready for the CPU, in OpenVINO's name for a precision and with as many
+    threads as PyTorch has."""
+    core, threads = openvino_core(), torch.get_num_threads()
     options = {
-        "INFERENCE_PRECISION_HINT": narrow,
+        "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    network = copy.deepcopy(model).float().eval().requires_grad_(False)
-    seen = dict(ranges or {}) if precision == "int8" else {}
-    _exchange(network, seen, lambda graph: core.compile_model(graph, "CPU", options))
-    _take_turns(network, threads)
-    return network
+    return lambda graph: core.compile_model(graph, "CPU", options)
 
 
 def scratch(network: Backbone) -> int:

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from iln.atomic import printable
 from iln.backbones import HATSpec, Spec
-from iln.compiled.network import NUMBERS, numbers_here
+from iln.compiled.network import NUMBERS, compiler, numbers_here
 from iln.errors import InputError
 from iln.export.openvino_file import read_graph
-from iln.extras import openvino_core
 from iln.layers.walk import WHOLE, Walk
 
 SUFFIX = ".xml"
@@ -58,13 +57,7 @@ class WholeGraph(nn.Module):
         """What the record says: `int8` for a quantised graph, whatever the rest is in."""
         self._itemsize = 4 if chosen == "fp32" else 2
         self._shape = graph.inputs[0].get_partial_shape()
-        options = {
-            "INFERENCE_PRECISION_HINT": NUMBERS[chosen],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        core = openvino_core()
-        self._run: Any = core.compile_model(graph, "CPU", options)
+        self._run: Any = compiler(NUMBERS[chosen])(graph)
 
     def check(self, height: int, width: int, budget: int) -> None:
         """Raises InputError for a picture that is too large, or not of the graph's only size."""
