@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from iln.commands.options import ModelName, Overwrite
 from iln.errors import InputError
 
 
@@ -24,7 +25,7 @@ class Precision(StrEnum):
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A shipped model (see `iln models`) or a file.")],
+    model: ModelName,
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="FILE", help="Ends in .onnx, .xml, .pt2 or .pte."),
@@ -37,7 +38,7 @@ def export(
         str | None, typer.Option(metavar="HxW", help="For pictures of this size alone.")
     ] = None,
     precision: Annotated[Precision, typer.Option(help="Of weights and features.")] = Precision.fp32,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.
 

@@ -34,6 +34,7 @@ class InputStats(StrEnum):
     mean_std = "mean+std"
 
 
+ModelName = Annotated[str, typer.Argument(help="A shipped model (see `iln models`) or a file.")]
 Compute = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Numbers = Annotated[Precision, typer.Option("--precision", help="Numbers to compute in.")]
 EngineOf = Annotated[

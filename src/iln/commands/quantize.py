@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iln.commands.options import Overwrite
+from iln.commands.options import ModelName, Overwrite
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(help="A shipped model (see `iln models`) or a file.")],
+    model: ModelName,
     output: Annotated[
         Path,
         typer.Option(
