@@ -277,7 +277,7 @@ def _check_size(spec: Spec, weights: Mapping[str, Tensor]) -> None:
     tables = [t for name, t in weights.items() if name.endswith("relative_position_bias_table")]
     fits = (
         first is not None
-        and tuple(first.shape[:2]) == (spec.embed_dim, spec.in_chans)
+        and tuple(first.shape[:2]) == (spec.embed_dim, spec.cell_chans)
         and len(groups) == len(spec.depths)
         and max(spec.depths) <= len(weights)
         and any(len(t) == (2 * spec.window - 1) ** 2 for t in tables)

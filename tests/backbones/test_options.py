@@ -50,6 +50,26 @@ def test_head_and_strips_in_float64(upsampler: Any, scale: int) -> None:
             agree(model(image, Strips(rows)), y, 1e-12)
 
 
+@pytest.mark.parametrize("side", [2, 4])
+@pytest.mark.parametrize("backbone", TINY)
+def test_cells_of_pixels(backbone: str, side: int) -> None:
+    same_size: Any = {"upsampler": "", "scale": 1, "unshuffle": side}
+    tiny = spec(backbone, "i-ln", depths=(1,), num_heads=(2,), **same_size)
+    model, image = network(tiny).double(), picture(tiny, 19, 21, batch=2).double()
+    with torch.no_grad():
+        y = model(image)
+        assert not torch.allclose(y, image, atol=0.01)
+        for rows in (1, 3):
+            agree(model(image, Strips(rows)), y, 1e-12)
+        for parameter in model.conv_last.parameters():
+            parameter.zero_()
+        before = image.clone()
+        agree(model(image), image, 1e-15)  # the pixels that go in at a place come out there
+        agree(model(image, Strips(1)), image, 1e-15)
+        assert torch.equal(image, before)
+    assert sum(p.numel() for p in model.conv_first.parameters()) == 12 * (27 * side**2 + 1)
+
+
 @pytest.mark.parametrize(("upsampler", "scale"), HEADS)
 def test_head_as_published(upsampler: Any, scale: int) -> None:
     """SwinIR's forward from conv_after_body on, by the names in its files, on (B, C, H, W)."""

@@ -37,6 +37,7 @@ VARIED: dict[str, list[dict[str, Any]]] = {
     "resi_connection": [{"resi_connection": "3conv"}],
     "img_range": [{"img_range": 255.0}],
     "input_stats": [{"input_stats": "none"}, {"input_stats": "mean+std"}],
+    "unshuffle": [{"unshuffle": 2, "upsampler": "", "scale": 1}],
     "norm": [{"norm": norm} for norm in NORMS],
     "eps": [{"eps": 0.1 + 0.2}],
     "drop_path": [{"drop_path": 0.1}],

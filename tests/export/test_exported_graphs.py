@@ -87,6 +87,20 @@ def test_onnx_gives_the_same_pictures_of_any_size(
     assert str(Path(iln.__file__).parent) not in file.read_bytes().decode("latin1")
 
 
+def test_onnx_with_cells_of_pixels(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="ONNX is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    sizes: dict[str, Any] = {"embed_dim": 12, "depths": (2,), "window": 4, "num_heads": (2,)}
+    model = iln.build("swinir-denoise", norm="i-ln", unshuffle=2, **sizes).eval()
+    export(model, tmp_path / "model.onnx")
+    session = opened(tmp_path / "model.onnx")
+    for size in ((64, 64), (50, 61)):
+        image = picture(*size)
+        with torch.no_grad():
+            (found,) = session.run(None, {"image": image.numpy()})
+            assert decibels(found, model(image)) > 90, size
+
+
 def test_openvino_gives_the_same_pictures(tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
     model, file = network(), tmp_path / "model.xml"

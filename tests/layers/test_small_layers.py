@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from iln.layers.cells import cells, from_cells
 from iln.layers.channel_attention import ChannelAttention
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import DropPath, FeedForward, feed_forward
@@ -24,6 +25,15 @@ def test_pixel_shuffle(factor: int) -> None:
     strided = x.transpose(1, 2)
     expected = F.pixel_shuffle(strided.permute(0, 3, 1, 2), factor).permute(0, 2, 3, 1)
     assert torch.equal(PixelShuffle(factor)(strided), expected)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_cells_and_back(side: int) -> None:
+    x = noise(2, 4 * side, 5 * side, 3)
+    parts = cells(x, side)
+    assert all(part.shape == (2, 4, 5, 3) for part in parts)
+    assert torch.equal(parts[-1][:, 1, 2], x[:, 2 * side - 1, 3 * side - 1])
+    assert torch.equal(from_cells(torch.cat(parts, -1), side), x)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

@@ -88,4 +88,4 @@ def numbers_per_pixel(spec: Spec) -> int:
     numbers = _WIDTHS * spec.embed_dim
     if isinstance(spec, HATSpec):  # scores of overlapping attention
         numbers += max(spec.num_heads) * (spec.window + spec.overlap) ** 2
-    return numbers
+    return numbers // spec.unshuffle**2

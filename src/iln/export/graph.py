@@ -58,7 +58,8 @@ def trace(model: Backbone, size: Size | None = None, precision: str = "fp32") ->
     spec, dynamic = model.spec, None
     if size is None:
         # Neither whole windows nor a square, lest the tracer take that for a rule.
-        shape = 3 * spec.window - 2, 4 * spec.window - 3
+        window = spec.window * spec.unshuffle
+        shape = 3 * window - 2, 4 * window - 3
         dynamic = {IMAGE: {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
     else:
         shape = size

@@ -52,9 +52,10 @@ def make_plan(
     The strips never get smaller than a row of windows. Raises InputError if `disk` is False and
     the maps do not fit.
     """
-    padded = [-(-side // spec.window) * spec.window for side in (height, width)]
-    pixels = padded[0] * padded[1]
-    maps = pixels * map_channels(spec) * itemsize
+    whole = spec.window * spec.unshuffle
+    padded = [-(-side // whole) * spec.window for side in (height, width)]  # of the maps
+    maps = padded[0] * padded[1] * map_channels(spec) * itemsize
+    pixels = padded[0] * padded[1] * spec.unshuffle**2
     # The picture and its copy with whole windows, the result, and the result in whole numbers.
     maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * result_bytes
 
@@ -112,4 +113,4 @@ def strip_channels(spec: Spec) -> int:
 def head_channels(spec: Spec) -> int:
     """The same for the upsampler, whose tensors are large as the result; measured too."""
     at_once = {"pixelshuffle": 2 * HEAD_DIM, "nearest+conv": 4 * HEAD_DIM}
-    return at_once.get(spec.upsampler, 2 * spec.in_chans) * spec.scale**2
+    return at_once.get(spec.upsampler, 2 * spec.cell_chans) * spec.scale**2
