@@ -106,6 +106,7 @@ def test_what_blocks_do_is_written_down_while_they_learn(made: Recipe, tmp_path:
 
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_compiled_training_computes_the_same(made: Recipe, tmp_path: Path) -> None:
     spec = {**made.spec, "drop_path": 0.0, "depths": [1]}
     short = {"norm": "i-ln", "spec": spec, "steps": 3, "validation": ()}

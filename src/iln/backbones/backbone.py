@@ -294,7 +294,9 @@ class Backbone(nn.Module):
                 onto, lambda rows: self._head(rows).to(x.dtype) / gain, deep, self.head_halo
             )
             if spec.unshuffle > 1:
-                out = walk.map(lambda rows: from_cells(rows, spec.unshuffle), out, 0, spec.unshuffle)
+                out = walk.map(
+                    lambda rows: from_cells(rows, spec.unshuffle), out, 0, spec.unshuffle
+                )
         else:
             out = walk.map(
                 lambda rows: self._head(rows).to(x.dtype) / gain + mean,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from iln.layers.learning_attention import attend_learning, heads_of
 from iln.layers.walk import Rows
 
+HAS_TRITON = find_spec("triton") is not None
 MASKED = -100.0
 """Added to the score of a pixel that the shift brought in from the other side (Swin's value)."""
 
@@ -116,7 +118,7 @@ def seam_masks(window: int, shift: int, like: Tensor) -> tuple[Tensor, Tensor]:
     y, x = _coordinates(window)
     masks = []
     for wrapped in (y >= window - shift, x >= window - shift):
-        apart = wrapped[:, None] != wrapped[None, :]
+        apart = wrapped[:, None] ^ wrapped[None, :]
         masks.append(apart.to(like.device) * torch.tensor(MASKED, dtype=like.dtype))
     return masks[0], masks[1]
 
@@ -272,6 +274,16 @@ class WindowAttention(nn.Module):
     def whole(self, x: Tensor, shift: int) -> Tensor:
         """The same for a normalised map that lies as the picture does, not rolled."""
         y: Tensor
+        if x.is_cuda and HAS_TRITON and torch.is_grad_enabled():
+            from iln.layers import triton_attention
+
+            if triton_attention.fits(x, self.window, self.num_heads):
+                bias = position_bias(
+                    self.relative_position_bias_table, self.relative_position_index
+                )
+                out = triton_attention.attend_map(self.qkv(x), bias, self.window, shift)
+                y = self.proj(out)
+                return y
         if not shift:
             y = self(Rows(x))
             return y

@@ -17,7 +17,7 @@ from typing import Any
 
 from iln.errors import InputError, nearest
 from iln.training import Recipe
-from iln.training.recipes import OPEN, derive, hat1_x4
+from iln.training.recipes import RESEARCH, derive, hat1_x4
 
 STATS = "mean+std"
 TITLES = {
@@ -108,7 +108,7 @@ def _mini() -> Scale:
         backbone="swinir-light-x4",
         spec={"embed_dim": 32, "depths": [4, 4], "num_heads": [4, 4], "input_stats": STATS},
         scale=4,
-        data=OPEN,
+        data=RESEARCH,
         validation=tuple(map(Path, _PATCHES)),
         patch=24,
         batch=8,

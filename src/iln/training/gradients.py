@@ -20,12 +20,14 @@ def average_weights(average: nn.Module, model: nn.Module, decay: float, step: in
     start along. What has no fraction (counters, index tables) is copied.
     """
     weight = 1 - min(decay, (1 + step) / (10 + step))
-    new = model.state_dict()
+    new, olds, news = model.state_dict(), [], []
     for name, old in average.state_dict().items():
         if old.is_floating_point():
-            local(old).lerp_(local(new[name]), weight)
+            olds.append(local(old))
+            news.append(local(new[name]))
         else:
             old.copy_(new[name])
+    torch._foreach_lerp_(olds, news, weight)
 
 
 @contextmanager

@@ -118,7 +118,8 @@ def _train(
         shard(model)
         shard(average)
     if recipe.compile:
-        model.compile(dynamic=False)
+        for block in model.blocks().values():  # one piece of code for all of them: seconds
+            block.compile(dynamic=False)
     network = replicate(model, device) if here.size > 1 and not sharded else model
     adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=not sharded)
     walk = Recompute() if recipe.recompute else WHOLE

@@ -1,0 +1,161 @@
+"""Train a model of the zoo for some minutes, a round at a time.
+
+    make zoo MODEL=derain MINUTES=60 DATA=FOLDER
+    python zoo/train.py derain --minutes 60 --data FOLDER -o zoo/runs [key=value ...]
+
+A round is a run of the recipe of that name (`iln recipes`) with a learning rate that falls to
+almost nothing at its end, so that every round leaves finished weights. How many steps it has is
+measured: as many as fit. The first round begins at random; the next ones, at half the rate, from
+the weights of the last. A round that was interrupted is resumed exactly where it stopped.
+
+OUT/NAME-1, OUT/NAME-2, ... hold `last.safetensors` (averaged weights), `log.jsonl` and
+`throughput.json`: steps, seconds and samples a second, and the share of the device's own
+matrix-product rate in that precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from iln.backbones import Backbone
+from iln.errors import InputError
+from iln.training import Recipe, load_recipe, train
+from iln.training.model import build_model, save_weights
+from iln.training.recipes import derive, override, recipe
+
+PROBE = 200
+"""Steps by which the pace is measured; the first half, with its compiling, does not count."""
+SPARE = 0.94
+"""Share of the time left that the steps are planned for."""
+TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
+"""The same recipe with LayerNorm, for comparison; not shipped."""
+
+
+def main() -> None:
+    started = time.monotonic()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("-o", "--out", type=Path, default=Path("zoo/runs"))
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    given = parser.parse_intermixed_args()
+    deadline = started + 60 * given.minutes
+    try:
+        run, made = next_round(given.model, given.out, given.data, given.overrides, deadline)
+        finished = train_until(deadline, run, made)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    if not finished:
+        keep_average(run, made)
+    (run / "throughput.json").write_text(json.dumps(throughput(run, made), indent=2) + "\n")
+    print((run / "throughput.json").read_text(), end="")
+
+
+def next_round(
+    name: str, out: Path, data: Path, overrides: list[str], deadline: float
+) -> tuple[Path, Recipe]:
+    """The folder of the round to train or to go on with, and its recipe."""
+    rounds = sorted(out.glob(f"{name}-[0-9]*"), key=lambda run: int(run.name.rpartition("-")[2]))
+    rounds = [run for run in rounds if (run / "recipe.json").exists()]
+    if rounds and not (rounds[-1] / "last.safetensors").exists():
+        return rounds[-1], derive(load_recipe(rounds[-1]), {"data_root": data})
+    made = derive(recipe(TWINS.get(name, name)), {"data_root": data, "validation": ()})
+    if name in TWINS:
+        made = derive(made, {"norm": "ln"})
+    if rounds:
+        made = derive(made, {"init": rounds[-1] / "last.safetensors", "lr": made.lr / 2})
+    if torch.cuda.is_available():
+        made = derive(made, {"patch": 2 * made.patch, "batch": 16, "compile": True})
+        made = derive(made, {"precision": "bf16", "workers": 2})
+    made = override(made, overrides)
+    if not any(item.startswith("steps=") for item in overrides):
+        made = derive(made, {"steps": steps_until(deadline, name, out, made)})
+    return out / f"{name}-{len(rounds) + 1}", made
+
+
+def steps_until(deadline: float, name: str, out: Path, made: Recipe) -> int:
+    """How many steps fit, by the pace of a few that are thrown away."""
+    probe = out / f"{name}-probe"
+    shutil.rmtree(probe, ignore_errors=True)
+    changes = {"steps": PROBE, "log_every": PROBE // 2, "save_every": PROBE, "tensorboard": False}
+    train(derive(made, changes), probe)
+    pace = json.loads((probe / "log.jsonl").read_text().splitlines()[-1])["seconds"]
+    shutil.rmtree(probe)
+    return max(PROBE, int(SPARE * (deadline - time.monotonic()) / pace))
+
+
+def train_until(deadline: float, run: Path, made: Recipe) -> bool:
+    """Train the round; at the deadline it is asked to stop, as a batch queue does it."""
+    clock = threading.Timer(
+        max(0.0, deadline - time.monotonic()), lambda: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    clock.daemon = True
+    clock.start()
+    try:
+        return train(made, run, resume=(run / "recipe.json").exists())
+    finally:
+        clock.cancel()
+
+
+def keep_average(run: Path, made: Recipe) -> None:
+    """The weights of a round that is not finished, as `stopped.safetensors`."""
+    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    model = build_model(derive(made, {"init": None})).eval()
+    model.load_state_dict(state["average"])
+    save_weights(model, run / "stopped.safetensors", made, state["done"], {})
+
+
+def throughput(run: Path, made: Recipe) -> dict[str, object]:
+    """What the round did in which time, and how much of the device that was."""
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    paces = sorted(line["seconds"] for line in log if "seconds" in line)
+    pace = paces[len(paces) // 2]
+    cuda = torch.cuda.is_available()
+    found: dict[str, object] = {
+        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "threads": torch.get_num_threads(),
+        "steps": max(line["step"] for line in log),
+        "seconds_per_step": pace,
+        "hours": round(sum(made.log_every * pace for pace in paces) / 3600, 3),
+        "samples_per_second": round(made.batch / pace, 1),
+    }
+    model = build_model(derive(made, {"init": None}))
+    rate = matrix_rate(torch.bfloat16 if made.precision == "bf16" else torch.float32)
+    found["matrix_tflops"] = round(rate / 1e12, 3)
+    found["share_of_matrix_rate"] = round(operations(model, made) / pace / rate, 4)
+    return found
+
+
+def operations(model: Backbone, made: Recipe) -> float:
+    """Of all matrix products and convolutions of a step: three times the forward's."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.rand(1, model.spec.in_chans, made.patch, made.patch))
+    return 3.0 * made.batch * counter.get_total_flops()
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """Operations per second of a large square matrix product here."""
+    device, size = ("cuda", 8192) if torch.cuda.is_available() else ("cpu", 1536)
+    a = torch.randn(size, size, device=device).to(dtype)
+    taken = []
+    for _ in range(6):
+        started = time.perf_counter()
+        (a @ a)[0, 0].item()
+        taken.append(time.perf_counter() - started)
+    return 2 * size**3 / sorted(taken)[2]
+
+
+if __name__ == "__main__":
+    main()
