@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,30 +38,36 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda, mps")
     given = parser.parse_args()
-    problems = list(wrong_files(card.ZOO, card.README))
-    names = sorted(file.stem for file in card.ZOO.glob("*.safetensors"))
-    if given.name is not None and model(given.name).name not in names:
+    files = {file.stem: file for file in sorted(card.ZOO.glob("*.safetensors"))}
+    if given.name is not None and model(given.name).name not in files:
         raise InputError(f"{given.name} is not shipped yet")
-    for name in names if given.name is None else [given.name]:
-        file = card.ZOO / f"{name}.safetensors"
+    wrong = _told(wrong_files(card.ZOO, card.README))
+    for name in [n for n in files if n in MODELS] if given.name is None else [given.name]:
         with progress_bar() as tell:
-            found = measure(model(name), file, given.data, device=given.device, progress=tell)
-        problems += wrong_scores(name, describe(file)["scores"], found)
+            found = measure(
+                model(name), files[name], given.data, device=given.device, progress=tell
+            )
+        wrong += _told(wrong_scores(name, describe(files[name])["scores"], found))
         print(f"{name}: scored again, {len(found['rows'])} rows", flush=True)
-    for problem in problems:
-        sys.stderr.write(f"error: {problem}\n")
-    return 1 if problems else 0
+    return 1 if wrong else 0
+
+
+def _told(problems: Iterable[str]) -> int:
+    """How many, after they were told."""
+    lines = [f"error: {problem}\n" for problem in problems]
+    sys.stderr.writelines(lines)
+    return len(lines)
 
 
 def wrong_files(zoo: Path, readme: Path) -> Iterator[str]:
     """What can be seen without pictures, in one line each."""
     weights = {file.stem: file for file in sorted(zoo.glob("*.safetensors"))}
     cards = {file.stem: file for file in sorted(zoo.glob("*.md"))}
-    for name in weights.keys() - cards.keys():
+    for name in sorted(weights.keys() - cards.keys()):
         yield f"{name}.safetensors has no card {name}.md"
-    for name in cards.keys() - weights.keys():
+    for name in sorted(cards.keys() - weights.keys()):
         yield f"{name}.md has no weights {name}.safetensors"
-    for name in weights.keys() - MODELS.keys():
+    for name in sorted(weights.keys() - MODELS.keys()):
         yield f"{name} is not among the models of zoo/models.py"
     size = sum(file.stat().st_size for file in (*weights.values(), *cards.values()))
     if size > LIMIT:

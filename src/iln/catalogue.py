@@ -26,7 +26,6 @@ class Entry:
     name: str
     does: str
     scale: int
-    parameters: int
     size: int
     score: str
     commercial: str
@@ -43,7 +42,6 @@ def entry(name: str, about: Mapping[str, Any]) -> Entry:
         name,
         _does(str(about["task"] or "")),
         about["spec"]["scale"],
-        about["parameters"],
         about["bytes"],
         _main_score(about["scores"]),
         _commercial(str(about["licence"] or "")),
@@ -74,7 +72,7 @@ def _main_score(scores: Any) -> str:
     if not isinstance(scores, dict) or "main" not in scores:
         return ""
     row = scores["rows"][scores["main"]]["after"]
-    return f"{next(iter(row.values())):.2f} dB on {scores['main']}"
+    return f"{next(iter(row.values())):.2f} dB, {scores['main']}"
 
 
 def _commercial(licence: str) -> str:

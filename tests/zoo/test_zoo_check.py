@@ -91,6 +91,30 @@ def test_files_that_do_not_belong_together(zoo: Path, monkeypatch: pytest.Monkey
     ]
 
 
+def test_the_script(
+    zoo: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(card, "ZOO", zoo)
+    monkeypatch.setattr(card, "README", zoo.parent / "README.md")
+    monkeypatch.setattr("sys.argv", ["check.py", "--data", str(data)])
+    assert check.main() == 0
+    assert capsys.readouterr() == ("sr-x2: scored again, 3 rows\n", "")
+    (zoo / "jpeg.md").write_text("a card")
+    monkeypatch.setattr(check, "measure", lambda *words, **options: found)
+    found = copy.deepcopy(describe(zoo / "sr-x2.safetensors")["scores"])
+    found["rows"]["Set5"]["after"]["psnr_y"] += 1
+    assert check.main() == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == "error: jpeg.md has no weights jpeg.safetensors"
+    assert len(errors) == 2 and errors[1].startswith("error: sr-x2: Set5 after psnr_y is ")
+    monkeypatch.setattr("sys.argv", ["check.py", "denoise", "--data", str(data)])
+    with pytest.raises(InputError, match="denoise is not shipped yet"):
+        check.main()
+
+
 def test_scores_that_moved(scores: dict[str, Any]) -> None:
     found = copy.deepcopy(scores)
     row = found["rows"]["Set14"]["after"]
@@ -114,7 +138,7 @@ def test_licences() -> None:
     assert terms.startswith("open (commercial use too")
     research = licence({"data": ["BSDS500/test", "OpenPhotos", "DIV2K"]})
     assert research == "research only (no commercial use; trained partly on BSDS500 and DIV2K)"
-    about = {"task": None, "spec": {"scale": 1}, "parameters": 1, "bytes": 1, "scores": None}
+    about = {"task": None, "spec": {"scale": 1}, "bytes": 1, "scores": None}
     for words, shown in ((terms, "yes"), (research, "research only"), (None, "see its card")):
         assert entry("m", {**about, "licence": words}).commercial == shown
     inherited = {"data": ["OpenPhotos"], "init": {"data": ["BSDS500/train"]}}

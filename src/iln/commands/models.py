@@ -48,12 +48,11 @@ def _table(*, rich: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD if rich else None, pad_edge=False, header_style="")
     table.add_column("model", no_wrap=True)
     table.add_column("what it does")
-    for heading in ("scale", "parameters", "size"):
+    for heading in ("scale", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("score")
     table.add_column("commercial use")
     for one in entries():
-        numbers = f"x{one.scale}", f"{one.parameters / 1e6:.2f} M", f"{one.size / 1e6:.1f} MB"
-        row = (one.name, one.does, *numbers, one.score, one.commercial)
-        table.add_row(*map(Text, row))
+        numbers = f"x{one.scale}", f"{one.size / 1e6:.1f} MB"
+        table.add_row(*map(Text, (one.name, one.does, *numbers, one.score, one.commercial)))
     return table
