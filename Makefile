@@ -1,6 +1,7 @@
 # make demo   restore a small photograph with the shipped model and show the difference
 # make test   run the tests
 # make check  lint, formatting, types
+# make zoo-check DATA=FOLDER [MODEL=NAME]   score the shipped models again (docs/zoo.md)
 #
 # PIP_ARGS goes to every pip call; PYTHON is the interpreter to start from (3.11 or newer).
 
@@ -9,8 +10,10 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+DATA ?= data
+MODEL ?=
 
-.PHONY: demo test check clean
+.PHONY: demo test check zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
@@ -23,6 +26,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+zoo-check: $(VENV)/core.stamp
+	$(BIN)/python zoo/check.py $(MODEL) --data $(DATA)
 
 # A torch that is already there is used: its download is by far the largest.
 $(VENV)/bin/python:

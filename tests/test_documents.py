@@ -17,9 +17,3 @@ def test_links_and_placeholders(page: Path) -> None:
         if "://" not in target:
             assert (page.parent / target).exists(), target
     assert not re.search(r"@[A-Z]+@|TODO|FIXME", text)
-
-
-def test_every_shipped_model_has_a_card() -> None:
-    weights = sorted(ROOT.glob("src/iln/zoo/*.safetensors"))
-    assert weights
-    assert all(file.with_suffix(".md").exists() for file in weights)

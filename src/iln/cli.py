@@ -18,10 +18,11 @@ from iln.commands.degrade import degrade
 from iln.commands.diagnose import diagnose
 from iln.commands.evaluate import EvaluateCommand, evaluate
 from iln.commands.export import export
+from iln.commands.models import models
 from iln.commands.paper import paper
 from iln.commands.quantize import quantize
 from iln.commands.rescue import rescue
-from iln.commands.restore import models, restore
+from iln.commands.restore import restore
 from iln.commands.train import recipes, train
 from iln.errors import InputError
 

@@ -33,6 +33,11 @@ def shipped_files() -> dict[str, Traversable]:
     return {entry.name.removesuffix(SUFFIX): entry for entry in files}
 
 
+def shipped_card(name: str) -> str:
+    """The Markdown that says all about a shipped model."""
+    return (_zoo() / f"{name}.md").read_text("utf-8")
+
+
 @contextlib.contextmanager
 def located(name_or_file: str | os.PathLike[str]) -> Iterator[Path]:
     """The file behind a name; only text without a folder can be a name."""

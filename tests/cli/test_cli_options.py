@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_helpers import Command, files, photo, save, size
+from cli_helpers import Command, files, photo, save
 from PIL import Image
 
 import iln
@@ -60,7 +60,7 @@ def test_refused_with_one_line(
         ["restore", "a.png", "--recursiv"],
         ["restore", "a.png", "-o"],
         ["restroe", "a.png"],
-        ["models", "more"],
+        ["models", "one", "more"],
     ],
 )
 def test_usage_errors(words: list[str], command: Command, here: Path) -> None:
@@ -117,21 +117,6 @@ def test_progress_for_a_person(restore: Command, monkeypatch: pytest.MonkeyPatch
 
 def test_no_progress_in_a_pipe(restore: Command) -> None:
     assert restore("a.png").err == ""
-
-
-def test_models(command: Command) -> None:
-    done = command("models")
-    assert (done.code, done.err) == (0, "")
-    (line,) = [line for line in done.out.splitlines() if line.startswith("sr-x2 ")]
-    assert re.search(r"\(swinir|hat|drct, \d+\.\d\d M parameters, \d+\.\d MB\)", line)
-
-
-def test_the_shipped_model_is_the_default(command: Command) -> None:
-    assert command("restore", "a.png", "--device", "cpu").code == 0
-    assert size("a_restored.png") == (32, 24)
-    with Image.open("a_restored.png") as image:
-        result = np.asarray(image)
-    np.testing.assert_array_equal(result, iln.restore(photo(), "sr-x2", device="cpu"))
 
 
 def test_version(command: Command) -> None:

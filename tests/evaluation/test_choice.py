@@ -73,7 +73,7 @@ def test_trained_for_different_values(tmp_path: Path, place: Path) -> None:
         (["x2"], {"task": "denoise"}, "x2: task denoise: scale=2"),
         (["x2"], {"parameters": {"scale": 4}}, "x2 enlarges 2 times, the task 4 times"),
         (["gray"], {"task": "derain"}, "gray restores gray pictures, but task derain is on colour"),
-        (["noise"], {"parameters": {"gray": True}}, "noise restores colour pictures, but task"),
+        (["gray"], {"parameters": {"gray": False}}, "gray restores gray pictures, but task"),
         (["noise"], {"task": "denose"}, "no task 'denose'; did you mean denoise"),
         (["noise"], {"parameters": {"sigmas": 3}}, "no 'sigmas'; did you mean sigma"),
         (["noise", "noise"], {}, "noise.safetensors is given twice"),

@@ -121,6 +121,19 @@ def test_gray_networks_see_gray_pictures(tmp_path: Path) -> None:
     assert found["psnr_y"] == psnr_y(to_uint8(damaged), target)
 
 
+def test_colour_networks_see_gray_pictures_three_times(tmp_path: Path) -> None:
+    place = folder(tmp_path / "set", a=photo())
+    file = network(tmp_path / "colour.safetensors", None)
+    result = evaluate(file, place, task="jpeg", parameters={"quality": 10, "gray": True})
+    damaged, target = load_pair(Source(place / "a.png"), task("jpeg", result.task.model_dump()))
+    assert damaged.shape == target.shape == (20, 24, 1)
+    three = iln.Restorer(file)(damaged.repeat(3, 2).astype(np.float64) / 255)
+    output = np.rint(three.mean(2, keepdims=True) * 255)
+    found = {s.metric: s.value for s in result.scores if s.model == "colour"}
+    mse = float(np.mean(np.square(output - target)))
+    assert found["psnr_y"] == pytest.approx(10 * math.log10(255**2 / mse), abs=0.01)
+
+
 def test_models_side_by_side_have_the_scores_they_have_alone(tmp_path: Path) -> None:
     sets = [
         folder(tmp_path / "one", a=photo(), b=photo(seed=3)),

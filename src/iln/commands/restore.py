@@ -1,4 +1,4 @@
-"""`iln restore` and `iln models`."""
+"""`iln restore`."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ def restore(
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A shipped model (see `iln models`) or a file.")
-    ] = "sr-x2",
+        str | None,
+        typer.Option(
+            help="A shipped model (see `iln models`) or a file; else a note says which is taken."
+        ),
+    ] = None,
     memory: Memory = None,
     precision: Numbers = Precision.auto,
     device: Compute = Device.auto,
@@ -56,12 +59,13 @@ def restore(
     img_range: RangeOf = None,
     eps: EpsOf = None,
 ) -> None:
-    """Restore pictures: super-resolution, or whatever the model was trained for."""
+    """Restore pictures: old ones and phone pictures, or whatever the model was trained for."""
+    from iln.catalogue import default_model
     from iln.jobs import Options, plan_jobs, run_jobs
 
     jobs = plan_jobs(inputs, output, recursive=recursive, overwrite=overwrite)
     options = Options(
-        model=model,
+        model=default_model() if model is None else model,
         memory=memory,
         precision=precision.value,
         device=device.value,
@@ -72,13 +76,3 @@ def restore(
         overrides=answers(norm, input_stats, img_range, eps),
     )
     raise typer.Exit(run_jobs(jobs, options))
-
-
-def models() -> None:
-    """List the shipped models."""
-    from iln.checkpoint import describe, shipped
-
-    for name in shipped():
-        about = describe(name)
-        size = f"{about['parameters'] / 1e6:.2f} M parameters, {about['bytes'] / 1e6:.1f} MB"
-        typer.echo(f"{name:12} {about['task'] or ''}  ({about['backbone']}, {size})")

@@ -98,9 +98,8 @@ def _task_for(
         raise InputError(f"{shown}: {error}") from None
     if task.scale != spec.scale:
         raise InputError(f"{shown} enlarges {spec.scale} times, the task {task.scale} times")
-    if task.channels != spec.in_chans:
-        has, wants = ("gray" if n == 1 else "colour" for n in (spec.in_chans, task.channels))
-        raise InputError(f"{shown} restores {has} pictures, but task {name} is on {wants} here")
+    if task.channels > spec.in_chans:  # (the reverse is what users do with gray pictures)
+        raise InputError(f"{shown} restores gray pictures, but task {name} is on colour here")
     return task
 
 

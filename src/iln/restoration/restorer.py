@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iln.backbones import Backbone
+from iln.catalogue import default_model
 from iln.checkpoint import load
 from iln.compiled import STRIP as COMPILED_STRIP
 from iln.compiled import WholeGraph, is_graph, scratch
@@ -287,7 +288,7 @@ class Restorer:
 
 def restore(
     image: str | os.PathLike[str] | NDArray[Any],
-    model: str | os.PathLike[str] | Backbone = "sr-x2",
+    model: str | os.PathLike[str] | Backbone | None = None,
     *,
     memory: str | int | None = None,
     precision: str = "auto",
@@ -298,9 +299,12 @@ def restore(
     img_range: float | None = None,
     eps: float | None = None,
 ) -> NDArray[Any]:
-    """Restore one picture; see `Restorer`, which loads a model once for many."""
+    """Restore one picture; see `Restorer`, which loads a model once for many.
+
+    model: None takes the default, as `iln restore` does, and one line of the log says which.
+    """
     restorer = Restorer(
-        model,
+        default_model() if model is None else model,
         memory=memory,
         precision=precision,
         device=device,

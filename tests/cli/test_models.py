@@ -1,0 +1,94 @@
+"""`iln models`, and the model that restores where none is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_helpers import Command, photo, save, size
+from PIL import Image
+
+import iln
+from iln import weights_file
+from iln.catalogue import DEFAULT
+
+SCORES = {"main": "Set5", "rows": {"Set5": {"after": {"psnr_y": 31.256, "ssim_y": 0.9}}}}
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Shipped: sr-x2 and photo, both tiny; the working folder has one picture."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    model = iln.load(weights)
+    iln.save(model, folder / "sr-x2.safetensors", task="sr: enlarges")
+    for parameter in model.parameters():
+        parameter.data.mul_(1.5)
+    about = {"scores": SCORES, "licence": "open (commercial use too)"}
+    iln.save(model, folder / "photo.safetensors", task="photo: restores", **about)
+    for name in ("sr-x2", "photo"):
+        (folder / f"{name}.md").write_text(f"# {name}\n\nIts *card*.\n")
+    monkeypatch.setattr(weights_file, "_zoo", lambda: folder)
+    monkeypatch.chdir(tmp_path)
+    save("a.png")
+    return folder
+
+
+def test_plain_lines_for_other_programs(command: Command, zoo: Path) -> None:
+    done = command("models")
+    assert (done.code, done.err) == (0, "")
+    heading, first, second = done.out.splitlines()
+    assert re.split(" {2,}", heading) == [
+        *("model", "what it does", "scale", "size", "score", "commercial use")
+    ]
+    assert re.fullmatch(r"photo +restores +x2 +\d\.\d MB +31\.26 dB, Set5 +yes", first)
+    assert re.fullmatch(r"sr-x2 +enlarges +x2 .* MB +see its card", second)
+
+
+def test_a_table_for_a_person(command: Command, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes standard output for a terminal then
+    monkeypatch.setenv("COLUMNS", "120")
+    done = command("models")
+    assert done.code == 0
+    assert "───" in done.out and "31.26 dB, Set5" in done.out
+    assert "# photo" not in command("models", "photo").out
+
+
+def test_cards(command: Command, zoo: Path) -> None:
+    done = command("models", "photo")
+    assert (done.code, done.out, done.err) == (0, "# photo\n\nIts *card*.\n", "")
+    done = command("models", "foto")
+    assert (done.code, done.out) == (2, "")
+    assert done.lines == ["error: no model 'foto' is shipped; did you mean photo?"]
+
+
+def test_the_package_itself(command: Command) -> None:
+    done = command("models")
+    assert done.code == 0
+    lines = done.out.splitlines()[1:]
+    assert any(line.startswith("sr-x2 ") for line in lines)
+    assert all(re.search(r" dB, .*(yes|research only)$", line) for line in lines)
+    assert command("models", "sr-x2").out.startswith("# sr-x2\n")
+
+
+@pytest.mark.parametrize(("default", "does"), [("photo", "restores"), ("sr-x2", "enlarges")])
+def test_the_default_says_its_name(default: str, does: str, command: Command, zoo: Path) -> None:
+    """`photo` where it is shipped, until then sr-x2."""
+    assert DEFAULT == "photo"
+    if default != DEFAULT:
+        (zoo / "photo.safetensors").unlink()
+    done = command("restore", "a.png", "--device", "cpu")
+    assert done.code == 0
+    assert done.lines == [f"note: model {default}: {does}; see `iln models`"]
+    assert size("a_restored.png") == (32, 24)
+    with Image.open("a_restored.png") as image:
+        result = np.asarray(image)
+    named = iln.restore(photo(), default, device="cpu")
+    np.testing.assert_array_equal(result, named)
+    np.testing.assert_array_equal(iln.restore(photo(), device="cpu"), named)
+
+
+def test_a_named_model_needs_no_note(command: Command, zoo: Path) -> None:
+    assert command("restore", "a.png", "--model", "sr-x2", "--device", "cpu").err == ""
