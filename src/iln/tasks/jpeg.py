@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from iln.degradations import Subsampling, jpeg
 from iln.images import psnr_y, psnrb_y, ssim_y
 from iln.tasks.ranges import Range, Within
-from iln.tasks.task import Damaged, Metric, Pair, Pixels, Task
+from iln.tasks.task import Damaged, Metric, Pair, Pixels, Task, luma
 
 QUALITIES = (10, 20, 30, 40)
 _UNIT = 16
@@ -26,6 +27,8 @@ class JPEG(Task):
     gray: bool = False
     subsampling: Subsampling = "4:2:0"
     """Of colour."""
+    colourless: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of training crops that are gray in all three channels, as files often are."""
 
     @property
     def channels(self) -> int:
@@ -37,6 +40,8 @@ class JPEG(Task):
 
     def training_pair(self, crop: Pixels, rng: np.random.Generator) -> Pair:
         """The grid begins anywhere, as it does in a crop of a compressed picture."""
+        if self.channels == 3 and rng.random() < self.colourless:
+            crop = luma(crop).repeat(3, axis=2)
         y, x = rng.integers(_UNIT, size=2)
         damaged: Damaged = self.degrade(crop[y:, x:], rng)
         height, width = (side - 2 * _UNIT for side in crop.shape[:2])

@@ -65,11 +65,7 @@ class Task(BaseModel, ABC):
 
     def colours(self, picture: Pixels) -> Pixels:
         """(H, W, 3) -> (H, W, C): a gray task sees the full-range luma of BT.601, rounded."""
-        if self.channels == 3:
-            return picture
-        luma = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-        gray: Pixels = np.rint(luma).astype(np.uint8)[..., None]
-        return gray
+        return picture if self.channels == 3 else luma(picture)
 
     def target(self, picture: Pixels) -> Pixels:
         """The clean picture (H, W, 3) as this task has it: without what `scale` leaves over."""
@@ -95,6 +91,13 @@ class Task(BaseModel, ABC):
     def score(self, output: Pixels, target: Pixels) -> dict[str, float]:
         """All metrics of one result."""
         return {name: metric.function(output, target) for name, metric in self.metrics().items()}
+
+
+def luma(picture: Pixels) -> Pixels:
+    """(H, W, 3) -> (H, W, 1): full-range luma of BT.601, rounded."""
+    values = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    gray: Pixels = np.rint(values).astype(np.uint8)[..., None]
+    return gray
 
 
 def generator(*words: int) -> np.random.Generator:
