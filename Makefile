@@ -1,6 +1,7 @@
 # make demo   restore a small photograph with the shipped model and show the difference
 # make test   run the tests
 # make check  lint, formatting, types
+# make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
 # make zoo-check DATA=FOLDER [MODEL=NAME]   score the shipped models again (docs/zoo.md)
 #
 # PIP_ARGS goes to every pip call; PYTHON is the interpreter to start from (3.11 or newer).
@@ -12,8 +13,9 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 DATA ?= data
 MODEL ?=
+MINUTES ?= 60
 
-.PHONY: demo test check zoo-check clean
+.PHONY: demo test check zoo zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
@@ -26,6 +28,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+zoo: $(VENV)/core.stamp
+	$(BIN)/python zoo/train.py $(MODEL) --minutes $(MINUTES) --data $(DATA) -o runs/zoo
 
 zoo-check: $(VENV)/core.stamp
 	$(BIN)/python zoo/check.py $(MODEL) --data $(DATA)
