@@ -55,8 +55,8 @@ def jpeg() -> Recipe:
 
 
 def derain() -> Recipe:
-    """Rain drawn onto clean pictures, tested on the pairs of Rain100L, whose clean sides are cut
-    from BSDS500 `train` and `val`."""
+    """Rain drawn onto clean pictures, tested on the pairs of Rain100L."""
+    # Their clean sides are cut from BSDS500 `train` and `val`.
     data = (*OPEN, Path("BSDS500/test"))
     return _same_size({"task": "derain", "data": data, "validation": ("Rain100L",)})
 
