@@ -14,6 +14,7 @@ from cli_helpers import Command, files, photo, save
 from PIL import Image
 
 import iln
+from iln.backbones import Backbone
 from iln.checkpoint import describe
 from iln.errors import InputError
 from iln.precision.fake import body_layers
@@ -69,13 +70,22 @@ def test_int4(command: Command, weights: Path, tmp_path: Path) -> None:
     assert describe(small)["dtype"] == "int4"
 
 
-def test_an_openvino_graph(command: Command, weights: Path, pictures: Path, tmp_path: Path) -> None:
+def test_an_openvino_graph(
+    command: Command,
+    weights: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("nncf", reason="NNCF is not installed")
     import openvino
 
+    built, build = [], Backbone.__init__
+    monkeypatch.setattr(Backbone, "__init__", lambda *words: (built.append(1), build(*words))[1])
     file = tmp_path / "ready.xml"
     done = command("quantize", weights, "--calibrate", pictures, "-o", file)
     assert done.code == 0, done.err
+    assert len(built) == 1
     graph = openvino.Core().read_model(file)
     assert json.loads(graph.get_rt_info("iln").astype(str))["precision"] == "int8"
     image = torch.rand(1, 3, 21, 18)

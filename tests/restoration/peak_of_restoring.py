@@ -1,6 +1,6 @@
 """Run by tests in a process of its own: what restoring a picture takes, as JSON on stdout.
 
-python peak_of_restoring.py HEIGHT WIDTH MIB: a budget of MIB above what the process holds.
+python peak_of_restoring.py HEIGHT WIDTH MIB ENGINE: a budget of MIB above what the process holds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def status() -> dict[str, int]:
 
 
 def main() -> None:
-    height, width, mebibytes = map(int, sys.argv[1:])
+    height, width, mebibytes = map(int, sys.argv[1:4])
+    engine = sys.argv[4]
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -41,9 +42,12 @@ def main() -> None:
         return plans[-1]
 
     restorer.make_plan = watched_plan  # type: ignore[assignment]
-    # As wide as the published network and as hungry, only less deep.
-    model = iln.build("swinir-light-x2", depths=(2,), num_heads=(6,))
-    network = iln.Restorer(model, device="cpu")
+    # As wide as published networks and as hungry, only less deep.
+    if engine == "torch":
+        model = iln.build("swinir-light-x2", depths=(2,), num_heads=(6,))
+    else:
+        model = iln.build("hat-mini-x2", depths=(12,), num_heads=(6,))
+    network = iln.Restorer(model, device="cpu", engine=engine, precision="fp32")
     network.memory = resident() + mebibytes * 2**20
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 

@@ -90,6 +90,18 @@ def test_pieces_do_not_show(backbone: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert decibels(run(compiled(model), 1000), expected) > 130
 
 
+@pytest.mark.parametrize(("window", "pieces"), [(4, 1820), (16, 8), (32, 1)])
+def test_masks_do_not_make_pieces_larger(window: int, pieces: int) -> None:
+    """The bias with each window's mask is wider than q, k and v where windows are large."""
+    model = compiled(small_model(small_spec(window=window)))
+    found = [m for m in model.modules() if isinstance(m, modules.CompiledAttention)]
+    masked = found[1]._run_masked
+    assert found[0]._run_masked is None and masked is not None
+    assert masked.at_once == pieces
+    heads = 2
+    assert masked.scratch == 8 * max(modules.PIECE, pieces * heads * window**4)
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_bf16(backbone: str) -> None:
     if "bf16" not in numbers_here():

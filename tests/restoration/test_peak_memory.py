@@ -17,10 +17,15 @@ MAPS = HEIGHT * WIDTH * 3 * 60 * 4
 """Bytes of swinir-light's three maps: 55 MiB."""
 
 
-def measure(mebibytes: int, scratch: Path) -> dict[str, Any]:
+def measure(
+    mebibytes: int,
+    scratch: Path,
+    engine: str = "torch",
+    size: tuple[int, int] = (HEIGHT, WIDTH),
+) -> dict[str, Any]:
     script = Path(__file__).with_name("peak_of_restoring.py")
     done = subprocess.run(
-        [sys.executable, script, str(HEIGHT), str(WIDTH), str(mebibytes)],
+        [sys.executable, script, *map(str, (*size, mebibytes)), engine],
         capture_output=True,
         text=True,
         check=True,
@@ -51,3 +56,13 @@ def test_maps_on_disk_keep_the_budget(scratch: Path) -> None:
     assert len(report["messages"]) == 2  # one a picture
     assert all("temporary files" in message for message in report["messages"])
     assert list(scratch.iterdir()) == []
+
+
+def test_what_compiled_graphs_keep_is_in_the_budget(scratch: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    report = measure(580, scratch, "openvino", (96, 640))
+    assert [on_disk for _, on_disk in report["plans"]] == [False, False]
+    assert max(report["peaks"]) <= report["budget"]
+    assert report["messages"] == []
+    # What they keep by then is not counted once more.
+    assert report["plans"][1][0] > report["plans"][0][0]

@@ -69,7 +69,7 @@ def quantize(
         if output.suffix == ".xml":
             from iln.export.quantizing import quantize as write
 
-            write(model, output, inputs, overwrite=overwrite)
+            write(network, output, inputs, source=model, overwrite=overwrite)
         else:
             _save_int8(network, model, output, inputs, overwrite)
     size = sum(f.stat().st_size for f in {output, output.with_suffix(".bin")} if f.exists())

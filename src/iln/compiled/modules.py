@@ -44,13 +44,19 @@ class Program:
         self._shared = Shared
         self.request = compile_graph(graph).create_infer_request()
         self.at_once = max(1, at_once)
-        self.scratch = 2 * 4 * PIECE
+        self.scratch = 2 * 4 * max(PIECE, self.at_once * operations.widest(graph))
         """Bytes that it will keep for what it computes: measured, with some to spare."""
 
     def __call__(self, *inputs: Tensor, out: Tensor) -> Tensor:
         """inputs, out: contiguous float32; `out` is filled and returned."""
-        for start in range(0, len(out), self.at_once):
-            share = slice(start, start + self.at_once)
+        if not len(out):
+            return out
+        # Equal pieces, a few entries computed twice: each other number of them would take memory
+        # of its own at first.
+        size = -(-len(out) // -(-len(out) // self.at_once))
+        for start in range(0, len(out), size):
+            end = min(start + size, len(out))
+            share = slice(end - size, end)
             for i, tensor in enumerate(inputs):
                 self.request.set_input_tensor(i, self._view(tensor[share]))
             self.request.set_output_tensor(self._view(out[share]))
@@ -103,6 +109,8 @@ class CompiledAttention(nn.Module):
             for masked in (False, True)
         )
         self._run = Program(plain, compile_graph, at_once)
+        # Its widest tensor may be the bias with each window's own mask.
+        at_once = min(at_once, PIECE // operations.widest(masked))
         self._run_masked = Program(masked, compile_graph, at_once) if shifted else None
 
     def forward(self, rows: Rows, shift: int = 0) -> Tensor:

@@ -8,6 +8,7 @@ inputs asymmetric with one step, as in `iln.precision.quantization`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,21 @@ def attention_to_context(proj: nn.Linear, bias: Tensor, ranges: Ranges) -> Any:
     y = _attend([q, k, v], _constant(bias), heads)
     y = _product(_rounded(y, ranges.get("proj")), proj, ranges.get("proj"))
     return model([op.result(y)], [q, kv])
+
+
+def widest(graph: Any) -> int:
+    """Numbers of the largest tensor that a graph computes from one of its n entries."""
+    shapes = [
+        entry.get_output_partial_shape(0)
+        for entry in graph.get_ordered_ops()
+        if entry.get_type_name() != "Parameter"
+    ]
+    # What has no side of unknown length comes from the weights alone.
+    return max(
+        math.prod(side.get_length() for side in shape if side.is_static)
+        for shape in shapes
+        if shape.is_dynamic
+    )
 
 
 def _attend(parts: list[Any], bias: Any, heads: int) -> Any:

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from iln.backbones import Backbone
-from iln.checkpoint import load
 from iln.errors import InputError
 from iln.export.about import card
 from iln.export.exporting import check_target
@@ -35,10 +34,11 @@ Input = npt.NDArray[np.float32]
 
 
 def quantize(
-    model: str | os.PathLike[str] | Backbone,
+    network: Backbone,
     file: str | os.PathLike[str],
     inputs: Sequence[Input],
     *,
+    source: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a network as an OpenVINO graph whose body computes in int8.
@@ -48,8 +48,8 @@ def quantize(
     first and the last convolution, which see and make pixels, the projections to q, k and v, the
     products inside attention, statistics and the residual stream stay in float.
 
-    model: a shipped model's name, a file, or a module. file: ends in .xml; its .bin lies beside.
-    inputs: 1 to 64 pictures of the kind that the network is for.
+    file: ends in .xml; its .bin lies beside. inputs: 1 to 64 pictures of the kind that the network
+    is for. source: the shipped model's name or file that it was loaded from, for the card.
     Raises InputError for anything else, missing packages, or a file that cannot be written.
     """
     check_target(file, ".xml", overwrite)
@@ -57,8 +57,6 @@ def quantize(
     if not LEAST <= len(inputs) <= MOST:
         raise InputError(f"{len(inputs)} pictures to calibrate with; accepted: {LEAST} to {MOST}")
     core, nncf = openvino_core(), need("nncf", "nncf")
-    source = None if isinstance(model, Backbone) else model
-    network = model if isinstance(model, Backbone) else load(model)
     graph = core.read_model(onnx_bytes(trace(network), {}))
     with _quietly():
         small = nncf.quantize(
