@@ -112,12 +112,20 @@ def environment(step: int) -> dict[str, Any]:
     return {
         "step": step,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "iln": importlib.metadata.version("iln"),
+        "iln": _version("iln"),
         "git": _revision(),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **{name: _version(name) for name in packages},
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _version(package: str) -> str | None:
+    """None for what runs from a folder without having been installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _revision() -> str | None:
