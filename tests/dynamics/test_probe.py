@@ -153,12 +153,14 @@ def test_several_passes_are_one_over_all_pictures() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
-def test_a_compiled_network() -> None:
+@pytest.mark.parametrize("by_block", [False, True])
+def test_a_compiled_network(by_block: bool) -> None:
     model, image = small(), picture()
     with torch.no_grad():
         with Probe(model) as plain:
             model(image)
-        model.compile(backend="eager")
+        for part in model.blocks().values() if by_block else [model]:
+            part.compile(backend="eager")
         model(image)
         with Probe(model) as probe:
             model(image)

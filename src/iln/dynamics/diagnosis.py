@@ -19,7 +19,7 @@ from iln.dynamics.layer_noise import InputRanges, LayerNoise, NoiseMeter
 from iln.dynamics.measures import BlockMeasures, MapSums, shares
 from iln.dynamics.narrow import Narrow, NarrowRun, Reference, as_written
 from iln.dynamics.position_bias import bias_grids, roughness
-from iln.dynamics.probe import Probe, backbone_of
+from iln.dynamics.probe import Probe, backbone_of, is_compiled
 from iln.errors import InputError
 
 SAMPLE = 192
@@ -126,7 +126,7 @@ def diagnose(
     was_training = backbone.training
     with ExitStack() as undo:
         undo.callback(backbone.train, was_training)
-        if backbone._compiled_call_impl is not None:  # compiled code calls no hooks
+        if is_compiled(backbone):
             undo.enter_context(torch.compiler.set_stance("force_eager"))
         with torch.no_grad():
             return _diagnose(backbone.eval(), images, progress or _ignore)

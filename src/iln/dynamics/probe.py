@@ -53,7 +53,7 @@ class Probe:
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            if self.model._compiled_call_impl is not None:
+            if is_compiled(self.model):
                 # Stances belong to a part of PyTorch that takes seconds to import.
                 undo.enter_context(torch.compiler.set_stance("force_eager"))
             for name, block in self.model.blocks().items():
@@ -90,6 +90,11 @@ class Probe:
             maps = MapSums.of(output)
         sums = BlockSums(maps, sigmas.get("norm1", Central()), sigmas.get("norm2", Central()))
         self.sums[name] = self.sums[name].join(sums) if name in self.sums else sums
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether any of it runs compiled, and so calls no hooks."""
+    return any(module._compiled_call_impl is not None for module in model.modules())
 
 
 def backbone_of(model: nn.Module) -> Backbone:
