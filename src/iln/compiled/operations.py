@@ -92,7 +92,7 @@ def widest(graph: Any) -> int:
     ]
     # What has no side of unknown length comes from the weights alone.
     return max(
-        math.prod(side.get_length() for side in shape if side.is_static)
+        math.prod(int(side.get_length()) for side in shape if side.is_static)
         for shape in shapes
         if shape.is_dynamic
     )
