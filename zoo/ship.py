@@ -2,9 +2,8 @@
 
     python zoo/ship.py denoise runs/denoise/best.safetensors denoise.json
 
-The JSON file is what `zoo/score.py ... -o` wrote of the same weights. If the run started from other
-weights (`init=`), name them with --init: what those were trained on decides the licence as well.
-A card is begun where there is none: what it says beside the scores is written by hand.
+The JSON file is what `zoo/score.py ... -o` wrote of the same weights. What they were trained on, and
+the weights that they started from, decides the licence. A card is begun where there is none: what it says beside the scores is written by hand.
 """
 
 from __future__ import annotations
@@ -33,23 +32,18 @@ def main() -> int:
     parser.add_argument("name", help="what it is shipped as")
     parser.add_argument("file", type=Path, help="the trained weights")
     parser.add_argument("scores", type=Path, help="JSON file of zoo/score.py")
-    parser.add_argument("--init", metavar="MODEL", help="the weights that the run started from")
     given = parser.parse_args()
-    ship(given.name, given.file, given.scores, given.init, card.ZOO)
+    ship(given.name, given.file, given.scores, card.ZOO)
     card.update_pages(card.ZOO, card.README)
     return 0
 
 
-def ship(name: str, file: Path, scores: Path, init: str | None, folder: Path) -> None:
+def ship(name: str, file: Path, scores: Path, folder: Path) -> None:
     """Write the weights file of the package. Raises InputError for what does not fit."""
     chosen = model(name)
     training = describe(file)["training"]
     with about(file):
         terms = licence(training)
-    if init is not None:
-        training = {**training, "init": describe(init)["training"]}
-        with about(Path(init)):
-            terms = licence(training)
     iln.save(
         iln.load(file),
         folder / f"{name}.safetensors",

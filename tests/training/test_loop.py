@@ -60,6 +60,9 @@ def test_starting_from_the_weights_of_another_scale(made: Recipe, tmp_path: Path
         else:
             torch.testing.assert_close(parameter, x2[name], rtol=0, atol=1e-7)
 
+    began = describe(tmp_path / "x4" / "last.safetensors")["training"]["init"]
+    assert began == describe(first)["training"]  # decides what the weights may be used for
+
     other = {**short.spec, "embed_dim": 16}
     with pytest.raises(InputError, match=r"last\.safetensors does not fit .* conv_first\.weight"):
         train(short.model_copy(update={"spec": other, "init": first}), tmp_path / "no", say=quiet)

@@ -68,8 +68,21 @@ def save_weights(
     step: int,
     scores: dict[str, dict[str, float]],
 ) -> None:
-    """Write weights with the recipe they come from, without the places of this computer."""
+    """Write weights with the recipe they come from, without the places of this computer.
+
+    Of the weights that the run started from, what they say of their own training.
+    """
     local = {*LOCAL, "init"}
     training: dict[str, Any] = recipe.model_dump(mode="json", exclude=local)
     training["step"] = step
+    if recipe.init is not None:
+        training["init"] = _training_of(recipe.init)
     checkpoint.save(model, file, overwrite=True, task=recipe.task, training=training, scores=scores)
+
+
+def _training_of(file: Path) -> dict[str, Any]:
+    """Empty for files of others, which say nothing."""
+    try:
+        return checkpoint.describe(file)["training"] or {}
+    except InputError:
+        return {}
