@@ -2,8 +2,9 @@
 
     python zoo/ship.py denoise runs/denoise/best.safetensors denoise.json
 
-The JSON file is what `zoo/score.py ... -o` wrote of the same weights. What they were trained on, and
-the weights that they started from, decides the licence. A card is begun where there is none: what it says beside the scores is written by hand.
+The JSON file is what `zoo/score.py ... -o` wrote of the same weights. What they were trained on,
+and the weights that they started from, decides the licence. A card is begun where there is none:
+what it says beside the scores is written by hand.
 """
 
 from __future__ import annotations
