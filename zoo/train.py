@@ -20,9 +20,11 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from console import run as run_script
@@ -95,12 +97,12 @@ def next_round(
         made = derive(made, {"precision": "bf16", "workers": 2})
     made = override(made, overrides)
     if not any(item.startswith("steps=") for item in overrides):
-        made = derive(made, {"steps": steps_until(deadline, name, out, made)})
+        made = derive(made, paced(deadline, name, out, made))
     return out / f"{name}-{len(rounds) + 1}", made
 
 
-def steps_until(deadline: float, name: str, out: Path, made: Recipe) -> int:
-    """How many steps fit, by the pace of a few that are thrown away."""
+def paced(deadline: float, name: str, out: Path, made: Recipe) -> dict[str, Any]:
+    """How many steps fit, by the pace of a few that are thrown away, and in which precision."""
     probe = out / f"{name}-probe"
     shutil.rmtree(probe, ignore_errors=True)
     steps = PROBE["cuda" if torch.cuda.is_available() else "cpu"]
@@ -108,12 +110,15 @@ def steps_until(deadline: float, name: str, out: Path, made: Recipe) -> int:
     if not train(derive(made, changes), probe):
         raise InputError("the time was over before the round could begin; give it more minutes")
     pace = json.loads((probe / "log.jsonl").read_text().splitlines()[-1])["seconds"]
+    precision = load_recipe(probe).precision
     shutil.rmtree(probe)
-    return max(steps, int(SPARE * (deadline - time.monotonic()) / pace))
+    count = max(steps, int(SPARE * (deadline - time.monotonic()) / pace))
+    return {"steps": count, "precision": precision}
 
 
 def train_until(deadline: float, run: Path, made: Recipe) -> bool:
     """Train the round; at the deadline it is asked to stop, as a batch queue does it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("the time was over before the first step"))
     clock = threading.Timer(
         max(0.0, deadline - time.monotonic()), lambda: os.kill(os.getpid(), signal.SIGTERM)
     )
