@@ -142,21 +142,23 @@ def throughput(run: Path, made: Recipe) -> dict[str, object]:
     """What the round did in which time, and how much of the device that was."""
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     paces = sorted(line["seconds"] for line in log if "seconds" in line)
-    pace = paces[len(paces) // 2]
-    cuda = torch.cuda.is_available()
     found: dict[str, object] = {
-        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "threads": torch.get_num_threads(),
+    }
+    if not paces:  # too few steps for a line of the log
+        return found
+    pace = paces[len(paces) // 2]
+    model = build_model(derive(made, {"init": None}))
+    rate = matrix_rate(torch.bfloat16 if made.precision == "bf16" else torch.float32)
+    return found | {
         "steps": max(line["step"] for line in log),
         "seconds_per_step": pace,
         "hours": round(sum(made.log_every * pace for pace in paces) / 3600, 3),
         "samples_per_second": round(made.batch / pace, 1),
+        "matrix_tflops": round(rate / 1e12, 3),
+        "share_of_matrix_rate": round(operations(model, made) / pace / rate, 4),
     }
-    model = build_model(derive(made, {"init": None}))
-    rate = matrix_rate(torch.bfloat16 if made.precision == "bf16" else torch.float32)
-    found["matrix_tflops"] = round(rate / 1e12, 3)
-    found["share_of_matrix_rate"] = round(operations(model, made) / pace / rate, 4)
-    return found
 
 
 def operations(model: Backbone, made: Recipe) -> float:
