@@ -1,0 +1,115 @@
+"""Training the zoo round by round."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import train as script
+from PIL import Image
+from small_zoo import picture
+
+import iln
+from iln.checkpoint import describe
+from iln.errors import InputError
+from iln.training import load_recipe
+
+TINY = [
+    "spec.embed_dim=12", "spec.depths=[1]", "spec.num_heads=[2]", "spec.window=4", "patch=16",
+    "batch=2", "precision=fp32", "threads=1", "tensorboard=false", "device=cpu", "log_every=5",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name in ("OpenPhotos", "BSDS500/test"):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        Image.fromarray(picture(1, 48)).save(folder / "1.png")
+    return tmp_path / "data"
+
+
+def soon(seconds: float = 600) -> float:
+    return time.monotonic() + seconds
+
+
+def test_rounds_go_on_from_the_last(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    rates = []
+    for number in (1, 2):
+        run, made = script.next_round("derain", out, data, [*TINY, "steps=10"], soon())
+        assert run == out / f"derain-{number}"
+        assert script.train_until(soon(), run, made)
+        rates.append(made.lr)
+        found = script.throughput(run, made)
+        assert found["steps"] == 10
+        assert 0 < float(str(found["share_of_matrix_rate"])) < 1
+    assert rates == [1e-3, 5e-4]
+    began = describe(run / "last.safetensors")["training"]
+    assert began["norm"] == "i-ln" and began["spec"]["unshuffle"] == 2
+    assert began["init"]["step"] == 10
+
+    twin, made = script.next_round("derain-ln", out, data, [*TINY, "steps=10"], soon())
+    assert (twin, made.norm, made.init) == (out / "derain-ln-1", "ln", None)
+    assert made.model_copy(update={"norm": "i-ln"}).model_dump() == {
+        **load_recipe(out / "derain-1").model_dump(), "data_root": data
+    }  # fmt: skip
+
+
+def test_an_interrupted_round_is_resumed(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    run, made = script.next_round("derain", out, data, [*TINY, "steps=100000"], soon())
+    assert not script.train_until(soon(1.5), run, made)  # the deadline asks it to stop
+    script.keep_average(run, made)
+    assert 0 < describe(run / "stopped.safetensors")["training"]["step"] < 100_000
+    assert iln.load(run / "stopped.safetensors").spec.unshuffle == 2
+    again, same = script.next_round("derain", out, data, [], soon())
+    assert again == run and same.steps == 100_000
+
+
+def test_the_number_of_steps_is_what_fits(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(script.PROBE, "cpu", 4)
+    run, made = script.next_round("derain", tmp_path / "runs", data, TINY, soon(60))
+    assert not run.exists() and not (tmp_path / "runs" / "derain-probe").exists()
+    assert 100 < made.steps < 60 / 0.001
+    assert made.log_every == 5
+
+
+def test_without_a_name_the_model_that_lacks_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(name: str) -> dict[str, object]:
+        lacks = {"jpeg": 3.0}.get(name, 0.5)
+        goals = script.MODELS[name].goals
+        rows = {row: {"after": {"psnr": goal - lacks}} for row, goal in goals.items()}
+        return {"scores": {"rows": rows}}
+
+    monkeypatch.setattr(script, "describe", said)
+    assert script.furthest() == "jpeg"
+
+    def missing(name: str) -> dict[str, object]:
+        if name == "photo":
+            raise InputError("no such model")
+        return said(name)
+
+    monkeypatch.setattr(script, "describe", missing)
+    assert script.furthest() == "photo"
+
+
+def test_a_round_too_short_for_a_pace(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "log.jsonl").write_text(json.dumps({"step": 0, "baseline": "x"}) + "\n")
+    made = script.recipe("derain")
+    assert set(script.throughput(run, made)) == {"device", "threads"}
