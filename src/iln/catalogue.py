@@ -13,7 +13,6 @@ from iln.weights_file import shipped_card
 
 DEFAULT = "photo"
 """What restores pictures where no model is named."""
-_UNTIL_THEN = "sr-x2"
 
 log = logging.getLogger("iln")
 
@@ -56,10 +55,9 @@ def card(name: str) -> str:
 
 
 def default_model() -> str:
-    """`DEFAULT`, or sr-x2 as long as that is not shipped; a line of the log says which."""
-    name = DEFAULT if DEFAULT in shipped() else _UNTIL_THEN
-    log.info("model %s: %s; see `iln models`", name, entry(name, describe(name)).does)
-    return name
+    """`DEFAULT`; a line of the log says so."""
+    log.info("model %s: %s; see `iln models`", DEFAULT, entry(DEFAULT, describe(DEFAULT)).does)
+    return DEFAULT
 
 
 def _does(task: str) -> str:

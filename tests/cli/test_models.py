@@ -13,6 +13,7 @@ from PIL import Image
 import iln
 from iln import weights_file
 from iln.catalogue import DEFAULT
+from iln.checkpoint import shipped
 
 SCORES = {"main": "Set5", "rows": {"Set5": {"after": {"psnr_y": 31.256, "ssim_y": 0.9}}}}
 
@@ -73,19 +74,15 @@ def test_the_package_itself(command: Command) -> None:
     assert command("models", "sr-x2").out.startswith("# sr-x2\n")
 
 
-@pytest.mark.parametrize(("default", "does"), [("photo", "restores"), ("sr-x2", "enlarges")])
-def test_the_default_says_its_name(default: str, does: str, command: Command, zoo: Path) -> None:
-    """`photo` where it is shipped, until then sr-x2."""
-    assert DEFAULT == "photo"
-    if default != DEFAULT:
-        (zoo / "photo.safetensors").unlink()
+def test_the_default_says_its_name(command: Command, zoo: Path) -> None:
+    assert DEFAULT == "photo" and "photo" in shipped()
     done = command("restore", "a.png", "--device", "cpu")
     assert done.code == 0
-    assert done.lines == [f"note: model {default}: {does}; see `iln models`"]
+    assert done.lines == ["note: model photo: restores; see `iln models`"]
     assert size("a_restored.png") == (32, 24)
     with Image.open("a_restored.png") as image:
         result = np.asarray(image)
-    named = iln.restore(photo(), default, device="cpu")
+    named = iln.restore(photo(), "photo", device="cpu")
     np.testing.assert_array_equal(result, named)
     np.testing.assert_array_equal(iln.restore(photo(), device="cpu"), named)
 
