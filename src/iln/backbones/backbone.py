@@ -273,8 +273,8 @@ class Backbone(nn.Module):
         x = walk.pad(x, *((side + whole - 1) // whole * whole for side in (height, width)))
         x = walk.concatenate(cells(x, spec.unshuffle)) if spec.unshuffle > 1 else x
         repeats = spec.unshuffle**2
-        mean = x.new_tensor(self.mean * repeats)
-        gain = spec.img_range / x.new_tensor(self.std * repeats)
+        mean = _vector(self.mean, x).repeat(repeats)
+        gain = (spec.img_range / _vector(self.std, x)).repeat(repeats)
         inner = self.conv_first.weight.dtype
 
         shallow = walk.map(
@@ -315,6 +315,11 @@ class Backbone(nn.Module):
             )
         if isinstance(walk, Strips) and torch.is_grad_enabled():
             raise InputError("Strips are for inference; call the model in torch.inference_mode()")
+
+
+def _vector(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """As `like.new_tensor(values)`, which waits for a GPU and so cannot be in a CUDA graph."""
+    return torch.cat([like.new_full((1,), value) for value in values])
 
 
 def _initialize(module: nn.Module) -> None:

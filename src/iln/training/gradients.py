@@ -20,14 +20,20 @@ def average_weights(average: nn.Module, model: nn.Module, decay: float, step: in
     start along. What has no fraction (counters, index tables) is copied.
     """
     weight = 1 - min(decay, (1 + step) / (10 + step))
-    new, olds, news = model.state_dict(), [], []
-    for name, old in average.state_dict().items():
+    olds, news = [], []
+    for old, new in zip(_tensors(average), _tensors(model), strict=True):
         if old.is_floating_point():
             olds.append(local(old))
-            news.append(local(new[name]))
+            news.append(local(new))
         else:
-            old.copy_(new[name])
+            old.copy_(new)
     torch._foreach_lerp_(olds, news, weight)
+
+
+def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Parameters and buffers, in the same order for modules that are built alike."""
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 @contextmanager

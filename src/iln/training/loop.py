@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 from torch.nn.functional import l1_loss
 
 from iln.atomic import atomic_write
@@ -27,6 +28,7 @@ from iln.training.model import bfloat16_pays, build_model, save_weights
 from iln.training.nonfinite import culprit
 from iln.training.penalty import divergences
 from iln.training.recipe import LOCAL, Recipe, load_recipe
+from iln.training.recorded import Recorded
 from iln.training.report import Report, Say, Silence, environment, say_plainly
 from iln.training.run_state import RunState
 from iln.training.surroundings import Meter, deterministic, find_device, mixed, signals
@@ -120,10 +122,16 @@ def _train(
     if recipe.compile:
         for block in model.blocks().values():  # one piece of code for all of them: seconds
             block.compile(dynamic=False)
-    network = replicate(model, device) if here.size > 1 and not sharded else model
+    network: nn.Module = replicate(model, device) if here.size > 1 and not sharded else model
     adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=not sharded)
     walk = Recompute() if recipe.recompute else WHOLE
-    amp = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+    amp = torch.autocast(
+        device.type, torch.bfloat16, enabled=recipe.precision == "bf16", cache_enabled=False
+    )  # every weight is cast once a pass anyway
+    if recipe.compile and recipe.always_same() and device.type == "cuda" and here.size == 1:
+        channels, (patch, size) = model.spec.in_chans, recipe.stage(0)
+        image = torch.rand(size, channels, patch, patch, device=device, dtype=dtype)
+        network = Recorded(model, image, amp)
 
     state = RunState(run, model, average, adam, here, sharded)
     if resume:

@@ -84,7 +84,8 @@ class Recipe(BaseModel):
     recompute: bool = False
     """Gradient checkpointing: activations are computed again in the backward pass, not kept."""
     compile: bool = False
-    """torch.compile, for fixed shapes: a new size of patch or batch is compiled anew."""
+    """torch.compile, for fixed shapes: a new size of patch or batch is compiled anew. On one GPU,
+    where all steps are alike (`always_same`), each pass is a CUDA graph besides."""
     deterministic: bool | None = None
     """Sums in a fixed order, so that a run repeats bit for bit. None: on the CPU only, since on
     CUDA it costs speed."""
@@ -141,6 +142,10 @@ class Recipe(BaseModel):
     def batches(self) -> set[int]:
         """All sizes of batches that occur."""
         return {self.batch, *(size for _, _, size in self.progressive)}
+
+    def always_same(self) -> bool:
+        """Whether every step is one pass over images of one shape."""
+        return self.accumulate == 1 and not self.progressive and not self.recompute
 
     def learning_rate(self, step: int) -> float:
         """Rate of step 0, 1, ...: a straight line up to `lr`, then down by the schedule."""

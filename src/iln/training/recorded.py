@@ -1,0 +1,52 @@
+"""A network's forward and backward pass as two CUDA graphs.
+
+A small Transformer is thousands of short kernels, which Python starts more slowly than a GPU runs
+them. Recorded once, each pass is started as a whole.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from iln.backbones import Backbone
+from iln.layers.walk import WHOLE, Walk
+
+
+class Recorded(nn.Module):
+    """Stands in for a network on CUDA, for images of one shape, with all pixels at once.
+
+    The network's own parameters are read where they lie, and its gradients are the graph's own
+    memory: they have to be used before the next step, so steps cannot be accumulated.
+    Nothing in the network may wait for the GPU or look at its numbers, and no hook is called.
+    """
+
+    def __init__(self, model: Backbone, image: Tensor, amp: AbstractContextManager[object]) -> None:
+        """image: (B, C, H, W) of any content. amp: the autocast it will be called under, which
+        must not cache what it casts: the casts are part of the graph."""
+        super().__init__()
+        before = [buffer.clone() for buffer in model.buffers()]
+        with amp:
+            self._replay = torch.cuda.make_graphed_callables(_Whole(model), (image,))
+        with torch.no_grad():  # recording ran the network: forget what BatchNorm saw
+            for buffer, value in zip(model.buffers(), before, strict=True):
+                buffer.copy_(value)
+
+    def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
+        assert walk is WHOLE
+        return cast(Tensor, self._replay(image))
+
+
+class _Whole(nn.Module):
+    """So that recording leaves the network's own `forward` as it is."""
+
+    def __init__(self, model: Backbone) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.model(image)
+        return out
