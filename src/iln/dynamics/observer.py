@@ -99,13 +99,14 @@ def scalars(measures: dict[str, BlockMeasures]) -> dict[str, float]:
 @torch.no_grad()
 def norm_of(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm of all of them together, in float64; of the whole, where they are sharded."""
-    total, sharded = 0.0, False
+    norms, sharded = [], False
     for tensor in tensors:
         sharded |= isinstance(tensor, DTensor)
         mine = tensor.to_local() if isinstance(tensor, DTensor) else tensor
         wide = torch.float32 if mine.device.type == "mps" else torch.float64
-        norm = torch.linalg.vector_norm(mine, dtype=wide).item()
-        total += norm * norm
+        norms.append(torch.linalg.vector_norm(mine, dtype=wide))
+    found = torch.stack(norms).tolist() if norms else []  # waits for a GPU once
+    total = sum(norm * norm for norm in found)
     if sharded:
         sum_of_all = torch.tensor(total, dtype=torch.float64)
         dist.all_reduce(sum_of_all)
