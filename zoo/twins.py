@@ -1,9 +1,11 @@
 """A model and its LayerNorm twin, which had the same training: scores in few bits, features, crops.
 
-    python zoo/twins.py ILN.safetensors LN.safetensors --set FOLDER --show FOLDER -o OUT/NAME
+    python zoo/twins.py ILN.safetensors LN.safetensors --set FOLDER --show FOLDER -o OUT/NAME \\
+        [--runs ILN_RUN LN_RUN]
 
 Writes NAME.md (a table, and what was measured on), NAME-depth.png (magnitude and channel entropy of
-every block) and NAME-crops.png. The folders hold pictures of the models' task, the second those for
+every block), NAME-crops.png and, of two runs that observed them, NAME-curves.png (the same over the
+steps). The folders hold pictures of the models' task, the second those for
 the crops. int8 and int4 are computed as if (`iln.precision`), activations by their smallest and
 largest values.
 """
@@ -23,7 +25,7 @@ import iln
 from iln.atomic import atomic_write
 from iln.backbones import Backbone
 from iln.checkpoint import describe
-from iln.dynamics import Probe
+from iln.dynamics import Probe, draw_training
 from iln.dynamics.drawing import HUES, logarithmic, new_figure, plain, write_png
 from iln.errors import InputError
 from iln.evaluation.choice import task_of
@@ -46,6 +48,7 @@ def main() -> int:
     parser.add_argument("files", nargs=2, metavar="FILE", type=Path)
     parser.add_argument("--set", type=Path, required=True, dest="folder")
     parser.add_argument("--show", type=Path, required=True)
+    parser.add_argument("--runs", nargs=2, type=Path, metavar="RUN")
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     models = [iln.load(file).eval() for file in given.files]
@@ -57,6 +60,9 @@ def main() -> int:
         file.write_text(table(models, task, given.folder), "utf-8")
     depth(models, task, given.folder, Path(f"{given.output}-depth.png"))
     crops(models, task, given.show, Path(f"{given.output}-crops.png"))
+    if given.runs:
+        curves = draw_training(dict(zip(TITLES, given.runs, strict=True)))
+        write_png(curves, Path(f"{given.output}-curves.png"), overwrite=True)
     return 0
 
 

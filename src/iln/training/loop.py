@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn.functional import l1_loss
+from torch.nn.functional import l1_loss, mse_loss
 
 from iln.atomic import atomic_write
 from iln.backbones import Backbone
@@ -36,6 +36,8 @@ from iln.training.validation import Scores, baselines, to_unit, validate
 
 GIVE_UP = 100
 """So many steps in a row that are not finite stop a run also where they are to be skipped."""
+
+LOSSES = {"l1": l1_loss, "mse": mse_loss}
 
 Tick = Callable[[int, float], None]
 """Told, after each step, how many are done and the loss of that step."""
@@ -172,7 +174,7 @@ def _train(
                 with synchronised(network, sharded, last=number == recipe.accumulate):
                     with amp, divergences(model, recipe.kld > 0) as divergence:
                         output = network(image, walk)
-                    loss = l1_loss(output.to(dtype), target) + recipe.kld * divergence()
+                    loss = LOSSES[recipe.loss](output.to(dtype), target) + recipe.kld * divergence()
                     loss = loss / recipe.accumulate
                     loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()

@@ -72,8 +72,11 @@ class Recipe(BaseModel):
     betas: tuple[Share, Share] = (0.9, 0.99)
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; None leaves it as it is."""
+    loss: Literal["l1", "mse"] = "l1"
+    """`mse` weighs large errors more: for damage that is rare and strong, such as scratches, where
+    l1 would learn the rest first."""
     kld: Annotated[float, Field(ge=0)] = 0.0
-    """Weight, beside the L1 loss, of the KL divergence of the blocks' outputs from a standard
+    """Weight, beside the loss, of the KL divergence of the blocks' outputs from a standard
     Gaussian (`iln.training.penalty`), in nats."""
     ema: Share = 0.999
 
