@@ -97,7 +97,7 @@ MODELS = {
             "photo",
             "restores old photographs and phone pictures",
             (
-                Test(("Set14", "McMaster"), RGB, seeds=5),
+                Test(("Set14", "McMaster"), RGB, {"prints": 0.3}, seeds=5),
                 Test(("Set14", "McMaster"), RGB, {"strength": 0}, called="undamaged", worst=True),
             ),
             "Set14 medium",
