@@ -87,7 +87,7 @@ def next_round(
     if rounds and not (rounds[-1] / "last.safetensors").exists():
         return rounds[-1], derive(load_recipe(rounds[-1]), {"data_root": data})
     made = derive(recipe(TWINS.get(name, name)), {"data_root": data, "validation": ()})
-    made = derive(made, {"dynamics": {"every": 100}})  # 0.4 % of the time
+    made = derive(made, {"dynamics": {"every": 100}})  # 0.4 % of the time on a CPU
     if name in TWINS:
         made = derive(made, {"norm": "ln"})
     if rounds:

@@ -8,7 +8,10 @@ from running import log, quiet
 from safetensors.torch import load_file
 
 from iln.training import Recipe, train
+from iln.training.data import Batches, open_pictures
+from iln.training.model import build_model
 from iln.training.recipe import Dynamics
+from iln.training.validation import to_unit
 
 
 def weights(recipe: Recipe, run: Path) -> dict[str, torch.Tensor]:
@@ -114,3 +117,20 @@ def test_compiled_training_computes_the_same(made: Recipe, tmp_path: Path) -> No
     plain = weights(recipe, tmp_path / "plain")
     other = weights(recipe.model_copy(update={"compile": True}), tmp_path / "other")
     assert furthest(plain, other) < 1e-4
+
+
+@pytest.mark.parametrize(("loss", "power"), [("l1", 1), ("mse", 2)])
+def test_the_loss_is_the_one_asked_for(
+    exact: Recipe, tmp_path: Path, loss: str, power: int
+) -> None:
+    recipe = exact.model_copy(update={"loss": loss, "steps": 1, "log_every": 1})
+    train(recipe, tmp_path / "run", say=quiet)
+    task = recipe.make_task()
+    pictures = open_pictures(recipe.folders(recipe.data), task, tmp_path / "pairs", quiet)
+    inputs, targets = Batches(pictures, task, recipe.seed, recipe.stage, (0, 1))[0]
+    torch.manual_seed(recipe.seed)
+    model = build_model(recipe).double().train()
+    with torch.no_grad():
+        apart = model(to_unit(inputs).double()) - to_unit(targets).double()
+    expected = float(apart.abs().pow(power).mean())
+    assert log(tmp_path / "run")[-1]["loss"] == pytest.approx(expected, rel=1e-9)

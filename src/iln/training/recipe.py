@@ -73,8 +73,7 @@ class Recipe(BaseModel):
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; None leaves it as it is."""
     loss: Literal["l1", "mse"] = "l1"
-    """`mse` weighs large errors more: for damage that is rare and strong, such as scratches, where
-    l1 would learn the rest first."""
+    """Mean absolute or mean squared error; `mse` weighs large errors more."""
     kld: Annotated[float, Field(ge=0)] = 0.0
     """Weight, beside the loss, of the KL divergence of the blocks' outputs from a standard
     Gaussian (`iln.training.penalty`), in nats."""
