@@ -20,12 +20,12 @@ def scratches(picture: Pixels, strength: float, rng: np.random.Generator) -> Pix
 
     Scratches wander smoothly and skip; cracks, as along folds, are jagged, of uneven width and
     opaque. Lines are 0.7 to 4 pixels wide and cover 0.3 to 1 of what is below them.
-    strength: 0 (none) to 1 (about three for 100 pixels of a side).
+    strength: 0 (none) to 1 (about ten for 100 pixels of a side).
     """
     height, width = picture.shape[:2]
     cover = np.zeros((height, width), np.uint8)
     upright = rng.random() < 0.8
-    for _ in range(int(rng.poisson(3 * strength * np.sqrt(height * width) / 100))):
+    for _ in range(int(rng.poisson(strength * np.sqrt(height * width) / 10))):
         along = upright if rng.random() < 0.85 else not upright
         _scratch(cover if along else cover.T, rng)
     light = rng.random() < 0.8

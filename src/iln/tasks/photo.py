@@ -41,7 +41,8 @@ class Photo(Task):
     scale: Literal[1, 2, 4] = 1
     margin: ClassVar[int] = 24  # about what both rounds' blur reaches; more would cost time
     strength: Annotated[Range, Within(0, 1)] = Range(0, 1)
-    """Drawn for each picture; at 0 nothing but the shrinking by `scale` happens."""
+    """Drawn for each picture, and once more for the wear of a print, which may have a good scan; at 0
+    nothing but the shrinking by `scale` happens."""
     prints: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Share of pictures that are old prints."""
     untouched: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -63,7 +64,7 @@ class Photo(Task):
         first, second = _rounds(strength, self.scale)
         picture = _through(first, target, target.shape[:2], rng)
         if rng.random() < self.prints:
-            picture = _aged(picture, strength, rng)
+            picture = _aged(picture, self.strength.draw(rng), rng)
         picture = _through(second, picture, (height, width), rng)
         return _delivered(picture, (height, width), strength, rng)
 
@@ -205,17 +206,17 @@ def _compressed(picture: Pixels, least: int, rng: np.random.Generator) -> Pixels
     return jpeg(picture, quality, "4:2:0" if rng.random() < 0.8 else "4:4:4")
 
 
-def _aged(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+def _aged(picture: Pixels, wear: float, rng: np.random.Generator) -> Pixels:
     """What happens to a print, roughly in the order in which it happens."""
     faded, stained, scratched, dusty = rng.random(4)
     if faded < 0.8:
-        picture = fade(picture, strength, rng)
+        picture = fade(picture, wear, rng)
     if stained < 0.4:
-        picture = stains(picture, strength, rng)
+        picture = stains(picture, wear, rng)
     if scratched < 0.6:
-        picture = scratches(picture, strength * rng.random(), rng)
+        picture = scratches(picture, wear * rng.random() ** 2, rng)  # mostly few, sometimes a net
     if dusty < 0.7:
-        picture = dust(picture, strength * rng.random(), rng)
+        picture = dust(picture, wear * rng.random(), rng)
     return picture
 
 
