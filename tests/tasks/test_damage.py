@@ -172,6 +172,14 @@ def test_photo_strengths() -> None:
     assert strong > 12
 
 
+def test_a_worn_print_may_have_a_good_scan() -> None:
+    scan = {"strength": 0.01, "untouched": 0, "prints": 1}
+    worn, spared = Photo(**scan, wear=1), Photo(**scan, wear=0)
+    assert np.median(means(worn, 20)) + 8 < np.median(means(spared, 20))
+    assert [t.wear for t in Photo().protocols().values()] == [Range(s, s) for s in (0.2, 0.5, 0.9)]
+    assert all(t.wear == Range(0.7, 0.7) for t in Photo(wear=0.7).protocols().values())
+
+
 def test_photo_leaves_some_pictures_alone() -> None:
     untouched = sum(score == np.inf for score in means(Photo(untouched=0.3), 150))
     assert untouched == pytest.approx(45, abs=17)

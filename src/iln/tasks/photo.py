@@ -41,10 +41,11 @@ class Photo(Task):
     scale: Literal[1, 2, 4] = 1
     margin: ClassVar[int] = 24  # about what both rounds' blur reaches; more would cost time
     strength: Annotated[Range, Within(0, 1)] = Range(0, 1)
-    """Drawn for each picture, and once more for the wear of a print, which may have a good scan; at 0
-    nothing but the shrinking by `scale` happens."""
+    """Drawn for each picture; at 0 nothing but the shrinking by `scale` happens."""
     prints: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Share of pictures that are old prints."""
+    wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
+    """How faded, stained, scratched and dusty a print is: a worn print may have a good scan."""
     untouched: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of pictures without any damage: a network must learn to leave those alone, too."""
     colourless: Annotated[float, Field(ge=0, le=1)] = 0.15
@@ -64,7 +65,7 @@ class Photo(Task):
         first, second = _rounds(strength, self.scale)
         picture = _through(first, target, target.shape[:2], rng)
         if rng.random() < self.prints:
-            picture = _aged(picture, self.strength.draw(rng), rng)
+            picture = _aged(picture, self.wear.draw(rng), rng)
         picture = _through(second, picture, (height, width), rng)
         return _delivered(picture, (height, width), strength, rng)
 
@@ -73,12 +74,20 @@ class Photo(Task):
         return resize(to_uint8(damaged), self.scale)
 
     def protocols(self) -> dict[str, Task]:
-        """Strength 0.2 (mild), 0.5 (medium) and 0.9 (strong), those that lie in the range."""
+        """Strength 0.2 (mild), 0.5 (medium) and 0.9 (strong), those that lie in the range.
+
+        A `wear` with a range follows the strength.
+        """
         fixed = self.strength.fixed(STRENGTHS)
         return {
-            name: self.model_copy(update={"strength": strength, "untouched": 0.0})
+            name: self.model_copy(
+                update={"strength": strength, "wear": self._worn(strength), "untouched": 0.0}
+            )
             for name, strength in fixed.items()
         }
+
+    def _worn(self, strength: Range) -> Range:
+        return self.wear if self.wear.low == self.wear.high else strength
 
     def metrics(self) -> dict[str, Metric]:
         whole = "of the whole picture, 8 bits"
