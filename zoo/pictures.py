@@ -1,0 +1,153 @@
+"""Before and after, for README.md and docs/results/zoo.md: what each shipped model does.
+
+    python zoo/pictures.py --data DATA -o docs
+
+Writes images/tasks.jpg, one crop for every model, damaged here from open-licence photographs, and
+results/zoo/photo.jpg, real old and phone pictures, as they are and restored by `photo`. Nothing in
+either is chosen by its result alone: the first shows a kind of damage each, the second keeps what
+`photo` cannot do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from console import run
+from models import model
+from PIL import Image, ImageDraw, ImageFont
+
+import iln
+from iln.atomic import atomic_write
+from iln.errors import InputError
+from iln.images import read
+from iln.tasks import TASKS, Pixels, generator, to_uint8
+
+
+@dataclass(frozen=True)
+class Example:
+    """A crop of an open-licence photograph, damaged for a model.
+
+    title: what was done to it. corner: left and top of the crop, in pixels of the result.
+    """
+
+    model: str
+    title: str
+    photograph: str
+    corner: tuple[int, int]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+EXAMPLES = (
+    Example("denoise", "noise, sigma 50", "budgie_kitten-on-lawn_4", (0, 120), {"sigma": 50}),
+    Example("jpeg", "JPEG, quality 10", "budgie_colorful-wall_4", (150, 200), {"quality": 10}),
+    Example("derain", "rain", "budgie_roman-colosseum_5", (60, 150), {}),
+    Example(
+        "sr-x4", "a quarter of the size", "budgie_motherboard-circuits_4", (60, 250), {"scale": 4}
+    ),
+    Example(
+        "photo",
+        "an old print",
+        "budgie_casa-mila_4",
+        (270, 60),
+        {"prints": 1, "untouched": 0, "strength": 0.3, "wear": 0.8},
+    ),
+)
+CROP, ENLARGED = 120, 2
+"""Pixels of a crop's side, and how much larger it is shown."""
+
+REAL = (
+    "RealSRSet5/oldphoto6.png",
+    "RealSRSet5/oldphoto2.png",
+    "RealSRSet5/dog.png",
+    "RealSRSet5/frog.png",
+    "RealSRSet5/dped_crop00061.png",
+    "RealSRSet5/building.png",
+    "OldPhotos_scratched/b.png",
+    "OldPhotos_scratched/d.png",
+)
+SIDE, PAIRS = 256, 2
+"""Largest side of a real picture as shown, and how many pairs stand side by side."""
+GAP, TITLE = 6, 22
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the documents")
+    given = parser.parse_args()
+    save(tasks(given.data), given.output / "images" / "tasks.jpg")
+    save(real(given.data), given.output / "results" / "zoo" / "photo.jpg")
+    return 0
+
+
+def tasks(data: Path) -> Image.Image:
+    """A column for each example: its title, before, after."""
+    side = CROP * ENLARGED
+    canvas, draw, font = blank(len(EXAMPLES) * (side + GAP) - GAP, TITLE + 2 * side + GAP)
+    for column, example in enumerate(EXAMPLES):
+        x = column * (side + GAP)
+        draw.text((x, 2), f"{example.model}: {example.title}", fill="black", font=font)
+        for row, pixels in enumerate(damaged_and_restored(example, data)):
+            left, top = example.corner
+            crop = Image.fromarray(pixels).crop((left, top, left + CROP, top + CROP))
+            large = crop.resize((side, side), Image.Resampling.NEAREST)
+            canvas.paste(large, (x, TITLE + row * (side + GAP)))
+    return canvas
+
+
+def damaged_and_restored(example: Example, data: Path) -> tuple[Pixels, Pixels]:
+    """The damaged photograph, enlarged by bicubic where the model enlarges, and the result."""
+    task = TASKS[model(example.model).task](**example.parameters)
+    original = read(found(data / "OpenPhotos", example.photograph)).rgb8()
+    damaged = to_uint8(task.degrade(original, generator(0)))
+    return task.baseline(damaged), iln.Restorer(example.model)(damaged)
+
+
+def real(data: Path) -> Image.Image:
+    """Pairs, before and after, two of them side by side."""
+    rows = (len(REAL) + PAIRS - 1) // PAIRS
+    width, height = 2 * SIDE + 3 * GAP, SIDE + GAP
+    canvas, draw, font = blank(PAIRS * width - 2 * GAP, TITLE + rows * height - GAP)
+    restorer = iln.Restorer("photo")
+    for number, name in enumerate(REAL):
+        left, top = number % PAIRS * width, TITLE + number // PAIRS * height
+        before = read(found(data / Path(name).parent, Path(name).stem)).rgb8()
+        for column, pixels in enumerate((before, restorer(before))):
+            picture = Image.fromarray(pixels)
+            picture.thumbnail((SIDE, SIDE))
+            x = left + column * (SIDE + GAP)
+            canvas.paste(picture, (x, top))
+            if number < PAIRS:
+                draw.text((x, 2), ("before", "after")[column], fill="black", font=font)
+    return canvas
+
+
+def found(folder: Path, stem: str) -> Path:
+    """A picture by its name, whatever it was stored as."""
+    for file in sorted(folder.glob(f"{stem}.*")):
+        return file
+    raise InputError(f"{folder} has no picture {stem}")
+
+
+def blank(
+    width: int, height: int
+) -> tuple[Image.Image, ImageDraw.ImageDraw, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    canvas = Image.new("RGB", (width, height), "white")
+    return canvas, ImageDraw.Draw(canvas), ImageFont.load_default(size=14)
+
+
+def save(picture: Image.Image, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file, overwrite=True) as temporary:
+        picture.save(temporary, format="jpeg", quality=92, subsampling=0)
+    print(file)
+
+
+if __name__ == "__main__":
+    run(main)
