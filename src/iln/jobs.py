@@ -8,14 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from iln.atomic import printable
 from iln.errors import InputError
-from iln.images import SUFFIXES, check_suffix, read, write
+from iln.images import SUFFIXES, check_suffix, read, unfade, write
 from iln.progress import progress_bar
 
 MARK = "_restored"
@@ -44,6 +44,7 @@ class Options:
     engine: str = "torch"
     overwrite: bool = False
     quality: int = 95
+    unfade: bool = False
     max_pixels: int = 300_000_000
     overrides: dict[str, Any] = field(default_factory=dict)
 
@@ -201,6 +202,8 @@ def _restore(job: Job, options: Options, restorer: Any, progress: Callable[[floa
     check_suffix(job.target, alpha=picture.alpha is not None, size=size)
     _make_folder(job.target)
     result = restorer.restore_picture(picture, progress=progress)
+    if options.unfade:  # after the noise is gone, which would count as black and white
+        result = replace(result, pixels=unfade(result.pixels))
     notes = write(result, job.target, overwrite=options.overwrite, quality=options.quality)
     seconds = time.perf_counter() - started
     sys.stdout.write(

@@ -9,6 +9,7 @@ from cli_helpers import Command, files, photo, save
 from PIL import Image
 
 import iln
+from iln.images import unfade
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,15 @@ def test_quality(restore: Command) -> None:
     for quality in (20, 90):
         assert restore("a.png", "-o", f"{quality}.jpg", "--quality", quality).code == 0
     assert Path("90.jpg").stat().st_size > 1.5 * Path("20.jpg").stat().st_size
+
+
+def test_unfade(restore: Command) -> None:
+    save("a.png", photo(64, 64) // 3 + 60)
+    assert restore("a.png", "-o", "as-is.png").code == 0
+    assert restore("a.png", "-o", "vivid.png", "--unfade").code == 0
+    as_is, vivid = (np.asarray(Image.open(f"{n}.png")) for n in ("as-is", "vivid"))
+    assert np.array_equal(vivid, unfade(as_is))
+    assert vivid.std() > 1.3 * as_is.std()
 
 
 def test_progress_for_a_person(restore: Command, monkeypatch: pytest.MonkeyPatch) -> None:

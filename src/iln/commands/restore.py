@@ -50,6 +50,10 @@ def restore(
         bool, typer.Option("-r", "--recursive", help="Folders with their subfolders.")
     ] = False,
     overwrite: Overwrite = False,
+    unfade: Annotated[
+        bool,
+        typer.Option("--unfade", help="Stretch every colour to its full range, for faded prints."),
+    ] = False,
     quality: Annotated[
         int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF results.")
     ] = 95,
@@ -72,6 +76,7 @@ def restore(
         engine=engine.value,
         overwrite=overwrite,
         quality=quality,
+        unfade=unfade,
         max_pixels=max_pixels,
         overrides=answers(norm, input_stats, img_range, eps),
     )

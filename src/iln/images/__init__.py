@@ -1,5 +1,6 @@
 """Pictures as people have them: read, write, resize, measure."""
 
+from iln.images.levels import unfade
 from iln.images.metrics import luma, psnr_rgb, psnr_y, psnrb_y, ssim_y
 from iln.images.picture import Picture
 from iln.images.reading import MAX_PIXELS, read
@@ -19,5 +20,6 @@ __all__ = [
     "resize",
     "resize_to",
     "ssim_y",
+    "unfade",
     "write",
 ]

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from iln.degradations import fade
+from iln.images import psnr_rgb, unfade
+from iln.tasks import generator
+
+
+def full_range(dtype=np.uint8) -> np.ndarray:
+    """Every level of each channel, in any order: nothing is faded."""
+    full = np.iinfo(dtype).max
+    levels = np.linspace(0, full, 120 * 160).astype(dtype)
+    return np.stack([generator(c).permutation(levels) for c in range(3)], 1).reshape(120, 160, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_has_black_and_white_stays(dtype) -> None:
+    picture = full_range(dtype)
+    before = picture.copy()
+    after = unfade(picture)
+    assert after.dtype == dtype
+    assert np.abs(after.astype(int) - picture).max() <= 0.005 * np.iinfo(dtype).max
+    assert np.array_equal(picture, before)
+
+
+def test_fading_is_undone() -> None:
+    picture = full_range()
+    for seed in range(20):
+        faded = fade(picture, 1.0, generator(seed))
+        stretched = unfade(faded)
+        black, white = np.quantile(stretched.reshape(-1, 3), (0.001, 0.999), axis=0)
+        assert black.max() <= 6  # two levels of the faded picture, each up to 2.7 of these
+        assert white.min() >= 249
+        assert psnr_rgb(stretched, picture) > psnr_rgb(faded, picture)
+
+
+def test_a_night_stays_a_night_and_a_white_wall_white() -> None:
+    assert unfade(np.full((9, 9, 3), 20, np.uint8)).max() == 0
+    night = (full_range() // 8).astype(np.uint8)
+    assert unfade(night).max() <= np.ceil(255 * int(night.max()) / 165)
+    wall = np.full((9, 9, 1), 230, np.uint8)
+    assert unfade(wall).min() >= 220
+
+
+def test_a_few_specks_do_not_count() -> None:
+    faded = (full_range() // 2 + 60).astype(np.uint8)
+    specks = faded.copy()
+    specks[0, :3] = 255
+    specks[1, :3] = 0
+    assert np.array_equal(unfade(specks)[2:], unfade(faded)[2:])
