@@ -24,14 +24,24 @@ def test_what_has_black_and_white_stays(dtype) -> None:
 
 
 def test_fading_is_undone() -> None:
-    picture = full_range()
+    picture, gains = full_range(), []
     for seed in range(20):
         faded = fade(picture, 1.0, generator(seed))
         stretched = unfade(faded)
         black, white = np.quantile(stretched.reshape(-1, 3), (0.001, 0.999), axis=0)
-        assert black.max() <= 6  # two levels of the faded picture, each up to 2.7 of these
-        assert white.min() >= 249
-        assert psnr_rgb(stretched, picture) > psnr_rgb(faded, picture)
+        assert black.min() <= 6  # two levels of the faded picture, each up to 2.7 of these
+        assert white.max() >= 249
+        gains.append(psnr_rgb(stretched, picture) - psnr_rgb(faded, picture))
+    assert min(gains) > 0
+    assert np.mean(gains) > 2  # colours that fading took away stay lost
+
+
+def test_half_of_a_cast_is_the_scenes_own() -> None:
+    meadow = full_range()
+    meadow[..., 2] = meadow[..., 2] // 2 + 20  # blue from 20 to 147, taken for 20 to 165
+    after = unfade(meadow)
+    assert np.abs(after[..., :2].astype(int) - meadow[..., :2]).max() <= 1
+    assert after[..., 2].max() == pytest.approx(255 * (147 - 10) / (210 - 10), abs=2)
 
 
 def test_a_night_stays_a_night_and_a_white_wall_white() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,10 @@ _BAND = 256
 
 
 def unfade(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Undo what light did to a print: every channel's darkest becomes black, its brightest white.
+    """Undo what light did to a print: stretch its colours to black and to white.
+
+    The dark end of a channel is the mean of its own darkest level and the darkest of all channels,
+    so is the bright end: half of a cast is taken for the print's, half for the scene's.
 
     pixels: (H, W, C) of uint8 or uint16; the result is a new array of the same kind. Black was
     nowhere above 70/255 and white nowhere below 165/255, or they are not taken for the print's.
@@ -24,24 +28,29 @@ def unfade(pixels: NDArray[Any]) -> NDArray[Any]:
     white or some colour gains contrast, or a tint, that it should not have: so ask first.
     """
     full = int(np.iinfo(pixels.dtype).max)
+    ends = np.array([_ends(pixels[..., channel], full) for channel in range(pixels.shape[2])])
+    blacks = (ends[:, 0] + ends[:, 0].min()) / 2
+    whites = (ends[:, 1] + ends[:, 1].max()) / 2
     levels = np.arange(full + 1)
     result = np.empty_like(pixels)
-    for channel in range(pixels.shape[2]):
-        counts = np.zeros(full + 1, np.int64)
-        for top in range(0, len(pixels), _BAND):
-            band = pixels[top : top + _BAND, :, channel]
-            counts += np.bincount(band.ravel(), minlength=full + 1)
-        black, white = _ends(counts / counts.sum(), full)
+    for channel, (black, white) in enumerate(zip(blacks, whites, strict=True)):
         stretched = np.rint((levels - black) * (full / (white - black)))
         table = stretched.clip(0, full).astype(pixels.dtype)
-        for top in range(0, len(pixels), _BAND):
-            rows = slice(top, top + _BAND)
+        for rows in _bands(len(pixels)):
             result[rows, :, channel] = table[pixels[rows, :, channel]]
     return result
 
 
-def _ends(shares: NDArray[np.float64], full: int) -> tuple[float, float]:
-    """The levels that are black and white, from the share of pixels at each level."""
-    below = np.cumsum(shares)
+def _ends(plane: NDArray[Any], full: int) -> tuple[float, float]:
+    """The levels that stand for black and white in one channel, (H, W)."""
+    counts = np.zeros(full + 1, np.int64)
+    for rows in _bands(len(plane)):
+        counts += np.bincount(plane[rows].ravel(), minlength=full + 1)
+    below = np.cumsum(counts) / plane.size
     darkest, brightest = np.searchsorted(below, (OUTLIERS, 1 - OUTLIERS))
     return min(float(darkest), DARKEST * full), max(float(brightest), BRIGHTEST * full)
+
+
+def _bands(height: int) -> Iterator[slice]:
+    """A few rows at a time, so that large pictures need little memory beside themselves."""
+    return (slice(top, top + _BAND) for top in range(0, height, _BAND))
