@@ -44,16 +44,14 @@ class Example:
 EXAMPLES = (
     Example("denoise", "noise, sigma 50", "budgie_kitten-on-lawn_4", (0, 120), {"sigma": 50}),
     Example("jpeg", "JPEG, quality 10", "budgie_colorful-wall_4", (150, 200), {"quality": 10}),
-    Example("derain", "rain", "budgie_roman-colosseum_5", (60, 150), {}),
-    Example(
-        "sr-x4", "a quarter of the size", "budgie_motherboard-circuits_4", (60, 250), {"scale": 4}
-    ),
+    Example("derain", "rain", "budgie_casa-mila_4", (270, 20)),
+    Example("sr-x4", "small", "budgie_motherboard-circuits_4", (392, 370), {"scale": 4}),
     Example(
         "photo",
         "an old print",
-        "budgie_casa-mila_4",
-        (270, 60),
-        {"prints": 1, "untouched": 0, "strength": 0.3, "wear": 0.8},
+        "budgie_roman-colosseum_5",
+        (110, 230),
+        {"prints": 1, "untouched": 0, "strength": 0.4, "wear": 0.85},
     ),
 )
 CROP, ENLARGED = 120, 2
