@@ -67,10 +67,8 @@ def deblur() -> Recipe:
 
 
 def photo() -> Recipe:
-    """Old and phone photographs: blur, noise, JPEG, fading, scratches and stains at once.
-
-    Twice as many prints as in the tests: scratches cover so few pixels that they are learned last.
-    """
+    """Old and phone photographs: blur, noise, JPEG, fading, scratches and stains at once."""
+    # Twice as many as in the tests: scratches cover so few pixels that they are learned last.
     prints = {"prints": 0.6}
     return _same_size({"task": "photo", "degradation": prints, "validation": ("Set14",)})
 
