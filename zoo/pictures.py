@@ -3,8 +3,8 @@
     python zoo/pictures.py --data DATA -o docs
 
 Writes images/tasks.jpg, one crop for every model, damaged here from open-licence photographs, and
-results/zoo/photo.jpg, real old and phone pictures, as they are and restored by `photo`, with two that
-show what it cannot do.
+results/zoo/photo.jpg, real old and phone pictures, as they are and restored by `photo`, with
+two that show what it cannot do.
 """
 
 from __future__ import annotations
