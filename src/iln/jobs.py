@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import math
 import os
 import sys
 import time
@@ -11,12 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iln.atomic import printable
 from iln.errors import InputError
 from iln.images import SUFFIXES, check_suffix, read, unfade, write
 from iln.progress import progress_bar
+
+if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
+    from iln.restoration import Restorer
 
 MARK = "_restored"
 """Added to the name of a result that has none of its own."""
@@ -35,9 +39,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Options:
-    """How to restore; see `iln restore --help`."""
+    """How to restore; see `iln restore --help`. models: one after the other."""
 
-    model: str
+    models: tuple[str, ...]
     memory: str | None = None
     precision: str = "auto"
     device: str = "auto"
@@ -168,20 +172,23 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> int:
     if jobs:
         from iln.restoration import Restorer
 
-        restorer = Restorer(
-            options.model,
-            memory=options.memory,
-            precision=options.precision,
-            device=options.device,
-            engine=options.engine,
-            **options.overrides,
-        )
+        restorers = [
+            Restorer(
+                model,
+                memory=options.memory,
+                precision=options.precision,
+                device=options.device,
+                engine=options.engine,
+                **options.overrides,
+            )
+            for model in options.models
+        ]
         with progress_bar() as tell:
             for job in jobs:
                 try:
                     name = printable(job.source.name)
                     tell(name, 0.0)
-                    _restore(job, options, restorer, partial(tell, name))
+                    _restore(job, options, restorers, partial(tell, name))
                     done += 1
                 except InputError as error:
                     problems.append(str(error))
@@ -194,14 +201,20 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> int:
     return 0 if not problems else 1 if done else 2
 
 
-def _restore(job: Job, options: Options, restorer: Any, progress: Callable[[float], None]) -> None:
+def _restore(
+    job: Job, options: Options, restorers: Sequence[Restorer], progress: Callable[[float], None]
+) -> None:
     started = time.perf_counter()
     picture = read(job.source, options.max_pixels)
     # What cannot be written should be known before the work, not after it.
-    size = (picture.height * restorer.scale, picture.width * restorer.scale)
+    scale = math.prod(restorer.scale for restorer in restorers)
+    size = (picture.height * scale, picture.width * scale)
     check_suffix(job.target, alpha=picture.alpha is not None, size=size)
     _make_folder(job.target)
-    result = restorer.restore_picture(picture, progress=progress)
+    result = picture
+    for number, restorer in enumerate(restorers):
+        share = partial(_share, progress, number, len(restorers))
+        result = restorer.restore_picture(result, progress=share)
     if options.unfade:  # after the noise is gone, which would count as black and white
         result = replace(result, pixels=unfade(result.pixels))
     notes = write(result, job.target, overwrite=options.overwrite, quality=options.quality)
@@ -213,6 +226,10 @@ def _restore(job: Job, options: Options, restorer: Any, progress: Callable[[floa
     sys.stdout.flush()
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
+
+
+def _share(progress: Callable[[float], None], done: int, of: int, share: float) -> None:
+    progress((done + share) / of)
 
 
 def _trouble(error: BaseException) -> str:

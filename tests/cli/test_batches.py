@@ -38,7 +38,7 @@ def test_out_of_memory_does_not_stop_the_others(
     monkeypatch.setattr("iln.restoration.Restorer", Fake)
     monkeypatch.setattr(Fake, "calls", 0)
     jobs = plan_jobs([str(pictures)], None, recursive=False, overwrite=False)
-    assert run_jobs(jobs, Options(model="any")) == 1
+    assert run_jobs(jobs, Options(models=("any",))) == 1
     error = capsys.readouterr().err
     assert "a.png: out of memory (DefaultCPUAllocator" in error
     assert "backtrace" not in error
@@ -52,7 +52,7 @@ def test_too_large_for_the_format_is_said_before_the_work(
     monkeypatch.setattr("iln.restoration.Restorer", Fake)
     monkeypatch.setattr(Fake, "calls", 0)
     job = Job(tmp_path / "wide.png", tmp_path / "wide.webp")
-    assert run_jobs([job], Options(model="any")) == 2
+    assert run_jobs([job], Options(models=("any",))) == 2
     assert Fake.calls == 0
     assert "18000 x 2 is too large for WebP (at most 16383 a side)" in capsys.readouterr().err
 

@@ -89,3 +89,20 @@ def test_the_default_says_its_name(command: Command, zoo: Path) -> None:
 
 def test_a_named_model_needs_no_note(command: Command, zoo: Path) -> None:
     assert command("restore", "a.png", "--model", "sr-x2", "--device", "cpu").err == ""
+
+
+def test_several_models_one_after_the_other(command: Command, zoo: Path) -> None:
+    words = ["restore", "a.png", "--model", "photo", "--model", "sr-x2", "--device", "cpu"]
+    done = command(*words)
+    assert (done.code, done.err) == (0, "")
+    assert "16x12 -> 64x48" in done.out
+    with Image.open("a_restored.png") as image:
+        result = np.asarray(image)
+    first, second = (iln.Restorer(name, device="cpu") for name in ("photo", "sr-x2"))
+    np.testing.assert_array_equal(result, second(first(photo())))
+    assert not np.array_equal(result, first(second(photo())))
+    done = command(*words, "--overwrite", "--input-stats", "mean")
+    assert done.code == 2
+    assert done.lines == [
+        "error: --input-stats says what one file does not; with several models, run each by itself"
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iln.images import psnr_rgb, psnr_y, psnrb_y, ssim_y
-from iln.tasks import JPEG, Deblur, Denoise, Derain, Photo, Range, generator
+from iln.tasks import JPEG, Deblur, Denoise, Derain, Photo, Range, Scratches, Task, generator
 
 _Y, _X = np.mgrid[:160, :192]
 WHOLE = np.stack(
@@ -210,3 +210,28 @@ def test_photo_does_not_move_things() -> None:
                 for s in shifts
             ]
             assert shifts[int(np.argmax(scores))] == (0, 0)
+
+
+def test_scratches_are_all_that_differs() -> None:
+    """Noise, blur and JPEG of print and scan are on both sides."""
+    unmarked = Scratches(wear=0, scan=1)
+    for seed in range(10):
+        damaged, target = unmarked.training_pair(WHOLE, generator(seed))
+        assert np.array_equal(damaged, target)
+        assert not np.array_equal(target, WHOLE[24:-24, 24:-24])
+    clean, marked = Scratches(scan=0, colourless=0), []
+    for seed in range(20):
+        damaged, target = clean.training_pair(WHOLE, generator(seed))
+        marked.append((np.abs(damaged.astype(int) - target) > 60).any(-1).mean())
+    assert 0.005 < np.mean(marked) < 0.15
+
+
+def test_wear_is_how_many_scratches() -> None:
+    light, medium, heavy = Scratches().protocols().values()
+
+    def changed(task: Task) -> float:
+        pairs = (task.pair(WHOLE, generator(seed)) for seed in range(30))
+        return float(np.mean([(d != t).any(-1).mean() for d, t in pairs]))
+
+    assert 0.005 < changed(light) < changed(medium) / 1.5
+    assert changed(medium) * 1.3 < changed(heavy) < 0.3

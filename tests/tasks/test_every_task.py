@@ -26,6 +26,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("photo", {}),
     ("photo", {"scale": 2}),
     ("photo", {"scale": 4, "strength": 1, "prints": 1}),
+    ("scratches", {}),
+    ("scratches", {"wear": 1, "scan": 1, "colourless": 1}),
 ]
 SIZES = [(1, 1), (1, 19), (23, 1), (7, 5), (31, 37), (113, 101)]
 

@@ -22,6 +22,7 @@ from iln.commands.options import (
     StatsOf,
     answers,
 )
+from iln.errors import InputError
 
 
 def restore(
@@ -36,10 +37,12 @@ def restore(
             help="File or folder for the result; without it NAME_restored beside the input.",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
+    models: Annotated[
+        list[str] | None,
         typer.Option(
-            help="A shipped model (see `iln models`) or a file; else a note says which is taken."
+            "--model",
+            help="A shipped model (see `iln models`) or a file; several are applied one after the "
+            "other. Without it a note says which is taken.",
         ),
     ] = None,
     memory: Memory = None,
@@ -67,9 +70,15 @@ def restore(
     from iln.catalogue import default_model
     from iln.jobs import Options, plan_jobs, run_jobs
 
+    overrides = answers(norm, input_stats, img_range, eps)
+    if overrides and models and len(models) > 1:
+        option = "--" + next(iter(overrides)).replace("_", "-")
+        raise InputError(
+            f"{option} says what one file does not; with several models, run each by itself"
+        )
     jobs = plan_jobs(inputs, output, recursive=recursive, overwrite=overwrite)
     options = Options(
-        model=default_model() if model is None else model,
+        models=tuple(models or [default_model()]),
         memory=memory,
         precision=precision.value,
         device=device.value,
@@ -78,6 +87,6 @@ def restore(
         quality=quality,
         unfade=unfade,
         max_pixels=max_pixels,
-        overrides=answers(norm, input_stats, img_range, eps),
+        overrides=overrides,
     )
     raise typer.Exit(run_jobs(jobs, options))

@@ -17,6 +17,7 @@ from iln.tasks.derain import Derain
 from iln.tasks.jpeg import JPEG
 from iln.tasks.photo import Photo
 from iln.tasks.ranges import Range
+from iln.tasks.scratches import Scratches
 from iln.tasks.sr import SuperResolution
 from iln.tasks.task import Damaged, Metric, Pair, Pixels, Task, generator, mean_scores, to_uint8
 
@@ -27,6 +28,7 @@ TASKS: dict[str, type[Task]] = {
     "derain": Derain,
     "deblur": Deblur,
     "photo": Photo,
+    "scratches": Scratches,
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Photo",
     "Pixels",
     "Range",
+    "Scratches",
     "SuperResolution",
     "Task",
     "generator",

@@ -62,12 +62,12 @@ class Photo(Task):
         strength = self.strength.draw(rng)
         if rng.random() < self.untouched or strength == 0:
             return resized(target, (height, width), "bicubic")
-        first, second = _rounds(strength, self.scale)
-        picture = _through(first, target, target.shape[:2], rng)
+        first, second = rounds(strength, self.scale)
+        picture = through(first, target, target.shape[:2], rng)
         if rng.random() < self.prints:
             picture = _aged(picture, self.wear.draw(rng), rng)
-        picture = _through(second, picture, (height, width), rng)
-        return _delivered(picture, (height, width), strength, rng)
+        picture = through(second, picture, (height, width), rng)
+        return delivered(picture, (height, width), strength, rng)
 
     def baseline(self, damaged: Damaged) -> Pixels:
         """The input, enlarged by MATLAB's bicubic where the size grows."""
@@ -117,7 +117,7 @@ class _Round:
     quality: int  # of JPEG, at least; 100 for none
 
 
-def _rounds(strength: float, scale: int) -> tuple[_Round, _Round]:
+def rounds(strength: float, scale: int) -> tuple[_Round, _Round]:
     """The first round's sizes are relative to the target, the second's to the result.
 
     At scale 1 nothing shrinks below half, where the paper goes to 0.15: there the details of a
@@ -156,7 +156,7 @@ def _rounds(strength: float, scale: int) -> tuple[_Round, _Round]:
     )
 
 
-def _through(
+def through(
     limits: _Round, picture: Pixels, size: tuple[int, ...], rng: np.random.Generator
 ) -> Pixels:
     """Blur, resizing (relative to `size`), noise and JPEG, each or not, in any order."""
@@ -229,7 +229,7 @@ def _aged(picture: Pixels, wear: float, rng: np.random.Generator) -> Pixels:
     return picture
 
 
-def _delivered(
+def delivered(
     picture: Pixels, size: tuple[int, int], strength: float, rng: np.random.Generator
 ) -> Pixels:
     """Brought to its size, perhaps with ringing edges, and stored once more, in either order."""

@@ -73,6 +73,11 @@ def photo() -> Recipe:
     return _same_size({"task": "photo", "degradation": prints, "validation": ("Set14",)})
 
 
+def scratches() -> Recipe:
+    """Scratches, cracks and dust on old prints, and nothing else; start it from photo's weights."""
+    return _same_size({"task": "scratches", "validation": ("Set14",)})
+
+
 def swinir_light_x2() -> Recipe:
     """SwinIR-light as published: LayerNorm, DIV2K, 500,000 steps of 64 crops."""
     return Recipe(
@@ -183,6 +188,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "derain": derain,
     "deblur": deblur,
     "photo": photo,
+    "scratches": scratches,
     "swinir-light-x2": swinir_light_x2,
     "swinir-light-x4": swinir_light_x4,
     "hat1-x2": hat1_x2,
