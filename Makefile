@@ -1,4 +1,4 @@
-# make demo   restore a small photograph with the shipped model and show the difference
+# make demo   restore an old print with shipped models and show the difference
 # make test   run the tests
 # make check  lint, formatting, types
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)

@@ -103,6 +103,17 @@ MODELS = {
             "Set14 medium",
             {"Set14 undamaged": 38.0, "McMaster undamaged": 38.0},
         ),
+        Model(
+            "scratches",
+            "scratches",
+            "takes away scratches, cracks and dust on old prints",
+            (
+                Test(("Set14", "McMaster"), RGB),
+                Test(("Set14", "McMaster"), RGB, {"wear": 0}, called="undamaged", worst=True),
+            ),
+            "Set14 medium",
+            {"Set14 medium": 38.9, "Set14 heavy": 35.2},
+        ),
     )
 }
 

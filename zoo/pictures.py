@@ -3,8 +3,8 @@
     python zoo/pictures.py --data DATA -o docs
 
 Writes images/tasks.jpg, one crop for every model, damaged here from open-licence photographs, and
-results/zoo/photo.jpg, real old and phone pictures, as they are and restored by `photo`, with
-two that show what it cannot do.
+results/zoo/photo.jpg, real old and phone pictures, as they are and restored by `photo`, scratched
+ones by `scratches` before that, failures too.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ EXAMPLES = (
         (110, 230),
         {"prints": 1, "untouched": 0, "strength": 0.4, "wear": 0.85},
     ),
+    Example("scratches", "scratches", "budgie_egg-basket_1", (190, 40), {"wear": 1}),
 )
 CROP, ENLARGED = 120, 2
 """Pixels of a crop's side, and how much larger it is shown."""
@@ -66,6 +67,8 @@ REAL = (
     "OldPhotos_scratched/b.png",
     "OldPhotos_scratched/d.png",
 )
+SCRATCHED = "OldPhotos_scratched"
+"""The folder whose pictures need `scratches`, too."""
 SIDE, PAIRS = 256, 2
 """Largest side of a real picture as shown, and how many pairs stand side by side."""
 GAP, TITLE = 6, 22
@@ -111,11 +114,12 @@ def real(data: Path) -> Image.Image:
     rows = (len(REAL) + PAIRS - 1) // PAIRS
     width, height = 2 * SIDE + 3 * GAP, SIDE + GAP
     canvas, draw, font = blank(PAIRS * width - 2 * GAP, TITLE + rows * height - GAP)
-    restorer = iln.Restorer("photo")
+    photo, scratches = iln.Restorer("photo"), iln.Restorer("scratches")
     for number, name in enumerate(REAL):
         left, top = number % PAIRS * width, TITLE + number // PAIRS * height
         before = read(found(data / Path(name).parent, Path(name).stem)).rgb8()
-        for column, pixels in enumerate((before, restorer(before))):
+        after = photo(scratches(before) if name.startswith(SCRATCHED) else before)
+        for column, pixels in enumerate((before, after)):
             picture = Image.fromarray(pixels)
             picture.thumbnail((SIDE, SIDE))
             x = left + column * (SIDE + GAP)

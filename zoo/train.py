@@ -40,6 +40,7 @@ from iln.training.recipes import derive, override, recipe
 
 PROBE = {"cpu": 30, "cuda": 200}
 """Steps by which the pace is measured; the first half, with its compiling, does not count."""
+STOPPED = "stopped.safetensors"
 SPARE = 0.94
 """Share of the time left that the steps are planned for."""
 TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
@@ -58,7 +59,9 @@ def main() -> int:
     deadline = started + 60 * given.minutes
     name = given.model or furthest()
     run, made = next_round(name, given.out, given.data, given.overrides, deadline)
-    if not train_until(deadline, run, made):
+    if train_until(deadline, run, made):
+        (run / STOPPED).unlink(missing_ok=True)  # of an earlier call
+    else:
         keep_average(run, made)
     (run / "throughput.json").write_text(json.dumps(throughput(run, made), indent=2) + "\n")
     print((run / "throughput.json").read_text(), end="")
@@ -131,11 +134,11 @@ def train_until(deadline: float, run: Path, made: Recipe) -> bool:
 
 
 def keep_average(run: Path, made: Recipe) -> None:
-    """The weights of a round that is not finished, as `stopped.safetensors`."""
+    """The averaged weights of a round that is not finished, as `STOPPED`."""
     state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
     model = build_model(derive(made, {"init": None})).eval()
     model.load_state_dict(state["average"])
-    save_weights(model, run / "stopped.safetensors", made, state["done"], {})
+    save_weights(model, run / STOPPED, made, state["done"], {})
 
 
 def throughput(run: Path, made: Recipe) -> dict[str, object]:

@@ -31,7 +31,7 @@ def test_one_picture_in_one_line(command: Command) -> None:
     assert np.array_equal(read("a_degraded.png").pixels, to_uint8(expected))
 
 
-@pytest.mark.parametrize("name", ["denoise", "jpeg", "derain", "deblur", "photo"])
+@pytest.mark.parametrize("name", ["denoise", "jpeg", "derain", "deblur", "photo", "scratches"])
 def test_every_task_repeats_itself(name: str, command: Command) -> None:
     save("a.png", photo(60, 80))
     for seed, target in ((1, "b.png"), (1, "c.png"), (2, "d.png")):
@@ -47,6 +47,13 @@ def test_photo_is_the_default_and_ranges_are_json(command: Command) -> None:
     done = command("degrade", "a.png", "strength=[0.2,0.4]", "scale=2")
     assert "a_degraded.png  40x40 -> 20x20, photo scale=2 strength=0.2..0.4 " in done.out
     assert size("a_degraded.png") == (20, 20)
+
+
+def test_a_seed_that_changes_nothing_is_named(command: Command) -> None:
+    save("a.png", photo(40, 40))
+    done = command("degrade", "a.png", "untouched=1", "--seed", 3)
+    assert (done.code, done.lines[0][:32]) == (0, "note: seed 3 leaves this picture")
+    assert command("degrade", "a.png", "--task", "jpeg", "--overwrite").err == ""
 
 
 def test_super_resolution_shrinks_and_cuts(command: Command) -> None:

@@ -28,6 +28,10 @@ ROWS = {
         *(f"{s} {n}" for s in ("Set14", "McMaster") for n in ("mild", "medium", "strong")),
         *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),
     ],
+    "scratches": [
+        *(f"{s} {n}" for s in ("Set14", "McMaster") for n in ("light", "medium", "heavy")),
+        *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),
+    ],
 }
 SCALES = {"sr-x2": 2, "sr-x4": 4}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from small_zoo import picture
 import iln
 from iln.checkpoint import describe
 from iln.errors import InputError
-from iln.training import load_recipe
+from iln.training import Recipe, load_recipe
 
 TINY = [
     "spec.embed_dim=12", "spec.depths=[1]", "spec.num_heads=[2]", "spec.window=4", "patch=16",
@@ -76,6 +77,25 @@ def test_an_interrupted_round_is_resumed(data: Path, tmp_path: Path) -> None:
     assert iln.load(run / "stopped.safetensors").spec.unshuffle == 2
     again, same = script.next_round("derain", out, data, [], soon())
     assert again == run and same.steps == 100_000
+
+
+def test_a_finished_round_leaves_only_finished_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "runs"
+    train = script.train_until
+
+    def stopped_before(deadline: float, run: Path, made: Recipe) -> bool:
+        done = train(deadline, run, made)
+        (run / script.STOPPED).touch()
+        return done
+
+    monkeypatch.setattr(script, "train_until", stopped_before)
+    words = ["train.py", "derain", "--minutes", "1", "--data", str(data), "-o", str(out)]
+    monkeypatch.setattr(sys, "argv", [*words, *TINY, "steps=3"])
+    assert script.main() == 0
+    left = {file.name for file in (out / "derain-1").iterdir()}
+    assert "last.safetensors" in left and script.STOPPED not in left
 
 
 def test_the_number_of_steps_is_what_fits(

@@ -47,6 +47,8 @@ def degrade(
     The same picture, task, parameters and seed give the same damage. A lossy result loses a
     little more: give -o NAME.png to measure with.
     """
+    import numpy as np
+
     from iln.atomic import printable
     from iln.images import check_suffix, read, write
     from iln.jobs import plan_jobs
@@ -73,6 +75,8 @@ def degrade(
         f"{printable(job.target)}  {picture.width}x{picture.height} -> "
         f"{result.width}x{result.height}, {task} {parameters}, seed {seed}"
     )
+    if np.array_equal(result.pixels, picture.pixels):
+        notes = [*notes, f"seed {seed} leaves this picture as it was; take another --seed"]
     for note in notes:
         typer.echo(f"note: {note}", err=True)
 
