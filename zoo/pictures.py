@@ -30,7 +30,8 @@ from iln.tasks import TASKS, Pixels, generator, to_uint8
 class Example:
     """A crop of an open-licence photograph, damaged for a model.
 
-    title: what was done to it. corner: left and top of the crop, in pixels of the result.
+    title: what was done to it. corner: left and top of the crop, in pixels of the result. seed: of
+    the damage.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Example:
     photograph: str
     corner: tuple[int, int]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
 
 EXAMPLES = (
@@ -47,12 +49,12 @@ EXAMPLES = (
     Example("sr-x4", "small", "budgie_motherboard-circuits_4", (392, 370), {"scale": 4}),
     Example(
         "photo",
-        "an old print",
+        "a faded print",
         "budgie_roman-colosseum_5",
         (110, 230),
         {"prints": 1, "untouched": 0, "strength": 0.4, "wear": 0.85},
     ),
-    Example("scratches", "scratches", "budgie_egg-basket_1", (190, 40), {"wear": 1}),
+    Example("scratches", "a worn print", "budgie_egg-basket_1", (129, 124), {"wear": 1}, seed=4),
 )
 CROP, ENLARGED = 120, 2
 """Pixels of a crop's side, and how much larger it is shown."""
@@ -105,7 +107,7 @@ def damaged_and_restored(example: Example, data: Path) -> tuple[Pixels, Pixels]:
     """The damaged photograph, enlarged by bicubic where the model enlarges, and the result."""
     task = TASKS[model(example.model).task](**example.parameters)
     original = read(found(data / "OpenPhotos", example.photograph)).rgb8()
-    damaged = to_uint8(task.degrade(original, generator(0)))
+    damaged = to_uint8(task.degrade(original, generator(example.seed)))
     return task.baseline(damaged), iln.Restorer(example.model)(damaged)
 
 
