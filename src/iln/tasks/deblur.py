@@ -10,8 +10,8 @@ from pydantic import Field
 from iln.degradations import convolve, gaussian_noise
 from iln.degradations.kernels import disc
 from iln.degradations.motion import trajectory
-from iln.images import psnr_rgb, ssim_y
 from iln.tasks.ranges import Range, Within
+from iln.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.tasks.task import Metric, Pixels, Task
 
 _LONGEST = 36
@@ -50,10 +50,4 @@ class Deblur(Task):
         return {name: middling.model_copy(update={"shaken": s}) for name, s in kinds.items()}
 
     def metrics(self) -> dict[str, Metric]:
-        whole = "of the whole picture, 8 bits"
-        on = f"BT.601 limited-range Y, unrounded, {whole}"
-        window = "11x11 Gaussian window, sigma 1.5, valid region"
-        return {
-            "psnr_rgb": Metric(f"PSNR in dB on R, G and B together {whole}", psnr_rgb),
-            "ssim_y": Metric(f"SSIM on {on}; {window}", ssim_y),
-        }
+        return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}

@@ -28,8 +28,9 @@ from iln.degradations.bands import Kernel
 from iln.degradations.kernels import gaussian, sinc
 from iln.degradations.prints import dust, scratches, stains
 from iln.degradations.resizing import METHODS, Method
-from iln.images import psnr_rgb, psnr_y, resize, ssim_y
+from iln.images import resize
 from iln.tasks.ranges import Range, Within
+from iln.tasks.scores import PSNR_RGB, PSNR_Y, SSIM_Y
 from iln.tasks.task import Damaged, Metric, Pair, Pixels, Task, to_uint8
 
 STRENGTHS = {"mild": 0.2, "medium": 0.5, "strong": 0.9}
@@ -90,14 +91,7 @@ class Photo(Task):
         return self.wear if self.wear.low == self.wear.high else strength
 
     def metrics(self) -> dict[str, Metric]:
-        whole = "of the whole picture, 8 bits"
-        on = f"BT.601 limited-range Y, unrounded, {whole}"
-        window = "11x11 Gaussian window, sigma 1.5, valid region"
-        return {
-            "psnr_rgb": Metric(f"PSNR in dB on R, G and B together {whole}", psnr_rgb),
-            "psnr_y": Metric(f"PSNR in dB on {on}", psnr_y),
-            "ssim_y": Metric(f"SSIM on {on}; {window}", ssim_y),
-        }
+        return {"psnr_rgb": PSNR_RGB, "psnr_y": PSNR_Y, "ssim_y": SSIM_Y}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pydantic import Field
 
 from iln.degradations import fade, monochrome
 from iln.degradations.prints import dust, scratches
-from iln.images import psnr_rgb, ssim_y
 from iln.tasks.photo import delivered, rounds, through
 from iln.tasks.ranges import Range, Within
+from iln.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.tasks.task import Metric, Pair, Pixels, Task, generator
 
 WEAR = {"light": 0.2, "medium": 0.5, "heavy": 0.9}
@@ -64,10 +64,4 @@ class Scratches(Task):
         return {name: self.model_copy(update={"wear": wear}) for name, wear in fixed.items()}
 
     def metrics(self) -> dict[str, Metric]:
-        whole = "of the whole picture, 8 bits"
-        on = f"BT.601 limited-range Y, unrounded, {whole}"
-        window = "11x11 Gaussian window, sigma 1.5, valid region"
-        return {
-            "psnr_rgb": Metric(f"PSNR in dB on R, G and B together {whole}", psnr_rgb),
-            "ssim_y": Metric(f"SSIM on {on}; {window}", ssim_y),
-        }
+        return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}
