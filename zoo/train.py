@@ -40,9 +40,10 @@ from iln.training.recipes import derive, override, recipe
 
 PROBE = {"cpu": 30, "cuda": 200}
 """Steps by which the pace is measured; the first half, with its compiling, does not count."""
-STOPPED = "stopped.safetensors"
 SPARE = 0.94
 """Share of the time left that the steps are planned for."""
+STOPPED = "stopped.safetensors"
+"""In a round's folder: its weights so far, where it is not finished."""
 TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
 """The same recipe with LayerNorm, for comparison; not shipped."""
 

@@ -26,8 +26,9 @@ class Scratches(Task):
 
     margin: ClassVar[int] = 24  # as for `photo`
     wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
-    """How many marks there are, drawn for each picture; at 1 about ten scratches for 100 pixels
-    of a side and five specks for 100 x 100 pixels."""
+    """The most marks there may be, drawn for each picture; scratches and dust each draw a share of
+    it. At 1 that is at most about ten scratches for 100 pixels of a side and five specks for
+    100 x 100 pixels."""
     scan: Annotated[Range, Within(0, 1)] = Range(0, 0.6)
     """Training only: how bad print and scan are but for the marks, as the strength of `photo`."""
     colourless: Annotated[float, Field(ge=0, le=1)] = 0.3
