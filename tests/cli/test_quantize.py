@@ -17,6 +17,7 @@ import iln
 from iln.backbones import Backbone
 from iln.checkpoint import describe
 from iln.errors import InputError
+from iln.precision import HALF_RANGE
 from iln.precision.fake import body_layers
 
 
@@ -87,7 +88,11 @@ def test_an_openvino_graph(
     assert done.code == 0, done.err
     assert len(built) == 1
     graph = openvino.Core().read_model(file)
-    assert json.loads(graph.get_rt_info("iln").astype(str))["precision"] == "int8"
+    said = json.loads(graph.get_rt_info("iln").astype(str))
+    assert (said["precision"], said["weight_range"]) == ("int8", "half")
+    constants = [o for o in graph.get_ordered_ops() if o.get_type_name() == "Constant"]
+    narrow = [o.data for o in constants if o.get_element_type().to_string() == "i8"]
+    assert narrow and all(np.abs(weight.astype(int)).max() <= HALF_RANGE for weight in narrow)
     image = torch.rand(1, 3, 21, 18)
     with torch.no_grad():
         expected = iln.load(weights)(image).numpy()

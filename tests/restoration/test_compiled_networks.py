@@ -15,12 +15,13 @@ from torch import nn
 
 import iln
 from iln.backbones import Backbone
-from iln.compiled import compiled, modules, network, numbers_here, scratch
+from iln.compiled import compiled, modules, network, numbers_here, operations, scratch
+from iln.cpu import instructions
 from iln.errors import InputError
 from iln.extras import openvino_core
 from iln.layers.walk import Strips
 from iln.norm import NORMS
-from iln.precision import bits_of, calibrate, quantized
+from iln.precision import HALF_RANGE, bits_of, calibrate, quantized
 from iln.precision.fake import body_layers
 from iln.restoration import precision as choosing
 
@@ -111,23 +112,37 @@ def test_bf16(backbone: str) -> None:
     assert 35 < found < 100  # close, and not float32 by mistake
 
 
+@pytest.mark.parametrize("half_range", [True, False])
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_int8_is_what_fake_quantisation_foretells(
-    backbone: str, monkeypatch: pytest.MonkeyPatch
+    backbone: str, half_range: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not half_range and not instructions().int8:
+        pytest.skip("this CPU has no 8-bit dot products, so it never uses the full range")
     monkeypatch.setattr(network, "numbers_here", lambda: ["fp32", "int8"])  # no bf16 between them
     model = small_model(small_spec(backbone))
     ranges = calibrate(model, [tensor()])
-    foreteller = quantized(model, bits_of("W8A8"), ranges)
+    foreteller = quantized(model, bits_of("W8A8"), ranges, half_range=half_range)
     for name, layer in body_layers(foreteller).items():
         if isinstance(layer, nn.Conv2d):  # those stay in float here
             layer._forward_pre_hooks.clear()
             layer.load_state_dict(model.get_submodule(name).state_dict())
     exact, foretold = run(model), run(foreteller)
-    found = run(compiled(model, "int8", ranges))
+    found = run(compiled(model, "int8", ranges, half_range=half_range))
     assert decibels(found, exact) > 25
+    assert abs(decibels(found, exact) - decibels(foretold, exact)) < 1
     # Values half-way between two steps may fall either way, so they are not equal.
     assert decibels(found, foretold) > decibels(foretold, exact) + 3
+
+
+def test_int8_never_saturates_by_default() -> None:
+    """Inputs and weights at the ends of their ranges: the largest sums that there can be."""
+    layer = nn.Linear(64, 64, bias=False).requires_grad_(False)
+    layer.weight.fill_(1.0)
+    for half_range in {True, not instructions().int8}:
+        rounding = operations.Rounding(0.0, 1.0, HALF_RANGE if half_range else 127)
+        run_it = modules.CompiledLinear(layer, {"": rounding}, network.compiler("f32"))
+        assert torch.allclose(run_it(torch.ones(16, 64)), torch.full((16, 64), 64.0), rtol=1e-3)
 
 
 def test_a_layer_that_sees_only_zeros() -> None:

@@ -18,13 +18,15 @@ from iln.compiled.modules import (
     CompiledOverlappingBlock,
     Program,
 )
-from iln.compiled.operations import Range, Ranges
+from iln.compiled.operations import Ranges, Rounding
+from iln.cpu import instructions
 from iln.errors import InputError
 from iln.extras import openvino_core
 from iln.layers.attention import WindowAttention
 from iln.layers.conv import Conv2d
 from iln.layers.feedforward import FeedForward
-from iln.precision.fake import body_layers
+from iln.precision.fake import Range, body_layers
+from iln.precision.quantization import HALF_RANGE
 
 NUMBERS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": ""}
 """Our names and OpenVINO's."""
@@ -38,12 +40,18 @@ for their next work without sleeping, would take the cores away."""
 
 def numbers_here() -> list[str]:
     """Of fp32, bf16, fp16 and int8, those that this CPU has. Raises InputError without openvino."""
-    has = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    has = set(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    if not instructions().bf16:
+        has.discard("BF16")
     return [name for name in NUMBERS if _CAPABILITIES.get(name, "FP32") in has]
 
 
 def compiled(
-    model: Backbone, precision: str = "fp32", ranges: Mapping[str, Range] | None = None
+    model: Backbone,
+    precision: str = "fp32",
+    ranges: Mapping[str, Range] | None = None,
+    *,
+    half_range: bool | None = None,
 ) -> Backbone:
     """A copy of a network whose attention and feed-forward OpenVINO computes.
 
@@ -54,6 +62,8 @@ def compiled(
     precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside those layers; or `int8`:
         their linear layers in int8 and what is between these in bf16, or fp32 without it.
     ranges: for int8, by layer, as `iln.precision.calibrate` gives them.
+    half_range: for int8, weights from -64 to 64 in place of -127 to 127: exact on every CPU. None:
+        where this CPU has no 8-bit dot products (`iln.cpu`), whose sums would saturate.
     Raises InputError for a precision that the CPU does not have, for missing ranges, and where
     openvino is missing.
     """
@@ -64,7 +74,11 @@ def compiled(
         _check(model, ranges or {})
     narrow = NUMBERS[precision] or ("bf16" if "bf16" in here else "f32")
     network = copy.deepcopy(model).float().eval().requires_grad_(False)
-    seen = dict(ranges or {}) if precision == "int8" else {}
+    if half_range is None:
+        half_range = not instructions().int8
+    top = HALF_RANGE if half_range else 127
+    asked = ranges if ranges is not None and precision == "int8" else {}
+    seen = {name: Rounding(*limits, top) for name, limits in asked.items()}
     _exchange(network, seen, compiler(narrow))
     _take_turns(network, torch.get_num_threads())
     return network

@@ -9,7 +9,7 @@ inputs asymmetric with one step, as in `iln.precision.quantization`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,16 @@ from iln.extras import need
 from iln.layers.attention import WindowAttention, position_bias
 from iln.layers.feedforward import FeedForward
 
-Range = tuple[float, float]
-Ranges = dict[str, Range]
+
+class Rounding(NamedTuple):
+    """How a layer computes in 8 bits: the range of its inputs, and its weights' largest integer."""
+
+    low: float
+    high: float
+    top: int
+
+
+Ranges = dict[str, Rounding]
 """By layer, relative to the module that a graph is made of: `qkv`, `fc1`, ...; "" for itself."""
 
 
@@ -111,7 +119,7 @@ def _attend(parts: list[Any], bias: Any, heads: int) -> Any:
     return op.reshape(op.transpose(y, _whole(0, 2, 1, 3)), _whole(0, 0, -1), True)
 
 
-def _product(x: Any, layer: nn.Linear, seen: Range | None, rows: slice = slice(None)) -> Any:
+def _product(x: Any, layer: nn.Linear, seen: Rounding | None, rows: slice = slice(None)) -> Any:
     """x times (some rows of) a linear layer's weight, and its bias."""
     op, _ = _operations()
     y = op.matmul(x, _weight(layer.weight[rows], seen), False, True)
@@ -124,24 +132,27 @@ def _thirds(qkv: nn.Linear) -> list[slice]:
     return [slice(start, start + dim) for start in range(0, 3 * dim, dim)]
 
 
-def _weight(weight: Tensor, seen: Range | None) -> Any:
-    """Of 8 bits where there is a range: -127 to 127 steps of each output channel's own."""
+def _weight(weight: Tensor, seen: Rounding | None) -> Any:
+    """Of 8 bits where there is a range: -top to top steps of each output channel's own.
+
+    OpenVINO takes steps for integers if there are 255 of them; the outer ones may go unused.
+    """
     constant = _constant(weight)
     if seen is None:
         return constant
     op, _ = _operations()
     largest = weight.detach().abs().amax(list(range(1, weight.ndim)), keepdim=True)
-    limit = torch.where(largest == 0, 1, largest)
+    limit = torch.where(largest == 0, 1, largest) * (127 / seen.top)
     low, high = _constant(-limit), _constant(limit)
     return op.fake_quantize(constant, low, high, low, high, 255)
 
 
-def _rounded(x: Any, seen: Range | None) -> Any:
+def _rounded(x: Any, seen: Rounding | None) -> Any:
     """x in 256 steps between the smallest and largest value seen, 0 being one of the steps."""
     if seen is None:
         return x
     op, _ = _operations()
-    low, high = min(seen[0], 0.0), max(seen[1], 0.0)
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     step = (high - low) / 255 or 1.0
     low = -round(-low / step) * step
     limits = [op.constant(np.float32(limit)) for limit in (low, low + 255 * step)]

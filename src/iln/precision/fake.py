@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from iln.backbones import Backbone
 from iln.errors import InputError
-from iln.precision.quantization import quantize_asymmetric, quantize_symmetric
+from iln.precision.quantization import HALF_RANGE, quantize_asymmetric, quantize_symmetric
 
 FORMATS = ("W8A8", "W8A16", "W4A16", "W4A8", "W4A4")
 """Those that the field compares."""
@@ -63,16 +63,24 @@ def body_layers(model: Backbone) -> dict[str, nn.Module]:
     }
 
 
-def quantized(model: Backbone, bits: Bits, ranges: Mapping[str, Range] | None = None) -> Backbone:
+def quantized(
+    model: Backbone,
+    bits: Bits,
+    ranges: Mapping[str, Range] | None = None,
+    *,
+    half_range: bool = False,
+) -> Backbone:
     """A copy of a network that computes its body in few bits; the original stays.
 
     ranges: by layer, of `calibrate`; None takes each input's own smallest and largest value (of
-    each strip, where the picture is computed in strips).
+    each strip, where the picture is computed in strips). half_range: 8-bit weights from -64 to 64,
+    as CPUs without 8-bit dot products compute them.
     """
     rough = copy.deepcopy(model)
+    top = HALF_RANGE if half_range else None
     for name, layer in body_layers(rough).items():
         weight = layer.get_parameter("weight")
-        weight.data = quantize_symmetric(weight.data, bits.weights)
+        weight.data = quantize_symmetric(weight.data, bits.weights, top=top)
         if bits.activations is not None:
             limits = None if ranges is None else ranges[name]
             layer.register_forward_pre_hook(partial(_round_input, bits.activations, limits))

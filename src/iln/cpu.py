@@ -1,0 +1,64 @@
+"""What this computer's processor has instructions for, as far as precision is concerned.
+
+PyTorch and OpenVINO compute in bfloat16 and in 8 bits on every CPU. Where it has no instructions
+for that, bfloat16 is tens of times slower than float32, and sums of 8-bit products saturate.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from typing import NamedTuple
+
+_BELOW_DOT_PRODUCTS = ("SSE41", "AVX", "AVX2", "AVX512_CORE")
+_BELOW_BFLOAT16 = (*_BELOW_DOT_PRODUCTS, "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE_VNNI")
+_BELOW_AVX512 = ("AVX2_VNNI", "AVX2_VNNI_2")
+
+
+class Instructions(NamedTuple):
+    """Of this CPU.
+
+    int8: products of 8-bit numbers are summed in 32 bits. Without it (x86 before VNNI) two products
+        of an unsigned and a signed number are summed in 16 bits, and what does not fit saturates.
+    bf16: products of bfloat16 matrices, faster than those of float32.
+    """
+
+    int8: bool
+    bf16: bool
+
+
+def instructions() -> Instructions:
+    """What the CPU has, less what the environment variable `ONEDNN_MAX_CPU_ISA` rules out.
+
+    oneDNN, which computes products for PyTorch and OpenVINO, obeys that variable.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
+    return decide(_flags(), limit.upper(), x86=platform.machine().lower() in ("x86_64", "amd64"))
+
+
+def decide(flags: Mapping[str, bool], limit: str, *, x86: bool) -> Instructions:
+    """`instructions` for given CPU flags, as `torch.cpu.get_capabilities` names them, and limit."""
+
+    def has(*names: str) -> bool:
+        return any(flags.get(name, False) for name in names)
+
+    if not x86:  # Arm: 8-bit products never saturate there, with dot products or without
+        return Instructions(int8=True, bf16=has("bf16", "sve_bf16"))
+    wide = limit not in _BELOW_AVX512
+    return Instructions(
+        int8=limit not in _BELOW_DOT_PRODUCTS
+        and (has("avx_vnni") or (wide and has("avx512_vnni", "amx_int8"))),
+        bf16=limit not in _BELOW_BFLOAT16 and has("avx512_bf16", "amx_bf16"),
+    )
+
+
+def _flags() -> Mapping[str, bool]:
+    import torch
+
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    return {  # PyTorch 2.9
+        "avx512_vnni": torch.cpu._is_vnni_supported(),
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+    }
