@@ -38,19 +38,26 @@ SAPPHIRE_RAPIDS = (*ZEN5, "amx_bf16", "amx_int8")
 )
 def test_of_x86(flags: tuple[str, ...], limit: str, int8: bool, bf16: bool) -> None:
     found = decide(dict.fromkeys(flags, True), limit, x86=True)
-    assert found == Instructions(int8=int8, bf16=bf16)
+    assert (found.int8, found.bf16) == (int8, bf16)
+
+
+@pytest.mark.parametrize(
+    ("limit", "fp16"), [("", True), ("AVX512_CORE_BF16", False), ("AVX512_CORE_FP16", True)]
+)
+def test_of_float16(limit: str, fp16: bool) -> None:
+    assert decide({"avx512_fp16": True}, limit, x86=True).fp16 == fp16
 
 
 @pytest.mark.parametrize(("flags", "bf16"), [(("neon",), False), (("neon", "bf16"), True)])
 def test_of_arm(flags: tuple[str, ...], bf16: bool) -> None:
     found = decide(dict.fromkeys(flags, True), "AVX2", x86=False)
-    assert found == Instructions(int8=True, bf16=bf16)
+    assert found == Instructions(int8=True, bf16=bf16, fp16=False)
 
 
 def test_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
     if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
-        assert instructions() == Instructions(int8=False, bf16=False)
+        assert instructions() == Instructions(int8=False, bf16=False, fp16=False)
 
 
 def test_of_an_older_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,4 +67,11 @@ def test_of_an_older_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    assert instructions() == Instructions(int8=True, bf16=False)
+    assert instructions() == Instructions(int8=True, bf16=False, fp16=False)
+
+
+def test_what_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has, line in ((False, "this CPU has no instructions for bf16: fp32 is faster"), (True, "")):
+        monkeypatch.setattr(cpu, "instructions", lambda has=has: Instructions(has, has, has))
+        assert cpu.slow_here("bf16").startswith(line) and bool(cpu.slow_here("bf16")) == bool(line)
+        assert not cpu.slow_here("fp32") and not cpu.slow_here("int8")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 _BELOW_DOT_PRODUCTS = ("SSE41", "AVX", "AVX2", "AVX512_CORE")
 _BELOW_BFLOAT16 = (*_BELOW_DOT_PRODUCTS, "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE_VNNI")
+_BELOW_FLOAT16 = (*_BELOW_BFLOAT16, "AVX512_CORE_BF16")
 _BELOW_AVX512 = ("AVX2_VNNI", "AVX2_VNNI_2")
 
 
@@ -21,11 +22,12 @@ class Instructions(NamedTuple):
 
     int8: products of 8-bit numbers are summed in 32 bits. Without it (x86 before VNNI) two products
         of an unsigned and a signed number are summed in 16 bits, and what does not fit saturates.
-    bf16: products of bfloat16 matrices, faster than those of float32.
+    bf16, fp16: products of bfloat16 and float16 matrices, faster than those of float32.
     """
 
     int8: bool
     bf16: bool
+    fp16: bool
 
 
 def instructions() -> Instructions:
@@ -37,6 +39,13 @@ def instructions() -> Instructions:
     return decide(_flags(), limit.upper(), x86=platform.machine().lower() in ("x86_64", "amd64"))
 
 
+def slow_here(precision: str) -> str:
+    """One line if PyTorch computes in this precision without instructions for it; else empty."""
+    if precision not in ("bf16", "fp16") or getattr(instructions(), precision):
+        return ""
+    return f"this CPU has no instructions for {precision}: fp32 is faster, often many times"
+
+
 def decide(flags: Mapping[str, bool], limit: str, *, x86: bool) -> Instructions:
     """`instructions` for given CPU flags, as `torch.cpu.get_capabilities` names them, and limit."""
 
@@ -44,12 +53,13 @@ def decide(flags: Mapping[str, bool], limit: str, *, x86: bool) -> Instructions:
         return any(flags.get(name, False) for name in names)
 
     if not x86:  # Arm: 8-bit products never saturate there, with dot products or without
-        return Instructions(int8=True, bf16=has("bf16", "sve_bf16"))
+        return Instructions(int8=True, bf16=has("bf16", "sve_bf16"), fp16=has("fp16_arith"))
     wide = limit not in _BELOW_AVX512
     return Instructions(
         int8=limit not in _BELOW_DOT_PRODUCTS
         and (has("avx_vnni") or (wide and has("avx512_vnni", "amx_int8"))),
         bf16=limit not in _BELOW_BFLOAT16 and has("avx512_bf16", "amx_bf16"),
+        fp16=limit not in _BELOW_FLOAT16 and has("avx512_fp16", "amx_fp16"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from watched import SMALL, blown, dominated, picture, small
 
 import iln
 from iln.backbones import Backbone
+from iln.cpu import slow_here
 from iln.dynamics import Probe, alignment, diagnose, judge
+from iln.dynamics.narrow import Narrow, WideProducts
 from iln.dynamics.verdict import compare
 from iln.errors import InputError
 
@@ -104,7 +107,9 @@ def test_the_numbers_are_those_of_the_parts() -> None:
     assert one.magnitude == pytest.approx(alignment(model, images[0]).magnitude)
     with torch.no_grad():
         half = iln.convert(model, "i-ln").half()
-        pairs = [(model(image).clamp(0, 1), half(image).clamp(0, 1)) for image in images]
+        wide_outputs = [model(image).clamp(0, 1) for image in images]
+        with WideProducts(torch.float16) if slow_here("fp16") else nullcontext():
+            pairs = [(y, half(x).clamp(0, 1)) for x, y in zip(images, wide_outputs, strict=True)]
     errors = torch.cat([(wide - narrow).flatten() for wide, narrow in pairs])
     error = errors.double().square().mean().item()
     assert found.float16.psnr == pytest.approx(-10 * math.log10(error), abs=1e-6)
@@ -161,3 +166,26 @@ def test_what_is_refused() -> None:
         diagnose(small().half(), [picture()])
     with pytest.raises(InputError, match="none of our backbones"):
         diagnose(torch.nn.Linear(1, 1), [picture()])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_products_summed_in_float32_give_what_instructions_would(dtype: torch.dtype) -> None:
+    network, image = small(), picture()
+    with torch.no_grad():
+        reference = network(image)
+        errors = []
+        for products in (nullcontext(), WideProducts(dtype)):
+            run = Narrow(network, dtype)
+            run._products = products
+            run(image, reference)
+            errors.append(run.result().psnr)
+    plain, wide = errors
+    assert plain is not None and wide is not None
+    assert plain == pytest.approx(wide, abs=1.0)
+
+
+def test_products_that_overflow_in_float16_are_infinite() -> None:
+    large = torch.full((8, 8), 300.0, dtype=torch.float16)
+    with WideProducts(torch.float16):
+        assert torch.isinf(large @ large).all()
+        assert (large.float() @ large.float()).dtype == torch.float32

@@ -253,3 +253,30 @@ def test_infinite_results_are_done_again_in_float32() -> None:
     image = photo(9, 9)
     assert np.array_equal(restorer(image), iln.Restorer(small_model(small_spec()))(image))
     assert restorer.precision == "fp32"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_precision_without_instructions_is_float32_after_one_line(
+    precision: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choosing, "numbers_here", lambda: ["fp32", "int8"])
+    caplog.set_level("INFO", "iln")
+    restorer = iln.Restorer(small_model(small_spec()), engine="openvino", precision=precision)
+    assert restorer.precision == "fp32"
+    expected = f"this CPU has no instructions for {precision}, so OpenVINO computes in fp32"
+    assert caplog.messages == [expected]
+
+
+def test_pytorch_says_what_it_has_no_instructions_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    caplog.set_level("INFO", "iln")
+    model = small_model(small_spec())
+    assert iln.Restorer(model, device="cpu").precision == "fp32"
+    assert not caplog.messages
+    assert iln.Restorer(model, device="cpu", precision="bf16").precision == "bf16"
+    if not instructions().bf16:
+        assert caplog.messages == [
+            "this CPU has no instructions for bf16: fp32 is faster, often many times"
+        ]

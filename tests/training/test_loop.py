@@ -12,10 +12,13 @@ from running import assert_same_run, exit_code, log, quiet, start, wait_for
 from safetensors.torch import load_file
 from torch import nn
 
+from iln import cpu
 from iln.checkpoint import describe, load
 from iln.cli import main
+from iln.cpu import Instructions
 from iln.errors import InputError
-from iln.training import RECIPES, Recipe, loop, train
+from iln.training import RECIPES, Recipe, load_recipe, loop, train
+from iln.training import model as model_module
 from iln.training.gradients import average_weights
 
 
@@ -169,6 +172,22 @@ def test_bfloat16_training_learns_too(made: Recipe, tmp_path: Path) -> None:
     train(made.model_copy(update={"precision": "bf16"}), tmp_path / "run", say=quiet)
     losses = [line["loss"] for line in log(tmp_path / "run") if "loss" in line]
     assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_auto_precision_follows_the_cpu(
+    there: bool, made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Instructions(int8=there, bf16=there, fp16=there)
+    monkeypatch.setattr(model_module, "instructions", lambda: found)
+    monkeypatch.setattr(cpu, "instructions", lambda: found)
+    lines: list[str] = []
+    short = made.model_copy(update={"precision": "auto", "steps": 1, "device": "cpu"})
+    train(short, tmp_path / "auto", say=lines.append)
+    assert load_recipe(tmp_path / "auto").precision == ("bf16" if there else "fp32")
+    assert not any("no instructions" in line for line in lines)
+    train(short.model_copy(update={"precision": "bf16"}), tmp_path / "named", say=lines.append)
+    assert any("no instructions for bf16" in line for line in lines) != there
 
 
 def test_averages_by_hand() -> None:

@@ -6,6 +6,7 @@ memory that grows with the picture.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from iln.export.openvino_file import read_graph
 from iln.layers.walk import WHOLE, Walk
 
 SUFFIX = ".xml"
+log = logging.getLogger("iln")
 _WIDTHS = 20
 """Maps as wide as the network that a graph holds at the worst moment: measured, rounded up."""
 
@@ -34,8 +36,8 @@ class WholeGraph(nn.Module):
     """A graph in a network's place: image (1, C, H, W) -> (1, C, scale H, scale W).
 
     file: the .xml; its .bin lies beside it. precision: what to compute in where it is not
-        quantised, of `iln.compiled.numbers_here`; `auto`, or `int8` for a quantised graph: bf16
-        where the CPU has it.
+        quantised; `auto`, or `int8` for a quantised graph: bf16 where the CPU has it. bf16 or fp16
+        that it does not have is fp32, after one line of the log.
     Raises InputError for anything but such a file, for a precision that the CPU does not have, and
     where openvino is missing.
     """
@@ -48,6 +50,9 @@ class WholeGraph(nn.Module):
         here = [name for name in numbers_here() if name != "int8"]
         usual = precision == "auto" or (precision == "int8" and quantized)
         chosen = ("bf16" if "bf16" in here else "fp32") if usual else precision
+        if chosen in ("bf16", "fp16") and chosen not in here:
+            log.info("this CPU has no instructions for %s, so %s runs in fp32", chosen, self.name)
+            chosen = "fp32"
         if chosen not in here:
             raise InputError(
                 f"{self.name} cannot be computed in {chosen!r} here; accepted: {', '.join(here)}"

@@ -132,7 +132,7 @@ def diagnose(
             return _diagnose(backbone.eval(), images, progress or _ignore)
 
 
-PASSES = (1.5, 5.0, 1.0, 4.0)
+PASSES = (1.5, 2.5, 1.0, 4.0)
 """What the passes cost a picture, about: probed, in float16 (on a CPU), in bfloat16, quantised."""
 
 

@@ -4,13 +4,56 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from iln.backbones import Backbone
+from iln.cpu import slow_here
 from iln.dynamics.finite import FiniteWatch
+
+_ATEN = torch.ops.aten
+_PRODUCTS = {
+    *(_ATEN.mm.default, _ATEN.addmm.default, _ATEN.bmm.default, _ATEN.baddbmm.default),
+    *(_ATEN.convolution.default, _ATEN._scaled_dot_product_flash_attention_for_cpu.default),
+}
+PRECISIONS = {torch.float16: "fp16", torch.bfloat16: "bf16"}
+
+
+class WideProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Inside it, products of tensors of `dtype` are summed in float32 and rounded at the end.
+
+    So do processors with instructions for that type; PyTorch without them does too, slowly.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dtype = dtype
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func not in _PRODUCTS:
+            return func(*args, **(kwargs or {}))
+        narrow = False
+
+        def widened(value: Any) -> Any:
+            nonlocal narrow
+            if not isinstance(value, Tensor) or value.dtype != self.dtype:
+                return value
+            narrow = True
+            return value.float()
+
+        args, kwargs = tree_map(widened, (args, kwargs or {}))
+        result = func(*args, **kwargs)
+        if not narrow:
+            return result
+        return tree_map(lambda t: t.to(self.dtype) if isinstance(t, Tensor) else t, result)
 
 
 @dataclass(frozen=True)
@@ -50,13 +93,16 @@ class Narrow:
             if bool((torch.isfinite(p) & ~torch.isfinite(narrowed[name])).any())
         )
         self.watch = _watch(self.model)
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        slow = on_cpu and bool(slow_here(PRECISIONS[dtype]))
+        self._products = WideProducts(dtype) if slow else nullcontext()
         self.values = self.nonfinite = 0
         self._squares = 0.0
         self._comparable = True
 
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """The output for image (B, C, H, W), compared with the float32 one."""
-        with self.watch:
+        with self.watch, self._products:
             output: Tensor = self.model(image)
         self.values += output.numel()
         self.nonfinite += nonfinite(output)

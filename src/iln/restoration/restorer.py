@@ -20,6 +20,7 @@ from iln.catalogue import default_model
 from iln.checkpoint import load
 from iln.compiled import STRIP as COMPILED_STRIP
 from iln.compiled import WholeGraph, is_graph, scratch
+from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
@@ -129,6 +130,8 @@ class Restorer:
         if self.engine == "torch":
             if self.precision == "auto":
                 self.precision = choose(network, self.device)
+            elif self.device.type == "cpu" and (line := slow_here(self.precision)):
+                log.info("%s", line)
             self.model = network.to(PRECISIONS[self.precision])
         else:
             self.model, self.precision = compile_for(network, self.precision)

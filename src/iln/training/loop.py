@@ -16,6 +16,7 @@ from torch.nn.functional import l1_loss, mse_loss
 
 from iln.atomic import atomic_write
 from iln.backbones import Backbone
+from iln.cpu import slow_here
 from iln.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.errors import InputError
 from iln.layers.walk import WHOLE, Recompute
@@ -24,7 +25,7 @@ from iln.tasks.folders import sources
 from iln.training.data import Batches, in_order, open_pictures
 from iln.training.distributed import World, replicate, shard, world
 from iln.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
-from iln.training.model import bfloat16_pays, build_model, save_weights
+from iln.training.model import automatic_precision, build_model, save_weights
 from iln.training.nonfinite import culprit
 from iln.training.penalty import divergences
 from iln.training.recipe import LOCAL, Recipe, load_recipe
@@ -91,8 +92,10 @@ def _train(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     if recipe.precision == "auto":
-        precision = _precision(recipe, run, resume, device, here)
+        precision = _precision(run, resume, device, here)
         recipe = recipe.model_copy(update={"precision": precision})
+    elif device.type == "cpu" and (line := slow_here(recipe.precision)):
+        say(line)
     for size in recipe.batches():
         if size % (here.size * recipe.accumulate):
             raise InputError(
@@ -289,12 +292,11 @@ def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
         raise InputError(f"{run} is not an empty folder; name a new folder for the run")
 
 
-def _precision(recipe: Recipe, run: Path, resume: bool, device: torch.device, here: World) -> str:
-    """What `auto` means here; the first process measures, and a resumed run keeps its own."""
+def _precision(run: Path, resume: bool, device: torch.device, here: World) -> str:
+    """What `auto` means here; the first process decides, and a resumed run keeps its own."""
     if resume:
         return load_recipe(run).precision
-    pays = here.first and bfloat16_pays(recipe, device)
-    return "bf16" if here.any(pays) else "fp32"
+    return "bf16" if here.any(here.first and automatic_precision(device) == "bf16") else "fp32"
 
 
 def _open_report(recipe: Recipe, run: Path, done: int, say: Say, here: World) -> Silence:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from iln import backbones, checkpoint
 from iln.backbones import Backbone
+from iln.cpu import instructions
 from iln.errors import InputError
 from iln.training.recipe import LOCAL, Recipe
 
@@ -29,26 +29,15 @@ def build_model(recipe: Recipe) -> backbones.Backbone:
     return model
 
 
-def bfloat16_pays(recipe: Recipe, device: torch.device) -> bool:
-    """Whether a step is faster under bfloat16 autocast here, found by trying both.
+def automatic_precision(device: torch.device) -> str:
+    """What `precision=auto` means on a device: always the same there, and known at once.
 
-    Processors without matrix units for bfloat16 are often slower with it.
+    bf16 makes steps of SwinIR and HAT 1.5 to 2 times as fast where there are instructions for it,
+    and tens of times slower where there are none (docs/results/training-speed.md).
     """
-    with torch.random.fork_rng(enabled=device.type == "cpu"):
-        model = build_model(recipe.model_copy(update={"init": None})).to(device)
-        patch, size = recipe.stage(0)
-        image = torch.rand(size // recipe.accumulate, model.spec.in_chans, patch, patch)
-        image = image.to(device)
-        taken = {}
-        for amp in (True, False):
-            for _ in range(3):  # the last one counts: the first ones warm up
-                started = time.perf_counter()
-                with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-                    loss = model(image).float().mean()
-                loss.backward()
-                loss.item()  # waits for a GPU
-                taken[amp] = time.perf_counter() - started
-    return taken[True] < taken[False]
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and instructions().bf16 else "fp32"
 
 
 def _start_from(model: nn.Module, file: Path) -> None:

@@ -81,8 +81,7 @@ class Recipe(BaseModel):
 
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     """`bf16`: forward pass under bfloat16 autocast; weights, optimiser and loss stay float32, the
-    residual stream does not. `auto`: bf16 or fp32, whichever makes the faster step here, tried
-    when the run begins."""
+    residual stream does not. `auto`: bf16 where the device has instructions for it, else fp32."""
     recompute: bool = False
     """Gradient checkpointing: activations are computed again in the backward pass, not kept."""
     compile: bool = False
