@@ -1,6 +1,7 @@
 # make demo   restore an old print with shipped models and show the difference
 # make test   run the tests
 # make check  lint, formatting, types
+# make fuzz   damage pictures and weights files at random for about five minutes: 15,000 of a kind
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
 # make zoo-check DATA=FOLDER [MODEL=NAME]   score the shipped models again (docs/zoo.md)
 #
@@ -15,7 +16,7 @@ DATA ?= data
 MODEL ?=
 MINUTES ?= 60
 
-.PHONY: demo test check zoo zoo-check clean
+.PHONY: demo test check fuzz zoo zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
@@ -28,6 +29,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile fuzz --timeout 1800 \
+		tests/images/test_damaged_pictures.py tests/checkpoint/test_damaged_files.py $(PYTEST_ARGS)
 
 zoo: $(VENV)/core.stamp
 	$(BIN)/python zoo/train.py $(MODEL) --minutes $(MINUTES) --data $(DATA) -o runs/zoo

@@ -2,6 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+# For `make fuzz`.
+settings.register_profile("fuzz", max_examples=15_000)
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.atomic import atomic_write, printable
-from iln.backbones import BACKBONES, Backbone, Spec, from_spec
+from iln.backbones import BACKBONES, Backbone, DRCTSpec, HATSpec, Spec, from_spec
 from iln.errors import InputError
 from iln.foreign import Answers, clean, recognise, rename
 from iln.precision.fake import body_layers
@@ -274,16 +274,44 @@ def _check_size(spec: Spec, weights: Mapping[str, Tensor]) -> None:
     """Before anything is allocated: is the spec about a network of this size at all?"""
     first = weights.get("conv_first.weight")
     groups = {name.split(".")[1] for name in weights if name.startswith("layers.")}
-    tables = [t for name, t in weights.items() if name.endswith("relative_position_bias_table")]
+    side = 2 * spec.window - 1
+    sides = {side, side + spec.overlap} if isinstance(spec, HATSpec) else {side}
+    growth = {spec.growth} if isinstance(spec, DRCTSpec) else set()
     fits = (
         first is not None
         and tuple(first.shape[:2]) == (spec.embed_dim, spec.cell_chans)
         and len(groups) == len(spec.depths)
-        and max(spec.depths) <= len(weights)
-        and any(len(t) == (2 * spec.window - 1) ** 2 for t in tables)
+        and sum(spec.depths) <= len(weights)
+        and {side**2 for side in sides} <= _lengths(weights, "relative_position_bias_table")
+        and growth <= _lengths(weights, "adjust1.bias")
     )
     if not fits:
         raise InputError("has metadata of another network than its weights are; get the file again")
+
+
+def _lengths(weights: Mapping[str, Tensor], ending: str) -> set[int]:
+    """The first sizes of the tensors whose names end so."""
+    return {t.shape[0] for name, t in weights.items() if name.endswith(ending) and t.ndim}
+
+
+def _check_bulk(spec: Spec, weights: Mapping[str, Tensor]) -> None:
+    """Before anything is allocated: do the weights suffice for one block of each group at least?
+
+    A wrong size may ask for a network far larger than its file and the memory.
+    """
+    dim, hidden = spec.embed_dim, int(spec.embed_dim * spec.mlp_ratio)
+    needed = len(spec.depths) * (4 * dim**2 + 2 * dim * hidden)
+    # What is repeated by a stride of 0 takes no room in a file; a byte may hold two weights.
+    held = 2 * sum(
+        min(tensor.numel(), tensor.untyped_storage().nbytes() // tensor.element_size())
+        for tensor in weights.values()
+        if tensor.layout is torch.strided
+    )
+    if needed > held:
+        raise InputError(
+            f"is too small for a network of {dim} channels and {hidden} in its feed-forward; "
+            "get the file again"
+        )
 
 
 def _stored(model: Backbone, dtype: torch.dtype | None) -> dict[str, Tensor]:
@@ -343,6 +371,7 @@ def _build_foreign(
 
 def _filled(spec: Spec, weights: Mapping[str, Tensor], *, packed: bool = False) -> Backbone:
     """The spec's network with exactly these weights, as float32."""
+    _check_bulk(spec, weights)
     try:
         with torch.random.fork_rng(devices=[]):  # building draws numbers that are then replaced
             model = from_spec(spec).float()

@@ -28,6 +28,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -50,6 +51,8 @@ _MARKS = {
     "swinir": "layers.0.residual_group.blocks.0.attn.relative_position_bias_table",
 }
 """A parameter that only this backbone has; SwinIR's is in HAT too, so it comes last."""
+_ZIP = b"PK\x03\x04"
+_FOLDER = 0x10  # of an entry's attributes in MS-DOS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +87,12 @@ def read_pickle(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd about a file is an error or nothing
+            _check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on broken bytes torch.load raises nearly anything
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # on broken bytes zipfile and torch.load raise nearly anything
         raise InputError(_why(error)) from error
-    _check_sums(path)
     return unwrap(content)
 
 
@@ -102,19 +107,24 @@ def _why(error: Exception) -> str:
     return "damaged, cut off, or no PyTorch file; download or export it again"
 
 
-def _check_sums(path: str | os.PathLike[str]) -> None:
-    """torch.load does not look at the sums that torch.save stores."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
+def _check_archive(path: str | os.PathLike[str]) -> None:
+    """If it is a zip: torch.load does not look at the sums that torch.save stores.
+
+    So this comes first, and the sizes and names that torch.load then reads are those written.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(len(_ZIP)) != _ZIP:
+            return
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            # torch.load takes these for empty, and leaves in their tensors what was in memory.
+            folders = [e.filename for e in entries if e.external_attr & _FOLDER and e.file_size]
             # All zero where torch was told not to compute any.
-            stored = any(entry.CRC for entry in archive.infolist())
-            broken = archive.testzip() if stored else None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
-        raise InputError("damaged or cut off; download or export it again") from error
+            broken = archive.testzip() if any(entry.CRC for entry in entries) else None
     if broken is not None:
         raise InputError(f"damaged: the checksum of {broken!r} in it is wrong; download it again")
+    if folders:
+        raise InputError(f"damaged: {folders[0]!r} in it is marked as a folder; download it again")
 
 
 def unwrap(content: object) -> dict[str, Tensor]:

@@ -15,6 +15,15 @@ def libvips() -> ModuleType:
     return module
 
 
+def forget_errors() -> None:
+    """Drop what libvips has said so far.
+
+    Complaints that ended in no error stay, and would stand before the next ones. Those that quote
+    bytes of the file may be no UTF-8: pyvips cannot decode them, nor any error after them.
+    """
+    libvips().vips_lib.vips_error_clear()
+
+
 def reason(error: Exception) -> str:
     """What libvips says went wrong, on one line; empty if it says nothing useful."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -12,10 +12,12 @@ from iln.atomic import printable
 from iln.errors import InputError
 from iln.images import exif as exif_blocks
 from iln.images import sniffing
-from iln.images.libvips import libvips, reason
+from iln.images.libvips import forget_errors, libvips, reason
 from iln.images.picture import Array, Picture, icc_fits
 
 MAX_PIXELS = 300_000_000
+# Of each side: decoders keep many rows at a time, and no picture but a damaged one is wider.
+_MAX_SIDE = 1_000_000
 
 _LOADERS = {
     "jpeg": "jpegload_source",
@@ -88,6 +90,10 @@ def _read(file: BinaryIO, max_pixels: int) -> Picture:
         kind == "png" and sniffing.is_animated_png(file)
     ):
         raise _animated()
+    if kind == "avif":
+        # libvips would complain of the wildest on stderr.
+        for width, height in sniffing.avif_sizes(file):
+            _check_size(width, height, max_pixels)
     file.seek(0)
     if kind == "bmp":
         return _read_bmp(file, max_pixels)
@@ -96,6 +102,7 @@ def _read(file: BinaryIO, max_pixels: int) -> Picture:
 
 def _read_vips(file: BinaryIO, kind: str, max_pixels: int) -> Picture:
     pyvips = libvips()
+    forget_errors()
     tiff = _Tiff(file) if kind == "tiff" else None
     try:
         if tiff is not None and tiff.straightened is not None:
@@ -115,7 +122,8 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int) -> Picture:
         # None for AVIF, which libheif has turned already; there EXIF's word does not count.
         view = _STORED.get(_field(stored, "orientation", 1), _STORED[1])
         pixels, alpha = _decode(stored, view)
-    except pyvips.Error as error:
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        forget_errors()
         raise _damaged(kind, error) from None
 
     if tiff is not None and tiff.straightened is not None and alpha is not None:
@@ -256,6 +264,10 @@ def _read_bmp(file: BinaryIO, max_pixels: int) -> Picture:
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise _Refused(f"claims a size of {width} x {height}; save it anew")
+    if max(width, height) > _MAX_SIDE:
+        raise _Refused(
+            f"claims a size of {width} x {height}; sides of up to {_MAX_SIDE:,} pixels are read"
+        )
     if width * height > max_pixels:
         raise _Refused(
             f"is {width} x {height}, more than {max_pixels:,} pixels; "

@@ -1,8 +1,10 @@
 """What kind of picture a file is, by its content; names and suffixes lie."""
 
+import re
 import struct
 from typing import BinaryIO
 
+_AVIF_HEADER = 1 << 20  # what is described before the pixels is shorter, profile and all
 ACCEPTED = "JPEG, PNG, TIFF, WebP, AVIF, BMP or GIF"
 
 # Known kinds that are not read: naming them helps more than "unknown".
@@ -65,6 +67,13 @@ def is_animated_png(file: BinaryIO) -> bool:
             return False
         file.seek(length + 4, 1)
     return False
+
+
+def avif_sizes(file: BinaryIO) -> list[tuple[int, int]]:
+    """Widths and heights that an AVIF file declares: of the picture, its tiles, its thumbnail."""
+    file.seek(0)
+    found = re.finditer(rb"ispe\0{4}(.{4})(.{4})", file.read(_AVIF_HEADER), re.DOTALL)
+    return [(int.from_bytes(match[1]), int.from_bytes(match[2])) for match in found]
 
 
 def _brands(head: bytes) -> set[bytes]:
