@@ -1,5 +1,7 @@
 # make demo   restore an old print with shipped models and show the difference
 # make test   run the tests
+# make test-older-cpu   run the numerically sensitive tests as a CPU with AVX2 alone
+# make test-all   all of these
 # make check  lint, formatting, types
 # make fuzz   damage pictures and weights files at random for about five minutes: 15,000 of a kind
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
@@ -16,7 +18,7 @@ DATA ?= data
 MODEL ?=
 MINUTES ?= 60
 
-.PHONY: demo test check fuzz zoo zoo-check clean
+.PHONY: demo test test-older-cpu test-all check fuzz zoo zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
@@ -24,6 +26,13 @@ demo: $(VENV)/core.stamp
 # One thread a process, one process a core: torch's threads would wait for each other.
 test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+test-older-cpu: $(VENV)/dev.stamp
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
+		tests/test_cpu.py tests/norm tests/layers tests/backbones tests/restoration tests/dynamics \
+		tests/training/test_golden_losses.py tests/training/test_loop.py tests/cli/test_quantize.py $(PYTEST_ARGS)
+
+test-all: test test-older-cpu
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from iln.training import recipe
 from iln.training.data import batch, open_pictures
 from iln.training.model import build_model
 from iln.training.report import say_plainly
+from iln.training.sets import picture_sets
 from iln.training.validation import to_unit
 
 RECIPES = ("sr-x2", "sr-x4", "denoise", "jpeg", "derain", "deblur", "photo")
@@ -43,7 +44,7 @@ def main() -> None:
 def row(name: str, folder: Path, cache: Path) -> None:
     made = recipe(name, [f"data={folder.resolve()}"])
     task, (patch, size) = made.make_task(), made.stage(0)
-    pictures = open_pictures(made.folders(made.data), task, cache, say_plainly)
+    pictures = open_pictures(picture_sets(made)[0], task, cache, say_plainly)
     model = build_model(made).train()
     loading, computing = [], []
     for step in range(STEPS + 1):

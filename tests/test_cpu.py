@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -75,3 +79,20 @@ def test_what_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cpu, "instructions", lambda has=has: Instructions(has, has, has))
         assert cpu.slow_here("bf16").startswith(line) and bool(cpu.slow_here("bf16")) == bool(line)
         assert not cpu.slow_here("fp32") and not cpu.slow_here("int8")
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="for x86 with AVX2"
+)
+def test_the_variables_that_make_an_older_cpu_take_effect() -> None:
+    """As `make test-older-cpu` sets them: PyTorch's own kernels and oneDNN's products."""
+    code = (
+        "import torch; from iln.cpu import instructions; "
+        "print(torch.backends.cpu.get_cpu_capability(), "
+        "torch.ops.mkldnn._is_mkldnn_bf16_supported(), *instructions())"
+    )
+    older = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **older}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["AVX2", "False", "False", "False", "False"], done.stderr

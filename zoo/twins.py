@@ -33,6 +33,7 @@ from iln.layers.walk import Strips
 from iln.precision import bits_of, quantized
 from iln.tasks import Pixels, Task
 from iln.tasks.folders import load_pair, sources
+from iln.training.sets import PictureSet
 from iln.training.validation import validate
 
 FORMATS = {"int8": "W8A8", "int4 weights": "W4A16", "int4": "W4A4"}
@@ -86,7 +87,7 @@ def table(models: list[Backbone], task: Task, folder: Path) -> str:
 
 
 def score(model: Backbone, task: Task, folder: Path) -> float:
-    found = validate(model, task, folder, lambda name, triple: None)
+    found = validate(model, task, PictureSet.of(folder), lambda name, triple: None)
     return next(iter(next(iter(found.values())).values()))
 
 

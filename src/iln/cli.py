@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from typing import Annotated, Any
 
@@ -81,8 +82,21 @@ class _Notes(logging.Handler):
         typer.echo(f"note: {record.getMessage()}", err=True)
 
 
+SHORT_SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""GNU's and LLVM's OpenMP: threads that wait for work sleep soon. By default they keep a core busy
+for milliseconds, and beside other programs each wait then costs a turn of the scheduler."""
+
+
+def share_cores() -> None:
+    """Have PyTorch's threads spin shortly, where it is not loaded yet and the user says nothing."""
+    said = any(name in os.environ for name in ("OMP_WAIT_POLICY", *SHORT_SPIN))
+    if "torch" not in sys.modules and not said:
+        os.environ.update(SHORT_SPIN)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 some pictures failed, 2 bad input, 130 interrupted."""
+    share_cores()
     if isinstance(sys.stdout, io.TextIOWrapper):  # any file's name can be told
         sys.stdout.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("iln")

@@ -14,6 +14,7 @@ import pytest
 from cli_helpers import files, names, photo, save, size
 
 import iln
+from iln import cli
 
 resource = pytest.importorskip("resource", reason="measures processes as POSIX does")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -137,3 +138,24 @@ def test_interrupted_while_writing(
     assert ended.value.code == 130
     assert files(here) == ["a.png", "out/a.png"]
     assert Path("out/a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said", "expected"),
+    [
+        (False, {}, {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}),
+        (False, {"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+        (False, {"GOMP_SPINCOUNT": "5"}, {"GOMP_SPINCOUNT": "5"}),
+        (True, {}, {}),
+    ],
+)
+def test_waiting_threads_sleep_soon(
+    loaded: bool,
+    said: dict[str, str],
+    expected: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli.os, "environ", dict(said))
+    monkeypatch.setattr(cli.sys, "modules", {"torch": None} if loaded else {})
+    cli.share_cores()
+    assert cli.os.environ == expected

@@ -7,7 +7,8 @@ from PIL import Image
 
 from iln.errors import InputError
 from iln.tasks import Damaged, Metric, Pixels, SuperResolution, Task
-from iln.training.data import Batches, Pictures, batch, in_order, open_pictures
+from iln.tasks.folders import sources
+from iln.training.data import Batches, Pictures, batch, check_sizes, in_order, open_pictures
 
 SR2 = SuperResolution(scale=2)
 
@@ -102,8 +103,15 @@ def test_every_crop_is_equally_likely_and_all_eight_turns_occur() -> None:
 def test_pictures_smaller_than_the_patch_are_skipped_or_named() -> None:
     lr, _ = batch(coordinates(SHAPES), SR2, size=50, patch=6, seed=0, step=0)
     assert set(lr[:, 0, 0, 0].tolist()) == {0, 2}
+    said: list[str] = []
+    check_sizes(coordinates(SHAPES), {1, 6}, 2, said.append)
+    small = len(SHAPES) - 2
+    expected = (
+        f"{small} of {len(SHAPES)} pictures are smaller than a crop (12 pixels), and never used"
+    )
+    assert said == [expected]
     with pytest.raises(InputError, match="32 pixels"):
-        batch(coordinates(SHAPES), SR2, size=1, patch=32, seed=0, step=0)
+        check_sizes(coordinates(SHAPES), {32}, 2, said.append)
 
 
 def test_parts_of_a_batch_are_the_batch() -> None:
@@ -163,7 +171,7 @@ def test_pictures_are_read_once_and_again_when_one_changes(tmp_path: Path) -> No
     (folder / "notes.txt").write_text("no picture")
     rng = np.random.default_rng()
 
-    pairs = open_pictures([folder], SR2, cache, quiet)
+    pairs = open_pictures(sources(folder), SR2, cache, quiet)
     assert [pairs[i][0].shape for i in range(len(pairs))] == [(6, 6, 3), (8, 10, 3)]
     for (lr, hr), name in zip([pairs[0], pairs[1]], ["a", "b"], strict=True):
         expected = SR2.pair(np.array(Image.open(folder / f"{name}.png")), rng)
@@ -172,24 +180,24 @@ def test_pictures_are_read_once_and_again_when_one_changes(tmp_path: Path) -> No
 
     made = {f: f.stat().st_mtime_ns for f in cache.iterdir()}
     assert len(made) == 2
-    open_pictures([folder], SR2, cache, quiet)
+    open_pictures(sources(folder), SR2, cache, quiet)
     assert {f: f.stat().st_mtime_ns for f in cache.iterdir()} == made
-    open_pictures([folder], SuperResolution(scale=3), cache, quiet)
+    open_pictures(sources(folder), SuperResolution(scale=3), cache, quiet)
     assert len(list(cache.iterdir())) == 4
     write(folder / "a.png", 12, 15, seed=1)
-    assert open_pictures([folder], SR2, cache, quiet)[0][0].shape == (6, 7, 3)
+    assert open_pictures(sources(folder), SR2, cache, quiet)[0][0].shape == (6, 7, 3)
 
 
 def test_a_build_that_was_killed_leaves_nothing_that_counts(tmp_path: Path) -> None:
     folder, cache = tmp_path / "pictures", tmp_path / "cache"
     folder.mkdir()
     write(folder / "a.png", 12, 12)
-    open_pictures([folder], SR2, cache, quiet)
+    open_pictures(sources(folder), SR2, cache, quiet)
     (shapes,) = cache.glob("*.json")
     (pixels,) = cache.glob("*.pixels")
     shapes.unlink()  # killed after the pixels, before the shapes
     pixels.write_bytes(b"")
-    assert open_pictures([folder], SR2, cache, quiet)[0][0].any()
+    assert open_pictures(sources(folder), SR2, cache, quiet)[0][0].any()
 
 
 def test_clean_pictures_are_shared_by_tasks(tmp_path: Path) -> None:
@@ -200,9 +208,9 @@ def test_clean_pictures_are_shared_by_tasks(tmp_path: Path) -> None:
     class Other(Mean):
         pass
 
-    (stored,) = open_pictures([folder], Mean(), cache, quiet)[0]
+    (stored,) = open_pictures(sources(folder), Mean(), cache, quiet)[0]
     assert np.array_equal(stored, np.array(Image.open(folder / "a.png"))[:12])
-    open_pictures([folder], Other(), cache, quiet)
+    open_pictures(sources(folder), Other(), cache, quiet)
     assert len(list(cache.iterdir())) == 2
 
 
@@ -212,7 +220,7 @@ def test_folders_of_pairs_are_taken_as_they_are(tmp_path: Path) -> None:
         (folder / name).mkdir(parents=True)
         for seed in range(3):
             write(folder / name / f"{seed}.png", size, size, seed)
-    pairs = open_pictures([folder], Mean(), cache, quiet)
+    pairs = open_pictures(sources(folder), Mean(), cache, quiet)
     assert len(pairs) == 3
     lr, hr = batch(pairs, Mean(), size=2, patch=8, seed=0, step=0)
     assert lr.shape[-1] * 2 == hr.shape[-1] == 16
@@ -221,11 +229,11 @@ def test_folders_of_pairs_are_taken_as_they_are(tmp_path: Path) -> None:
     write(folder / "input" / "1.png", 9, 8)
     write(folder / "input" / "2.png", 8, 9)
     with pytest.raises(InputError, match=r"2 pairs do not fit: .*1\.png is 8x9.*2\.png is 9x8"):
-        open_pictures([folder], Mean(), cache, quiet)
+        open_pictures(sources(folder), Mean(), cache, quiet)
     write(folder / "input" / "left.png", 8, 8)
     write(folder / "target" / "right.png", 8, 8)
     with pytest.raises(InputError, match="2 pictures lie in only one of input and target: left, r"):
-        open_pictures([folder], Mean(), cache, quiet)
+        open_pictures(sources(folder), Mean(), cache, quiet)
 
 
 def test_a_few_unreadable_pictures_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -235,21 +243,21 @@ def test_a_few_unreadable_pictures_are_left_out_and_counted(tmp_path: Path) -> N
         write(folder / f"{number:03}.png", 4, 4)
     (folder / "050.png").write_bytes(b"no picture")
     said: list[str] = []
-    assert len(open_pictures([folder], SR2, cache, said.append)) == 99
+    assert len(open_pictures(sources(folder), SR2, cache, said.append)) == 99
     assert "warning: 1 unreadable pictures left out" in said[-1]
     assert "050.png" in said[-1]
     (folder / "051.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"2 of 100 training pictures cannot be read .* 1%"):
-        open_pictures([folder], SR2, cache, quiet)
+        open_pictures(sources(folder), SR2, cache, quiet)
 
 
 def test_bad_folders_and_files_are_named(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(InputError, match="nowhere is not a folder"):
-        open_pictures([tmp_path / "nowhere"], SR2, cache, quiet)
+        open_pictures(sources(tmp_path / "nowhere"), SR2, cache, quiet)
     with pytest.raises(InputError, match="holds no pictures"):
-        open_pictures([tmp_path], SR2, cache, quiet)
+        open_pictures(sources(tmp_path), SR2, cache, quiet)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"broken\.png"):
-        open_pictures([tmp_path], SR2, cache, quiet)
+        open_pictures(sources(tmp_path), SR2, cache, quiet)
     assert not list(cache.iterdir())

@@ -11,6 +11,7 @@ from iln.training import Recipe, train
 from iln.training.data import Batches, open_pictures
 from iln.training.model import build_model
 from iln.training.recipe import Dynamics
+from iln.training.sets import picture_sets
 from iln.training.validation import to_unit
 
 
@@ -126,7 +127,7 @@ def test_the_loss_is_the_one_asked_for(
     recipe = exact.model_copy(update={"loss": loss, "steps": 1, "log_every": 1})
     train(recipe, tmp_path / "run", say=quiet)
     task = recipe.make_task()
-    pictures = open_pictures(recipe.folders(recipe.data), task, tmp_path / "pairs", quiet)
+    pictures = open_pictures(picture_sets(recipe)[0], task, tmp_path / "pairs", quiet)
     inputs, targets = Batches(pictures, task, recipe.seed, recipe.stage, (0, 1))[0]
     torch.manual_seed(recipe.seed)
     model = build_model(recipe).double().train()

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iln.errors import InputError
+
+if TYPE_CHECKING:
+    from iln.training import Recipe
 
 
 class OnNonfinite(StrEnum):
@@ -45,9 +48,7 @@ def train(
     With several processes: torchrun --nproc_per_node=2 -m iln train RECIPE.
 
     Ctrl-C or SIGTERM: the step is finished and saved. Exit codes: 0 all steps done, 1 a step was
-    not finite, 2 bad input, 3 stopped and to be resumed. On a computer that does other work
-    too, set OMP_WAIT_POLICY=passive: threads that wait for each other spin otherwise, and a step
-    can take ten times as long.
+    not finite, 2 bad input, 3 stopped and to be resumed.
     """
     from iln import training
     from iln.training.recipes import override
@@ -65,6 +66,7 @@ def train(
         folder = Path("runs") / recipe if output is None else output
     else:
         raise InputError("name a recipe (`iln recipes` lists them) or say --resume RUN")
+    chosen = _folders_from_here(chosen, changes)
     training.check_run(chosen, folder, resume is not None)
     try:
         with _display(chosen.steps) as (say, tick):
@@ -80,6 +82,27 @@ def train(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     _leave(0 if finished else 3)
+
+
+def _folders_from_here(recipe: Recipe, changes: list[str]) -> Recipe:
+    """Relative folders of the command line begin where one stands or, else, in `data_root`."""
+    keys = {change.partition("=")[0] for change in changes} & {"data", "validation"}
+    found = {
+        key: tuple(_folder(folder, recipe.data_root) for folder in getattr(recipe, key))
+        for key in keys
+    }
+    return recipe.model_copy(update=found)
+
+
+def _folder(name: Path, data_root: Path) -> Path:
+    from iln.atomic import printable
+
+    if name.is_dir():
+        return name.absolute()
+    if not (data_root / name).is_dir():
+        places = "" if name.is_absolute() else f", neither here nor in {printable(data_root)}"
+        raise InputError(f"{printable(name)} is not a folder of pictures{places}")
+    return name
 
 
 def _leave(code: int) -> None:

@@ -23,6 +23,7 @@ from iln.training import Recipe, load_recipe, train
 from iln.training.data import open_pictures
 from iln.training.recipe import LOCAL
 from iln.training.report import Say
+from iln.training.sets import picture_sets
 from iln.training.surroundings import signals
 
 Tell = Callable[[Recipe, int, float], None]
@@ -141,8 +142,8 @@ class Store:
             local = {"data_root": self.data_root, "device": self.device}
             waiting = [recipe.model_copy(update=local) for recipe in missing.values()]
             for recipe in waiting:  # decoded once, and not by several runs at a time
-                folders = recipe.folders(recipe.data)
-                open_pictures(folders, recipe.make_task(), self.root / "pairs", say)
+                found, _ = picture_sets(recipe)
+                open_pictures(found, recipe.make_task(), self.root / "pairs", say)
             if jobs == 1:
                 return self._one_by_one(waiting, say, tell)
             return self._side_by_side(waiting, jobs, say, tell)

@@ -25,7 +25,7 @@ from iln.atomic import printable
 from iln.errors import InputError
 from iln.images import read
 from iln.tasks import Damaged, Pixels, Task, generator, to_uint8
-from iln.tasks.folders import Source, check_pair, sources
+from iln.tasks.folders import Source, check_pair
 
 UNREADABLE = 0.01
 """The share of a data set's files that may be no pictures before training refuses it."""
@@ -71,17 +71,15 @@ class Pictures:
 
 
 def open_pictures(
-    folders: Sequence[Path], task: Task, cache: Path, say: Callable[[str], None]
+    found: Sequence[Source], task: Task, cache: Path, say: Callable[[str], None]
 ) -> Pictures:
-    """The pictures or pairs of some folders, decoded, from `cache` if they are there already.
+    """Some pictures or pairs, decoded, from `cache` if they are there already.
 
     The cache file is named by a fingerprint of what the task makes of the pictures and of every
     file's path, size and time of change, so a changed picture gets a new file, and runs share
     what is the same. Files that cannot be read are left out and counted.
-    Raises InputError for a folder without pictures, pairs that do not match, more unreadable
-    files than `UNREADABLE`, and a disk without room.
+    Raises InputError for more unreadable files than `UNREADABLE`, and a disk without room.
     """
-    found = [source for folder in folders for source in sources(folder)]
     made = repr(task) if task.whole else [task.scale, task.channels]
     key: list[Any] = [_FORMAT, type(task).__name__ if task.whole else "", made]
     for file in (file for source in found for file in source.files):
@@ -93,6 +91,24 @@ def open_pictures(
     shapes = [[tuple(shape) for shape in entry] for entry in json.loads(shapes_file.read_text())]
     # "c", private copy on write: PyTorch warns about arrays that cannot be written to
     return Pictures(np.memmap(pixels_file, np.uint8, mode="c"), shapes)
+
+
+def check_sizes(
+    pictures: Pictures, patches: set[int], scale: int, say: Callable[[str], None]
+) -> None:
+    """Say how many pictures are too small for crops of these sides, in pixels of the input.
+
+    Raises InputError if all are.
+    """
+    for patch in sorted(patches):
+        small = int((pictures.positions(patch, scale) == 0).sum())
+        if small == len(pictures):
+            raise InputError(f"no training picture is as large as the patch, {patch} pixels")
+        if small:
+            say(
+                f"{small} of {len(pictures)} pictures are smaller than a crop "
+                f"({patch * scale} pixels), and never used"
+            )
 
 
 def batch(
@@ -114,8 +130,6 @@ def batch(
     The tensors are uint8, or float32 in about [0, 1] where the task does not round.
     """
     ends = np.cumsum(pictures.positions(patch, task.scale))
-    if not len(ends) or not ends[-1]:
-        raise InputError(f"no training picture is as large as the patch, {patch} pixels")
     places = generator(seed, step).integers(ends[-1], size=size)
     samples = []
     for i in range(size)[part]:
@@ -204,7 +218,7 @@ def _stacked(crops: Sequence[Damaged]) -> torch.Tensor:
 
 
 def _build(
-    found: list[Source],
+    found: Sequence[Source],
     task: Task,
     pixels_file: Path,
     shapes_file: Path,
@@ -258,7 +272,7 @@ class _Unreadable(InputError):
     """A file that is no picture, as opposed to a pair that does not fit."""
 
 
-def _decoded(found: list[Source], task: Task) -> Iterator[_Entry | InputError]:
+def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputError]:
     """What the cache holds of each source, in their order; a few at a time, on all cores."""
     waiting = iter(found)
     cores = os.cpu_count() or 1

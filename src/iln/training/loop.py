@@ -21,8 +21,7 @@ from iln.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.errors import InputError
 from iln.layers.walk import WHOLE, Recompute
 from iln.tasks import Task
-from iln.tasks.folders import sources
-from iln.training.data import Batches, in_order, open_pictures
+from iln.training.data import Batches, check_sizes, in_order, open_pictures
 from iln.training.distributed import World, replicate, shard, world
 from iln.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
 from iln.training.model import automatic_precision, build_model, save_weights
@@ -32,6 +31,7 @@ from iln.training.recipe import LOCAL, Recipe, load_recipe
 from iln.training.recorded import Recorded
 from iln.training.report import Report, Say, Silence, environment, say_plainly
 from iln.training.run_state import RunState
+from iln.training.sets import PictureSet, picture_sets, with_validation
 from iln.training.surroundings import Meter, deterministic, find_device, mixed, signals
 from iln.training.validation import Scores, baselines, to_unit, validate
 
@@ -91,29 +91,34 @@ def _train(
     device = find_device(recipe.device, here)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    if recipe.precision == "auto":
-        precision = _precision(run, resume, device, here)
-        recipe = recipe.model_copy(update={"precision": precision})
-    elif device.type == "cpu" and (line := slow_here(recipe.precision)):
-        say(line)
     for size in recipe.batches():
         if size % (here.size * recipe.accumulate):
             raise InputError(
                 f"batch {size} cannot be shared by {here.size} process(es) in "
                 f"{recipe.accumulate} part(s) each; make it a multiple of their product"
             )
+    if resume:
+        begun = load_recipe(run)
+        kept = {"validation": begun.validation, "hold_out": begun.hold_out}
+        recipe = recipe.model_copy(update=kept)
+    else:
+        recipe = with_validation(recipe, say)
+    if recipe.precision == "auto":
+        precision = _precision(run, resume, device, here)
+        recipe = recipe.model_copy(update={"precision": precision})
+    elif device.type == "cpu" and (line := slow_here(recipe.precision)):
+        say(line)
 
-    # What it learns from, and what it is tested on.
-    task = recipe.make_task()
-    pairs = run.parent / "pairs"
+    # What it learns from, and what it is tested on; all that may be wrong is told before the work.
+    found, tests = picture_sets(recipe)
+    build_model(recipe)
+    task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
     if here.first:
-        pictures = open_pictures(recipe.folders(recipe.data), task, pairs, say)
+        pictures = open_pictures(found, task, run.parent / "pairs", say)
     here.wait()  # the others find what the first has decoded
     if not here.first:
-        pictures = open_pictures(recipe.folders(recipe.data), task, pairs, say)
-    held_out = recipe.folders(recipe.validation)
-    for folder in held_out:
-        sources(folder)  # one that cannot be used is told now and not at the first validation
+        pictures = open_pictures(found, task, run.parent / "pairs", say)
+    check_sizes(pictures, patches, task.scale, say)
 
     # The network, an average of its weights that is what gets used, and the optimiser.
     torch.manual_seed(recipe.seed)
@@ -141,11 +146,13 @@ def _train(
     state = RunState(run, model, average, adam, here, sharded)
     if resume:
         state.load(say)
-    report = _open_report(recipe, run, state.done, say, here)
+    to_beat: Scores = {}
     if state.done == 0 and here.first:
-        for folder in held_out:
-            for name, score in baselines(task, folder).items():
-                report.write(step=0, baseline=name, **score)
+        for chosen in tests:
+            to_beat |= baselines(task, chosen)
+    report = _open_report(recipe, run, state.done, say, here)
+    for name, score in to_beat.items():
+        report.write(step=0, baseline=name, **score)
     say(
         f"{run}: {recipe.backbone}, {recipe.norm}, {recipe.precision}, {len(pictures)} pictures, "
         f"{here.size} process(es), step {state.done} of {recipe.steps}"
@@ -206,7 +213,7 @@ def _train(
             if state.done % recipe.log_every == 0 or over:
                 _log(state, recipe, meter, report, say, here)
             if state.done % recipe.validate_every == 0 or over:
-                _validate(state, recipe, run, task, held_out, report, say, here)
+                _validate(state, recipe, run, task, tests, report, say, here)
             if state.done % recipe.save_every == 0 or over or stopping:
                 state.save(say, must=over or stopping)
     report.close()
@@ -249,15 +256,15 @@ def _validate(
     recipe: Recipe,
     run: Path,
     task: Task,
-    held_out: list[Path],
+    tests: list[PictureSet],
     report: Silence,
     say: Say,
     here: World,
 ) -> None:
     """Score the averaged weights on all folders; keep the best, and those of the last step."""
     done, scores = state.done, Scores()
-    for folder in held_out:
-        scores |= validate(state.average, task, folder, partial(report.sample, done))
+    for chosen in tests:
+        scores |= validate(state.average, task, chosen, partial(report.sample, done))
     for name, score in scores.items():
         report.write(step=done, validation=name, **score)
         report.scalars(done, {f"{name}/{key}": value for key, value in score.items()})
@@ -278,8 +285,11 @@ def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
     """A run folder is new or, to resume, this recipe's. Raises InputError otherwise."""
     if resume:
         made, wanted = load_recipe(run).model_dump(), recipe.model_dump()
-        if recipe.precision == "auto":  # it was decided when the run began
+        # Some things were decided when the run began.
+        if recipe.precision == "auto":
             wanted["precision"] = made["precision"]
+        if set(made["validation"]) < set(wanted["validation"]):
+            wanted |= {"validation": made["validation"], "hold_out": made["hold_out"]}
         differing = [key for key in made if made[key] != wanted[key] and key not in LOCAL]
         if differing:
             raise InputError(

@@ -63,6 +63,8 @@ def save_weights(
     """
     local = {*LOCAL, "init"}
     training: dict[str, Any] = recipe.model_dump(mode="json", exclude=local)
+    for key in ("data", "validation"):
+        training[key] = [p.name if p.is_absolute() else str(p) for p in getattr(recipe, key)]
     training["step"] = step
     if recipe.init is not None:
         training["init"] = _training_of(recipe.init)

@@ -49,7 +49,11 @@ class Recipe(BaseModel):
     data: Annotated[tuple[Path, ...], Field(min_length=1)]
     """Folders of clean pictures, or of pairs in subfolders `input` and `target`."""
     validation: tuple[Path, ...] = ()
-    """The best weights are those with the highest mean of the task's first score over these."""
+    """The best weights are those with the highest mean of the task's first score over these. Sets
+    that are not there when a run begins are left out, with a note."""
+    hold_out: Share = 0.0
+    """Share of the pictures in `data` that is not trained on but is one more validation set. Where
+    none of the sets in `validation` is there, a tenth."""
 
     patch: Count = 32
     """Side of the crops in pixels of the network's input."""

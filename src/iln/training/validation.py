@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from iln.layers.walk import Strips
 from iln.tasks import Damaged, Pixels, Task, mean_scores
-from iln.tasks.folders import load_pair, sources
+from iln.tasks.folders import load_pair
+from iln.training.sets import PictureSet
 
 Triple: TypeAlias = tuple[Damaged, Pixels, Pixels]
 """(input, output, target)."""
@@ -24,16 +24,16 @@ _STRIP = 64
 
 
 def validate(
-    model: nn.Module, task: Task, folder: Path, sample: Callable[[str, Triple], None]
+    model: nn.Module, task: Task, chosen: PictureSet, sample: Callable[[str, Triple], None]
 ) -> Scores:
     """Scores of a model in eval mode, its output clamped and rounded to 8 bits.
 
     sample: is shown the first picture of each protocol, with the protocol's name.
     """
     scores: Scores = {}
-    for name, fixed in _protocols(task, folder):
+    for name, fixed in _protocols(task, chosen):
         rows: list[dict[str, float]] = []
-        for source in sources(folder):
+        for source in chosen.sources:
             damaged, target = load_pair(source, fixed)
             output = _restored(model, damaged)
             if not rows:
@@ -43,13 +43,13 @@ def validate(
     return scores
 
 
-def baselines(task: Task, folder: Path) -> Scores:
+def baselines(task: Task, chosen: PictureSet) -> Scores:
     """The same scores of what a network has to beat: the input, or its bicubic enlargement."""
     return {
         name: mean_scores(
-            fixed, fixed.baseline, (load_pair(source, fixed) for source in sources(folder))
+            fixed, fixed.baseline, (load_pair(source, fixed) for source in chosen.sources)
         )
-        for name, fixed in _protocols(task, folder)
+        for name, fixed in _protocols(task, chosen)
     }
 
 
@@ -58,8 +58,8 @@ def to_unit(picture: Tensor) -> Tensor:
     return picture.float() / 255 if picture.dtype == torch.uint8 else picture
 
 
-def _protocols(task: Task, folder: Path) -> list[tuple[str, Task]]:
-    return [(f"{folder.name} {name}".strip(), fixed) for name, fixed in task.protocols().items()]
+def _protocols(task: Task, chosen: PictureSet) -> list[tuple[str, Task]]:
+    return [(f"{chosen.name} {name}".strip(), fixed) for name, fixed in task.protocols().items()]
 
 
 def _restored(model: nn.Module, damaged: Damaged) -> Pixels:

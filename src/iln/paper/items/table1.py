@@ -12,6 +12,7 @@ from iln.paper.page import Page
 from iln.paper.reading import GROWTH, above, growth, last, plain, score, seeds, show, test_sets
 from iln.paper.scale import TITLES, Scale
 from iln.paper.store import Run, Store
+from iln.training.sets import PictureSet
 from iln.training.validation import validate
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ def batch_statistics(run: Run, scale: Scale, store: Store, test_set: str) -> flo
         if isinstance(module, BatchNorm):
             module.train()
     folder = store.data_root / test_set
-    found = validate(model, scale.base.make_task(), folder, lambda name, triple: None)
+    found = validate(
+        model, scale.base.make_task(), PictureSet.of(folder), lambda name, triple: None
+    )
     return next(iter(next(iter(found.values())).values()))
 
 

@@ -18,6 +18,7 @@ from iln.paper.scale import TITLES, Scale
 from iln.paper.store import Store
 from iln.precision import FORMATS, bits_of, calibrate, quantized
 from iln.rescue import divide_stream, rescue
+from iln.training.sets import PictureSet
 from iln.training.validation import validate
 
 NORMS = ("ln", "i-ln")
@@ -109,7 +110,9 @@ def narrowed(model: Backbone, scale: Scale, store: Store) -> Iterator[tuple[str,
 def score(model: Backbone, scale: Scale, store: Store, test_set: str) -> float:
     """The task's first metric, pictures computed whole."""
     folder = store.data_root / test_set
-    found = validate(model, scale.base.make_task(), folder, lambda name, triple: None)
+    found = validate(
+        model, scale.base.make_task(), PictureSet.of(folder), lambda name, triple: None
+    )
     return next(iter(next(iter(found.values())).values()))
 
 
