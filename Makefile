@@ -1,7 +1,8 @@
 # make demo   restore an old print with shipped models and show the difference
 # make test   run the tests
 # make test-older-cpu   run the numerically sensitive tests as a CPU with AVX2 alone
-# make test-all   all of these
+# make test-integrations   install the wheel into an empty environment and use it
+# make test-all   all of these tests
 # make check  lint, formatting, types
 # make fuzz   damage pictures and weights files at random for about five minutes: 15,000 of a kind
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
@@ -18,7 +19,7 @@ DATA ?= data
 MODEL ?=
 MINUTES ?= 60
 
-.PHONY: demo test test-older-cpu test-all check fuzz zoo zoo-check clean
+.PHONY: demo test test-older-cpu test-integrations test-all check fuzz zoo zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
@@ -32,7 +33,10 @@ test-older-cpu: $(VENV)/dev.stamp
 		tests/test_cpu.py tests/norm tests/layers tests/backbones tests/restoration tests/dynamics \
 		tests/training/test_golden_losses.py tests/training/test_loop.py tests/cli/test_quantize.py $(PYTEST_ARGS)
 
-test-all: test test-older-cpu
+test-integrations: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)
+
+test-all: test test-older-cpu test-integrations
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
