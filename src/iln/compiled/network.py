@@ -40,10 +40,10 @@ for their next work without sleeping, would take the cores away."""
 
 def numbers_here() -> list[str]:
     """Of fp32, bf16, fp16 and int8, those that this CPU has. Raises InputError without openvino."""
-    has = set(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-    if not instructions().bf16:
-        has.discard("BF16")
-    return [name for name in NUMBERS if _CAPABILITIES.get(name, "FP32") in has]
+    has = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    cpu = instructions()  # OpenVINO does not see what a limit of oneDNN rules out
+    half = [n for n, name in _CAPABILITIES.items() if name in has and getattr(cpu, n)]
+    return [name for name in NUMBERS if name not in _CAPABILITIES or name in half]
 
 
 def compiled(

@@ -109,9 +109,11 @@ def _train(
     elif device.type == "cpu" and (line := slow_here(recipe.precision)):
         say(line)
 
-    # What it learns from, and what it is tested on; all that may be wrong is told before the work.
+    # The network, what it learns from and what it is tested on: all that may be wrong comes first.
     found, tests = picture_sets(recipe)
-    build_model(recipe)
+    torch.manual_seed(recipe.seed)
+    dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
+    model = build_model(recipe).to(device, dtype).train()
     task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
     if here.first:
         pictures = open_pictures(found, task, run.parent / "pairs", say)
@@ -120,10 +122,7 @@ def _train(
         pictures = open_pictures(found, task, run.parent / "pairs", say)
     check_sizes(pictures, patches, task.scale, say)
 
-    # The network, an average of its weights that is what gets used, and the optimiser.
-    torch.manual_seed(recipe.seed)
-    dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
-    model = build_model(recipe).to(device, dtype).train()
+    # An average of its weights, which is what gets used, and the optimiser.
     average = deepcopy(model).requires_grad_(False).eval()
     sharded = here.size > 1 and recipe.parallel == "fsdp"
     if sharded:
