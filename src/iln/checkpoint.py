@@ -16,6 +16,7 @@ The metadata is one JSON object under the key `iln`:
     ranges     smallest and largest input of each layer of the body, by its name, where they were
                measured for int8 (`iln quantize`)
     task, training, scores, licence   any JSON, or null
+    card_checksum   CRC-32 of this object without this field, as JSON with sorted keys
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ def save(
         **({"ranges": backbone.ranges} if backbone.ranges else {}),
         **_json_only(task=task, training=training, scores=scores, licence=licence),
     }
+    card["card_checksum"] = _card_checksum(card)
     metadata = {_KEY: json.dumps(card, allow_nan=False)}
     with atomic_write(file, overwrite) as temporary:
         # Bytes, because safetensors' own writing reports a full disk in a way of its own.
@@ -220,6 +222,8 @@ def _parse(text: str) -> dict[str, Any]:
             f"was written by a newer iln (format {version}; this one reads up to {FORMAT}); "
             "upgrade iln to load it"
         )
+    if "card_checksum" in card and card["card_checksum"] != _card_checksum(card):
+        raise InputError("has damaged iln metadata (its checksum is wrong); get the file again")
     backbone, values = str(card.get("backbone")), card.get("spec")
     if backbone not in BACKBONES:
         raise InputError(f"names a backbone {backbone!r}; known: {', '.join(BACKBONES)}")
@@ -332,6 +336,11 @@ def _checksum(weights: Mapping[str, Tensor]) -> int:
         flat = weights[name].contiguous().reshape(-1)
         total = zlib.crc32(flat.view(torch.uint8).numpy().data, total)
     return total
+
+
+def _card_checksum(card: Mapping[str, Any]) -> int:
+    rest = {name: value for name, value in card.items() if name != "card_checksum"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
 def _json_only(**values: Any) -> dict[str, Any]:

@@ -101,6 +101,19 @@ def test_any_flipped_byte(kind: str, folder: Path) -> None:
     assert refused > 1000
 
 
+def test_another_digit_in_the_description(folder: Path) -> None:
+    """For safetensors such a file is whole; for us it would be another network."""
+    data = written("safetensors", folder)
+    start = data.index(b"backbone")
+    file = folder / "digit.safetensors"
+    for at in range(start, data.index(b"}}", start)):
+        damaged = bytearray(data)
+        damaged[at] ^= 1
+        file.write_bytes(damaged)
+        model = loaded(file)
+        assert model is None or model.spec == tiny().spec, damaged[start : at + 9]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
     deadline=timedelta(seconds=20),  # far above what any takes: against hanging
