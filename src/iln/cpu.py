@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,6 +16,12 @@ _BELOW_DOT_PRODUCTS = ("SSE41", "AVX", "AVX2", "AVX512_CORE")
 _BELOW_BFLOAT16 = (*_BELOW_DOT_PRODUCTS, "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE_VNNI")
 _BELOW_FLOAT16 = (*_BELOW_BFLOAT16, "AVX512_CORE_BF16")
 _BELOW_AVX512 = ("AVX2_VNNI", "AVX2_VNNI_2")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    # Linux may give a process some of them alone.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class Instructions(NamedTuple):

@@ -89,7 +89,6 @@ def test_what_a_process_cannot_train_reaches_the_caller(store: Store, tiny: Reci
         store.train([large, tiny], 2, quiet, quiet)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_two_programs_do_not_train_in_one_folder(store: Store, tiny: Recipe) -> None:
     store.root.mkdir()
     with _alone(store.root), pytest.raises(InputError, match="another program trains there"):

@@ -63,11 +63,11 @@ def test_what_is_held_out(made: Recipe, tmp_path: Path) -> None:
 
 
 def test_validation_sets_that_are_there_stay(made: Recipe, tmp_path: Path) -> None:
-    here, said = draw(tmp_path / "here", 1), list[str]()
+    here = draw(tmp_path / "here", 1)
     some = made.model_copy(update={"validation": (here, Path("gone")), "data_root": tmp_path})
-    found = with_validation(some, said.append)
+    found, notes = with_validation(some)
     assert (found.validation, found.hold_out) == ((here,), 0)
-    assert said == [f"no gone in {tmp_path}, so not validated on it"]
+    assert notes == [f"no gone in {tmp_path}, so not validated on it"]
 
 
 def test_a_failed_start_leaves_no_run(made: Recipe, tmp_path: Path) -> None:
@@ -89,7 +89,9 @@ def test_folders_are_named_as_one_knows_them(
         (["validation=/nowhere"], "error: /nowhere is not a folder of pictures"),
     ):
         assert exit_code(["denoise", *words, "-o", "run"]) == 2
-        assert capsys.readouterr().err.strip() == message
+        written = capsys.readouterr()
+        assert written.err.strip() == message
+        assert "not validated" not in written.out  # no news of what will not happen
     draw(tmp_path / "pool" / "Mine", 2)
     words = ["denoise", "data_root=pool", "data=Mine", *TINY, *NETWORK, "-o", "run"]
     assert exit_code(words) == 0

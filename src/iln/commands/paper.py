@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -97,12 +96,12 @@ def paper(
 
 def _jobs(device: str) -> int:
     """One run a CPU core, as recipes of these scales use one thread; one a GPU."""
-    import os
-
     import torch
 
+    from iln.cpu import cores
+
     if device == "cpu" or not torch.cuda.is_available():
-        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return cores()
     return 1
 
 

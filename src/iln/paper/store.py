@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from iln.atomic import atomic_write
 from iln.backbones import Backbone
@@ -266,18 +267,9 @@ def _mute(line: str) -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """No other program trains in this folder meanwhile. Raises InputError."""
     try:
-        import fcntl
-    except ImportError:  # Windows has no such locks: the user has to see to it
-        yield
-        return
-    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{folder}: another program trains there; wait for it or name another --store"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout:
+        raise InputError(
+            f"{folder}: another program trains there; wait for it or name another --store"
+        ) from None

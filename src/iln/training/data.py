@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 
 from iln.atomic import printable
+from iln.cpu import cores
 from iln.errors import InputError
 from iln.images import read
 from iln.tasks import Damaged, Pixels, Task, generator, to_uint8
@@ -169,7 +170,7 @@ def in_order(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The batches of some steps, prepared by that many processes ahead; None: see `Recipe`."""
     if workers is None:
-        workers = 0 if device.type == "cpu" else min(8, len(os.sched_getaffinity(0)))
+        workers = 0 if device.type == "cpu" else min(8, cores())
     return iter(
         torch.utils.data.DataLoader(
             batches,
@@ -275,9 +276,9 @@ class _Unreadable(InputError):
 def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputError]:
     """What the cache holds of each source, in their order; a few at a time, on all cores."""
     waiting = iter(found)
-    cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        while some := list(islice(waiting, 4 * cores)):
+    threads = cores()
+    with ThreadPoolExecutor(threads) as pool:
+        while some := list(islice(waiting, 4 * threads)):
             yield from pool.map(lambda source: _decode(source, task), some)
 
 

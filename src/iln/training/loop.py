@@ -101,16 +101,19 @@ def _train(
         begun = load_recipe(run)
         kept = {"validation": begun.validation, "hold_out": begun.hold_out}
         recipe = recipe.model_copy(update=kept)
+        notes: list[str] = []
     else:
-        recipe = with_validation(recipe, say)
+        recipe, notes = with_validation(recipe)
+    # The pictures, the network and the sizes: all that may be wrong comes first.
+    found, tests = picture_sets(recipe)
+    for note in notes:
+        say(note)
     if recipe.precision == "auto":
         precision = _precision(run, resume, device, here)
         recipe = recipe.model_copy(update={"precision": precision})
     elif device.type == "cpu" and (line := slow_here(recipe.precision)):
         say(line)
 
-    # The network, what it learns from and what it is tested on: all that may be wrong comes first.
-    found, tests = picture_sets(recipe)
     torch.manual_seed(recipe.seed)
     dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
     model = build_model(recipe).to(device, dtype).train()

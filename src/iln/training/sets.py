@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -25,20 +24,20 @@ class PictureSet(NamedTuple):
         return cls(folder.name, sources(folder))
 
 
-def with_validation(recipe: Recipe, say: Callable[[str], None]) -> Recipe:
-    """The recipe with those of its validation sets that are there, for a new run.
+def with_validation(recipe: Recipe) -> tuple[Recipe, list[str]]:
+    """The recipe with those of its validation sets that are there, for a new run, and notes.
 
-    Where none of them is, a tenth of the pictures is held out. One line tells what is missing.
+    Where none of them is, a tenth of the pictures is held out. A note tells what is missing.
     """
     named = zip(recipe.validation, recipe.folders(recipe.validation), strict=True)
     there = tuple(name for name, folder in named if folder.is_dir())
     if there == recipe.validation:
-        return recipe
+        return recipe, []
     missing = [str(name) for name in recipe.validation if name not in there]
     share = recipe.hold_out if there else recipe.hold_out or HOLD_OUT
     instead = f"; {share:.0%} of the pictures are held out instead" if not there else ""
-    say(f"no {', '.join(missing)} in {recipe.data_root}, so not validated on it{instead}")
-    return recipe.model_copy(update={"validation": there, "hold_out": share})
+    note = f"no {', '.join(missing)} in {recipe.data_root}, so not validated on it{instead}"
+    return recipe.model_copy(update={"validation": there, "hold_out": share}), [note]
 
 
 def picture_sets(recipe: Recipe) -> tuple[list[Source], list[PictureSet]]:
