@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+import tifffile
 from PIL import Image
 from samples import GRAY_PROFILE, SRGB, exif_block, exif_fields, photo
 
@@ -524,16 +525,14 @@ def test_animations_are_refused_and_said_to_be(tmp_path, suffix):
 
 
 def test_pages_are_refused_but_thumbnails_are_no_pages(tmp_path):
-    pages = [Image.fromarray(photo(seed=seed)) for seed in range(3)]
     path = tmp_path / "a.tif"
-    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with tifffile.TiffWriter(path) as file:
+        for seed in range(3):
+            file.write(photo(seed=seed), photometric="rgb")
     assert "holds 3 pages" in refusal(path)
-    from PIL import TiffImagePlugin
-
-    with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "b.tif"), True) as file:
-        pages[0].save(file, format="TIFF")
-        file.newFrame()
-        pages[1].resize((8, 8)).save(file, format="TIFF", tiffinfo={254: 1})
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        file.write(photo(seed=0), photometric="rgb")
+        file.write(photo(seed=1)[:8, :8], photometric="rgb", subfiletype=1)
     assert np.array_equal(read(tmp_path / "b.tif").pixels, photo(seed=0))
 
 
