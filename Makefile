@@ -3,7 +3,7 @@
 # make test-older-cpu   run the numerically sensitive tests as a CPU with AVX2 alone
 # make test-integrations   install the wheel into an empty environment and use it
 # make test-all   all of these tests
-# make check  lint, formatting, types
+# make check  lint, formatting, types, which package knows which
 # make fuzz   damage pictures and weights files at random for about five minutes: 15,000 of a kind
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
 # make zoo-check DATA=FOLDER [MODEL=NAME]   score the shipped models again (docs/zoo.md)
@@ -30,8 +30,8 @@ test: $(VENV)/dev.stamp
 
 test-older-cpu: $(VENV)/dev.stamp
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
-		tests/test_cpu.py tests/norm tests/layers tests/backbones tests/restoration tests/dynamics \
-		tests/training/test_golden_losses.py tests/training/test_loop.py tests/cli/test_quantize.py $(PYTEST_ARGS)
+		tests/test_cpu.py tests/norm tests/layers tests/backbones tests/restoration tests/lab/dynamics \
+		tests/lab/training/test_golden_losses.py tests/lab/training/test_loop.py tests/cli/test_quantize.py $(PYTEST_ARGS)
 
 test-integrations: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)
@@ -42,10 +42,11 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 fuzz: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile fuzz --timeout 1800 \
-		tests/images/test_damaged_pictures.py tests/checkpoint/test_damaged_files.py $(PYTEST_ARGS)
+		tests/images/test_damaged_pictures.py tests/checkpoints/test_damaged_files.py $(PYTEST_ARGS)
 
 zoo: $(VENV)/core.stamp
 	$(BIN)/python zoo/train.py $(MODEL) --minutes $(MINUTES) --data $(DATA) -o runs/zoo

@@ -18,12 +18,12 @@ import torch
 from machine import describe
 from torch.nn.functional import l1_loss
 
-from iln.training import recipe
-from iln.training.data import batch, open_pictures
-from iln.training.model import build_model
-from iln.training.report import say_plainly
-from iln.training.sets import picture_sets
-from iln.training.validation import to_unit
+from iln.lab.training import recipe
+from iln.lab.training.data import batch, open_pictures
+from iln.lab.training.model import build_model
+from iln.lab.training.report import say_plainly
+from iln.lab.training.sets import picture_sets
+from iln.lab.training.validation import to_unit
 
 RECIPES = ("sr-x2", "sr-x4", "denoise", "jpeg", "derain", "deblur", "photo")
 STEPS = 3

@@ -16,7 +16,7 @@ from statistics import fmean
 
 import iln
 from iln.images import psnr_rgb, read, unfade
-from iln.tasks import Pixels, generator, task, to_uint8
+from iln.lab.tasks import Pixels, generator, task, to_uint8
 
 
 def main() -> None:

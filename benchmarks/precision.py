@@ -25,9 +25,9 @@ from machine import describe, watched
 from numpy.typing import NDArray
 
 import iln
-from iln.cli import main as command
-from iln.evaluation import evaluate
+from iln.cli.main import main as command
 from iln.images import read, resize_to
+from iln.lab.evaluation import evaluate
 
 Way = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 WAYS = {

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import iln
-from iln.training import load_recipe, train
+from iln.lab.training import load_recipe, train
 
 HERE = Path(__file__).parent / "saved_by_0_1"
 

@@ -16,8 +16,8 @@ from console import run
 from score import Scores, cell
 
 from iln.atomic import atomic_write, printable
-from iln.catalogue import entry
-from iln.checkpoint import describe
+from iln.checkpoints.catalogue import entry
+from iln.checkpoints.native import describe
 from iln.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent

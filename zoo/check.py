@@ -20,7 +20,7 @@ from console import run
 from models import MODELS, licence, model
 from score import Scores, measure
 
-from iln.checkpoint import describe
+from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.progress import progress_bar
 

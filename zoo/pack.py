@@ -18,8 +18,8 @@ from console import run
 
 from iln.atomic import atomic_write
 from iln.errors import InputError
-from iln.tasks.folders import sources
-from iln.training.recipes import RESEARCH
+from iln.lab.tasks.folders import sources
+from iln.lab.training.recipes import RESEARCH
 
 QUALITY, EFFORT = 85, 1
 """AVIF's; more effort takes ten times as long for a few per cent."""

@@ -23,7 +23,7 @@ import iln
 from iln.atomic import atomic_write
 from iln.errors import InputError
 from iln.images import read
-from iln.tasks import TASKS, Pixels, generator, to_uint8
+from iln.lab.tasks import TASKS, Pixels, generator, to_uint8
 
 
 @dataclass(frozen=True)

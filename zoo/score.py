@@ -30,7 +30,7 @@ from rich.table import Table
 
 import iln
 from iln.atomic import atomic_write
-from iln.evaluation import Evaluation
+from iln.lab.evaluation import Evaluation
 from iln.progress import progress_bar
 
 Scores = dict[str, Any]

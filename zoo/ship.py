@@ -21,9 +21,9 @@ from models import licence, model
 
 import iln
 from iln.atomic import printable
-from iln.checkpoint import describe
+from iln.checkpoints.files import about
+from iln.checkpoints.native import describe
 from iln.errors import InputError
-from iln.weights_file import about
 
 
 def main() -> int:

@@ -32,11 +32,11 @@ from models import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
 from iln.backbones import Backbone
-from iln.checkpoint import describe
+from iln.checkpoints.native import describe
 from iln.errors import InputError
-from iln.training import Recipe, load_recipe, train
-from iln.training.model import build_model, save_weights
-from iln.training.recipes import derive, override, recipe
+from iln.lab.training import Recipe, load_recipe, train
+from iln.lab.training.model import build_model, save_weights
+from iln.lab.training.recipes import derive, override, recipe
 
 PROBE = {"cpu": 30, "cuda": 200}
 """Steps by which the pace is measured; the first half, with its compiling, does not count."""

@@ -6,8 +6,8 @@
 Writes NAME.md (a table, and what was measured on), NAME-depth.png (magnitude and channel entropy of
 every block), NAME-crops.png and, of two runs that observed them, NAME-curves.png (the same over the
 steps). The folders hold pictures of the models' task, the second those for
-the crops. int8 and int4 are computed as if (`iln.precision`), activations by their smallest and
-largest values.
+the crops. int8 and int4 are computed as if (`iln.deploy.quantization`), activations by their
+smallest and largest values.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from PIL import Image, ImageDraw, ImageFont
 import iln
 from iln.atomic import atomic_write
 from iln.backbones import Backbone
-from iln.checkpoint import describe
-from iln.dynamics import Probe, draw_training
-from iln.dynamics.drawing import HUES, logarithmic, new_figure, plain, write_png
+from iln.checkpoints.native import describe
+from iln.deploy.quantization import bits_of, quantized
 from iln.errors import InputError
-from iln.evaluation.choice import task_of
+from iln.lab.dynamics import Probe, draw_training
+from iln.lab.dynamics.drawing import HUES, logarithmic, new_figure, plain, write_png
+from iln.lab.evaluation.choice import task_of
+from iln.lab.tasks import Pixels, Task
+from iln.lab.tasks.folders import load_pair, sources
+from iln.lab.training.sets import PictureSet
+from iln.lab.training.validation import validate
 from iln.layers.walk import Strips
-from iln.precision import bits_of, quantized
-from iln.tasks import Pixels, Task
-from iln.tasks.folders import load_pair, sources
-from iln.training.sets import PictureSet
-from iln.training.validation import validate
 
 FORMATS = {"int8": "W8A8", "int4 weights": "W4A16", "int4": "W4A4"}
 TITLES = ("i-LN", "LN")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iln.backbones import BACKBONES, PRESETS, build, convert
-    from iln.checkpoint import load, save
+    from iln.checkpoints.native import load, save
     from iln.errors import InputError
-    from iln.evaluation import evaluate
+    from iln.lab.evaluation import evaluate
     from iln.restoration import Restorer, restore
 
 __version__ = "0.1.0"
@@ -38,10 +38,10 @@ _HOMES = {
     "Restorer": "iln.restoration",
     "build": "iln.backbones",
     "convert": "iln.backbones",
-    "evaluate": "iln.evaluation",
-    "load": "iln.checkpoint",
+    "evaluate": "iln.lab.evaluation",
+    "load": "iln.checkpoints.native",
     "restore": "iln.restoration",
-    "save": "iln.checkpoint",
+    "save": "iln.checkpoints.native",
 }
 
 

@@ -1,6 +1,6 @@
 """`python -m iln` is the command `iln`."""
 
-from iln.cli import main
+from iln.cli.main import main
 
 if __name__ == "__main__":
     main()

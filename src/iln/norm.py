@@ -32,8 +32,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iln.moments import moments, over_processes
-from iln.rescaling import close_branch, open_branch
+from iln.kernels.moments import moments, over_processes
+from iln.kernels.residual_norm import close_branch, open_branch
 
 LN_EPS = 1e-5
 """What the SwinIR, HAT and DRCT files trained with LayerNorm assume."""

@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command in this process, from the parsing of its words to its exit code."""
-    from iln.cli import main
+    from iln.cli.main import main
 
     def run(*words: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["iln", *map(str, words)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iln.images import Picture, write
-from iln.jobs import Job, Options, plan_jobs, run_jobs
+from iln.restoration.batch import Job, Options, plan_jobs, run_jobs
 
 
 @pytest.fixture

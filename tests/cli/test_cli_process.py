@@ -14,14 +14,14 @@ import pytest
 from cli_helpers import files, names, photo, save, size
 
 import iln
-from iln import cli
+from iln.cli import main as cli
 
 resource = pytest.importorskip("resource", reason="measures processes as POSIX does")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 INTERRUPTIBLE = (
     # A process started in the background may have been told to ignore the signal.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from iln.cli import main; main()"
+    "from iln.cli.main import main; main()"
 )
 
 
@@ -43,17 +43,29 @@ def run(
     )
 
 
+LOADED = "import atexit, sys; atexit.register(lambda: print(sorted(sys.modules)))"
+LIKE_INSTALLED = ("-c", f"{LOADED}; from iln.cli.main import main; main()")
+
+
 @pytest.mark.parametrize("word", ["--help", "--version"])
 def test_quick_answers_do_without_pytorch(word: str) -> None:
-    told = "import atexit, sys; atexit.register(lambda: print(sorted(sys.modules)))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = run([word], ("-c", f"{told}; from iln.cli import main; main()"))
+    done = run([word], LIKE_INSTALLED)
     seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     assert done.returncode == 0
-    assert "'iln.cli'" in done.stdout
+    assert "'iln.cli.main'" in done.stdout
     for slow in ("'torch'", "'numpy'", "'pyvips'", "'PIL'"):
         assert slow not in done.stdout
     assert seconds < 0.5
+
+
+def test_restoring_loads_neither_laboratory_nor_deployment(weights: Path, here: Path) -> None:
+    save("a.png")
+    done = run(["restore", "a.png", "--model", weights, "--device", "cpu"], LIKE_INSTALLED)
+    assert done.returncode == 0, done.stderr
+    assert "'iln.restoration.restorer'" in done.stdout
+    assert "'iln.lab" not in done.stdout
+    assert "'iln.deploy" not in done.stdout
 
 
 def test_the_installed_command() -> None:
@@ -120,7 +132,7 @@ def test_interrupted_while_writing(
     weights: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The half-written file goes, and an earlier result stays."""
-    from iln.cli import main
+    from iln.cli.main import main
     from iln.images import writing
 
     def stop(*arguments: object) -> list[bytes]:

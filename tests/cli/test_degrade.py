@@ -11,7 +11,7 @@ from cli_helpers import Command, files, photo, save, size
 from PIL import Image
 
 from iln.images import Picture, read, write
-from iln.tasks import generator, task, to_uint8
+from iln.lab.tasks import generator, task, to_uint8
 
 
 @pytest.fixture(autouse=True)

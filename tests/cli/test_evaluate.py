@@ -10,7 +10,7 @@ import pytest
 from cli_helpers import Command, files, photo, save
 
 import iln
-from iln.commands.evaluate import _spread
+from iln.cli.evaluate import _spread
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from cli_helpers import Command, photo, save, size
 from PIL import Image
 
 import iln
-from iln import weights_file
-from iln.catalogue import DEFAULT
-from iln.checkpoint import shipped
+from iln.checkpoints import files as weights_file
+from iln.checkpoints.catalogue import DEFAULT
+from iln.checkpoints.native import shipped
 
 SCORES = {"main": "Set5", "rows": {"Set5": {"after": {"psnr_y": 31.256, "ssim_y": 0.9}}}}
 

@@ -15,10 +15,9 @@ from PIL import Image
 
 import iln
 from iln.backbones import Backbone
-from iln.checkpoint import describe
+from iln.checkpoints.native import describe
+from iln.deploy.quantization import HALF_RANGE
 from iln.errors import InputError
-from iln.precision import HALF_RANGE
-from iln.precision.fake import body_layers
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def test_int8_and_back(command: Command, weights: Path, pictures: Path, tmp_path
     assert done.code == 0, done.err
     assert done.out.startswith(str(ready)) and done.out.endswith(" MB\n")
     model = iln.load(ready)
-    assert model.ranges.keys() == body_layers(model).keys()
+    assert model.ranges.keys() == model.body_layers().keys()
     assert all(low < high for low, high in model.ranges.values())
     assert describe(ready)["dtype"] == "float16"
 
@@ -63,7 +62,7 @@ def test_the_ranges_are_of_the_networks_own_task(
     ready = tmp_path / "ready.safetensors"
     command("quantize", weights, "--calibrate", pictures, "-o", ready)
     model = iln.load(weights)
-    from iln.commands.quantize import _inputs
+    from iln.cli.quantize import _inputs
 
     for image in _inputs(model, str(weights), pictures, 3, 16):
         assert image.shape == (1, 3, 16, 16)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from iln.degradations import fade
 from iln.images import psnr_rgb, unfade
-from iln.tasks import generator
+from iln.lab.degradations import fade
+from iln.lab.tasks import generator
 
 
 def full_range(dtype=np.uint8) -> np.ndarray:

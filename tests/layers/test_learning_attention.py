@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from iln import moments as moments_module
+from iln.kernels import moments as moments_module
+from iln.kernels.window_attention import Seams, attend_learning, heads_of
 from iln.layers.attention import overlapping_position_index, position_bias, seam_masks
-from iln.layers.learning_attention import Seams, attend_learning, heads_of
 
 HEADS, D = 2, 3
 

@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iln.layers.cells import cells, from_cells
 from iln.layers.channel_attention import ChannelAttention
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import DropPath, FeedForward, feed_forward
 from iln.layers.pad import reflect_pad
+from iln.layers.pixel_unshuffle import cells, from_cells
 from iln.layers.walk import WHOLE
 from iln.norm import ILN
 

@@ -13,13 +13,13 @@ if not GPU:
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 pytest.importorskip("triton", reason="Triton is not installed")
 
+from iln.kernels.window_attention_triton import attend_map, fits  # noqa: E402
 from iln.layers.attention import (  # noqa: E402
     attend_packed,
     from_windows,
     seam_masks,
     to_windows,
 )
-from iln.layers.triton_attention import attend_map, fits  # noqa: E402
 
 DEVICE = "cuda" if GPU else "cpu"
 HALF = torch.bfloat16 if GPU else torch.float16  # the interpreter multiplies no bfloat16

@@ -2,7 +2,7 @@
 
 import torch
 
-from iln.moments import moments
+from iln.kernels.moments import moments
 from iln.norm import BatchNorm
 
 

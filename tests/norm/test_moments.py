@@ -3,8 +3,8 @@ import torch
 from feature_maps import MAPS
 from torch import Tensor
 
-from iln import moments as module
-from iln.moments import moments
+from iln.kernels import moments as module
+from iln.kernels.moments import moments
 
 DIMS = [(1, 2, 3), (1, 2), (0, 1, 2)]
 

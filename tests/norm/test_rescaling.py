@@ -12,9 +12,9 @@ from feature_maps import DIM, MAPS, Block, scheme
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from iln import moments as moments_module
+from iln.kernels import moments as moments_module
+from iln.kernels.residual_norm import close_branch, open_branch, pieces
 from iln.norm import ILN
-from iln.rescaling import close_branch, open_branch, pieces
 
 
 @pytest.fixture(params=[1, 64, 1 << 21], autouse=True)

@@ -14,12 +14,12 @@ from small_models import photo, small_model, small_spec, whole
 
 import iln
 from iln.backbones import Backbone
-from iln.checkpoint import shipped
+from iln.checkpoints.native import shipped
+from iln.deploy.rescue import divide_stream
 from iln.errors import InputError
 from iln.images import read
 from iln.layers.walk import Strips
 from iln.norm import NORMS
-from iln.rescue import divide_stream
 from iln.restoration import restorer as module
 from iln.restoration.precision import choose, safe_half
 

@@ -15,15 +15,14 @@ from torch import nn
 
 import iln
 from iln.backbones import Backbone
-from iln.compiled import compiled, modules, network, numbers_here, operations, scratch
 from iln.cpu import instructions
+from iln.deploy.openvino import choice as choosing
+from iln.deploy.openvino import compiled, modules, network, numbers_here, operations, scratch
+from iln.deploy.quantization import HALF_RANGE, bits_of, calibrate, quantized
 from iln.errors import InputError
 from iln.extras import openvino_core
 from iln.layers.walk import Strips
 from iln.norm import NORMS
-from iln.precision import HALF_RANGE, bits_of, calibrate, quantized
-from iln.precision.fake import body_layers
-from iln.restoration import precision as choosing
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
@@ -123,7 +122,7 @@ def test_int8_is_what_fake_quantisation_foretells(
     model = small_model(small_spec(backbone))
     ranges = calibrate(model, [tensor()])
     foreteller = quantized(model, bits_of("W8A8"), ranges, half_range=half_range)
-    for name, layer in body_layers(foreteller).items():
+    for name, layer in foreteller.body_layers().items():
         if isinstance(layer, nn.Conv2d):  # those stay in float here
             layer._forward_pre_hooks.clear()
             layer.load_state_dict(model.get_submodule(name).state_dict())

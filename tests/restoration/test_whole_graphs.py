@@ -10,9 +10,9 @@ from small_models import photo, small_model, small_spec
 
 import iln
 from iln.backbones import Backbone
-from iln.compiled import numbers_here
+from iln.deploy.export import export
+from iln.deploy.openvino import numbers_here
 from iln.errors import InputError
-from iln.export import export
 
 for package in ("openvino", "onnx", "onnxscript"):
     pytest.importorskip(package, reason=f"{package} is not installed")

@@ -16,8 +16,8 @@ from ship import ship
 from small_zoo import network
 
 from iln import InputError
-from iln.catalogue import entry
-from iln.checkpoint import describe
+from iln.checkpoints.catalogue import entry
+from iln.checkpoints.native import describe
 
 
 def test_the_package_is_as_its_cards_say() -> None:

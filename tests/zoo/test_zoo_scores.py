@@ -12,11 +12,11 @@ from small_zoo import network
 
 import iln
 from iln import InputError
-from iln.checkpoint import describe
+from iln.checkpoints.native import describe
 from iln.images import psnr_y
-from iln.tasks import TASKS, task
-from iln.tasks.folders import load_pair, sources
-from iln.training.recipes import RECIPES
+from iln.lab.tasks import TASKS, task
+from iln.lab.tasks.folders import load_pair, sources
+from iln.lab.training.recipes import RECIPES
 
 ROWS = {
     "sr-x2": ["Set5", "Set14", "BSD100"],

@@ -15,9 +15,9 @@ from PIL import Image
 from small_zoo import picture
 
 import iln
-from iln.checkpoint import describe
+from iln.checkpoints.native import describe
 from iln.errors import InputError
-from iln.training import Recipe, load_recipe
+from iln.lab.training import Recipe, load_recipe
 
 TINY = [
     "spec.embed_dim=12", "spec.depths=[1]", "spec.num_heads=[2]", "spec.window=4", "patch=16",

@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iln.errors import InputError
-from iln.layers.cells import cells, from_cells
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import FeedForward
 from iln.layers.pad import crop
+from iln.layers.pixel_unshuffle import cells, from_cells
 from iln.layers.walk import WHOLE, Strips, Walk
 from iln.norm import NORMS, OUTSIDE, Norm
 
@@ -208,6 +208,20 @@ class Backbone(nn.Module):
             name: module
             for name, module in self.layers.named_modules(prefix="layers")
             if isinstance(getattr(module, "mlp", None), FeedForward)
+        }
+
+    def stages(self) -> dict[str, nn.Module]:
+        """What computes one after the other: first convolution, every block, last layers."""
+        first, last = {"conv_first": self.conv_first}, {"conv_after_body": self.conv_after_body}
+        return {**first, **self.blocks(), "norm": self.norm, **last}
+
+    def body_layers(self) -> dict[str, nn.Module]:
+        """The layers that are quantised, by name, in the order of the network."""
+        return {
+            name: module
+            for name, module in self.named_modules()
+            if isinstance(module, nn.Linear | nn.Conv2d)
+            and name.startswith(("layers.", "conv_after_body"))
         }
 
     def _build_head(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DARKEST, BRIGHTEST = 70 / 255, 165 / 255
-"""How far fading may have lifted black and sunk white, of full scale; `iln.degradations.fade`
+"""How far fading may have lifted black and sunk white, of full scale; `iln.lab.degradations.fade`
 goes as far. A night stays a night, and a blue room blue, but for this much."""
 OUTLIERS = 0.0005
 """Share of the pixels at each end that may be dust or a lamp."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iln.layers.learning_attention import attend_learning, heads_of
+from iln.kernels.window_attention import attend_learning, heads_of
 from iln.layers.walk import Rows
 
 HAS_TRITON = find_spec("triton") is not None
@@ -275,13 +275,13 @@ class WindowAttention(nn.Module):
         """The same for a normalised map that lies as the picture does, not rolled."""
         y: Tensor
         if x.is_cuda and HAS_TRITON and torch.is_grad_enabled():
-            from iln.layers import triton_attention
+            from iln.kernels import window_attention_triton
 
-            if triton_attention.fits(x, self.window, self.num_heads):
+            if window_attention_triton.fits(x, self.window, self.num_heads):
                 bias = position_bias(
                     self.relative_position_bias_table, self.relative_position_index
                 )
-                out = triton_attention.attend_map(self.qkv(x), bias, self.window, shift)
+                out = window_attention_triton.attend_map(self.qkv(x), bias, self.window, shift)
                 y = self.proj(out)
                 return y
         if not shift:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from iln.kernels.moments import moments
 from iln.layers.conv import Conv2d
-from iln.moments import moments
 
 
 class ChannelAttention(nn.Module):

@@ -7,16 +7,14 @@ import logging
 import torch
 
 from iln.backbones import Backbone
-from iln.compiled import compiled, numbers_here
-from iln.dynamics.narrow import Narrow
-from iln.dynamics.specimens import draw_specimen
+from iln.backbones.residual_stream import exponents
 from iln.errors import InputError
-from iln.layers.walk import Strips
-from iln.rescue.stream import exponents
+from iln.images.synthetic import draw_specimen
+from iln.restoration.half_precision import Narrow
 
 SAFE = 50.0
 """dB from float32 that half precision has to keep; rounding to 8 bits alone is 59."""
-_SIDE = 64
+TRIAL_SIDE = 64
 """Of the picture that is tried: a blink, and every kind of window is in it."""
 
 log = logging.getLogger("iln")
@@ -36,34 +34,11 @@ def choose(model: Backbone, device: torch.device) -> str:
     return precision
 
 
-def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
-    """The network as OpenVINO computes it, and in which precision.
-
-    model: on the CPU, in float32. precision: as `iln.compiled.compiled` takes it, or `auto`: bf16
-        where the CPU has it and a test picture stays within 50 dB of float32, else fp32. bf16 and
-        fp16, where the CPU has no instructions for them, are fp32 after one line of the log.
-    """
-    if precision in ("bf16", "fp16") and precision not in numbers_here():
-        log.info("this CPU has no instructions for %s, so OpenVINO computes in fp32", precision)
-        precision = "fp32"
-    if precision != "auto":
-        return compiled(model, precision, model.ranges), precision
-    if "bf16" in numbers_here():
-        image = draw_specimen(_SIDE).image(model.spec.in_chans)
-        fast, strips = compiled(model, "bf16"), Strips(_SIDE)
-        with torch.inference_mode():
-            noise = (fast(image, strips) - model(image, strips)).double().square().mean()
-        if noise.isfinite() and noise <= 10 ** (-SAFE / 10):
-            return fast, "bf16"
-        log.info("in bf16 the model is too far from float32, so it runs in fp32")
-    return compiled(model, "fp32"), "fp32"
-
-
 @torch.inference_mode()
 def safe_half(model: Backbone, device: torch.device, *, bf16: bool) -> tuple[str, str]:
     """`fp16` if a test picture comes out finite and within 50 dB of float32, else `bf16` if the
     device has it and the same holds, else `fp32`; and why it is not fp16 ("" if it is)."""
-    image = draw_specimen(_SIDE).image(model.spec.in_chans).to(device)
+    image = draw_specimen(TRIAL_SIDE).image(model.spec.in_chans).to(device)
     expected = model(image)
     tried = {"fp16": torch.float16, **({"bf16": torch.bfloat16} if bf16 else {})}
     reason = ""

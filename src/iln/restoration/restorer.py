@@ -8,7 +8,8 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,18 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iln.backbones import Backbone
-from iln.catalogue import default_model
-from iln.checkpoint import load
-from iln.compiled import STRIP as COMPILED_STRIP
-from iln.compiled import WholeGraph, is_graph, scratch
+from iln.checkpoints.catalogue import default_model
+from iln.checkpoints.native import load
 from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.walk import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
 from iln.restoration.plan import Plan, make_plan
-from iln.restoration.precision import choose, compile_for
+from iln.restoration.precision import choose
 
+if TYPE_CHECKING:
+    from iln.deploy.openvino import WholeGraph
+
+GRAPH_SUFFIX = ".xml"
+"""Of the graph of a whole network, as `iln export --to openvino` writes it."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES = ("cpu", "cuda", "mps")
 ENGINES = ("torch", "openvino")
@@ -57,6 +61,11 @@ class _NotFiniteError(InputError):
         super().__init__(f"{self.what}: {hints[precision]}")
 
 
+def is_graph(model: object) -> bool:
+    """Is it the name of a graph's file?"""
+    return isinstance(model, (str, os.PathLike)) and Path(model).suffix == GRAPH_SUFFIX
+
+
 class Restorer:
     """A network, loaded once, that restores pictures of any size exactly.
 
@@ -70,7 +79,7 @@ class Restorer:
         done again in fp32. With openvino also `int8`, for a model that `iln quantize` has made
         ready; and `auto` is bf16 where the CPU has it and the model is safe in it.
     device: `cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one).
-    engine: `torch`, or `openvino`, which computes the same faster on a CPU (`iln.compiled`).
+    engine: `torch`, or `openvino`, which computes the same faster on a CPU (`iln.deploy.openvino`).
     norm, input_stats, img_range, eps: for files that do not say them; see `iln.load`.
 
     One object may be used from several threads; pictures are then done one after the other.
@@ -108,17 +117,27 @@ class Restorer:
         self.model: Backbone | WholeGraph
         self.precision = precision
         """What is computed in: `fp32`, `bf16`, `fp16` or `int8`."""
+        self._graph: WholeGraph | None = None
+        self._strip_bytes: int | None = None
+        """Of a strip that suits the engine; None: as the plan finds it."""
         if not isinstance(model, Backbone) and is_graph(model):
-            self.model = WholeGraph(model, precision)
-            self.precision = self.model.precision
+            self._open(model)
         else:
             self._prepare(model, given)
         self.dtype = PRECISIONS[self.precision] if engine == "torch" else torch.float32
         """Of the feature maps."""
         self.scale = self.model.spec.scale
         self._may_move = device == "auto"
-        self._passes = 1.0 if isinstance(self.model, WholeGraph) else _count_passes(self.model)
+        self._passes = _count_passes(self.model) if isinstance(self.model, Backbone) else 1.0
         self._lock = threading.Lock()
+
+    # The only two places that know another engine, which is loaded where one is asked for.
+
+    def _open(self, file: str | os.PathLike[str]) -> None:
+        from iln.deploy.openvino import WholeGraph
+
+        self.model = self._graph = WholeGraph(file, self.precision)
+        self.precision = self._graph.precision
 
     def _prepare(self, model: str | os.PathLike[str] | Backbone, given: dict[str, Any]) -> None:
         """A network for this engine, in the precision asked for; `auto` is replaced."""
@@ -134,8 +153,11 @@ class Restorer:
                 log.info("%s", line)
             self.model = network.to(PRECISIONS[self.precision])
         else:
-            self.model, self.precision = compile_for(network, self.precision)
-            self._unused = scratch(self.model)
+            from iln.deploy import openvino
+
+            self.model, self.precision = openvino.compile_for(network, self.precision)
+            self._unused = openvino.scratch(self.model)
+            self._strip_bytes = openvino.STRIP
         self._spare = spare if self.precision != "fp32" else None
 
     def __call__(
@@ -229,8 +251,8 @@ class Restorer:
 
     def _strips(self, height: int, width: int, result_bytes: int, progress: Progress) -> Strips:
         """How to go over a picture of that size, within the budget."""
-        if isinstance(self.model, WholeGraph):
-            self.model.check(height, width, self._budget())
+        if self._graph is not None:
+            self._graph.check(height, width, self._budget())
             return Strips(height)
         plan = self._plan(height, width, result_bytes)
         strips = _progressing_strips(plan.rows, self._passes, progress)
@@ -258,7 +280,7 @@ class Restorer:
                 itemsize,
                 disk=on_cpu,
                 result_bytes=result_bytes,
-                strip_bytes=None if self.engine == "torch" else COMPILED_STRIP,
+                strip_bytes=self._strip_bytes,
             )
         except InputError as error:
             if not self._may_move:

@@ -1,0 +1,133 @@
+"""Files of weights: where they lie, what kind they are, and the tensors in them."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from torch import Tensor
+
+from iln.atomic import printable
+from iln.checkpoints.published import read_pickle
+from iln.errors import InputError
+
+SUFFIX = ".safetensors"
+"""Of the files that we write."""
+_MAX_HEADER = 100_000_000  # safetensors' own limit
+
+
+def _zoo() -> Traversable:
+    return resources.files("iln.zoo")
+
+
+def shipped_files() -> dict[str, Traversable]:
+    """Of the models that come with the package, by name."""
+    files = [entry for entry in _zoo().iterdir() if entry.name.endswith(SUFFIX)]
+    return {entry.name.removesuffix(SUFFIX): entry for entry in files}
+
+
+def shipped_card(name: str) -> str:
+    """The Markdown that says all about a shipped model."""
+    return (_zoo() / f"{name}.md").read_text("utf-8")
+
+
+@contextlib.contextmanager
+def located(name_or_file: str | os.PathLike[str]) -> Iterator[Path]:
+    """The file behind a name; only text without a folder can be a name."""
+    if isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file:
+        known = shipped_files()
+        if name_or_file in known:
+            with resources.as_file(known[name_or_file]) as path:
+                yield path
+            return
+        if "\0" in name_or_file or not os.path.lexists(name_or_file):
+            raise InputError(_unknown(printable(name_or_file), sorted(known)))
+    yield Path(name_or_file)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return (
+        f"no shipped model and no file is called {name!r}; {hint}"
+        f"shipped: {', '.join(known) or 'none'}; the path of a weights file is accepted as well"
+    )
+
+
+@contextlib.contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Begin the message of every error with the file's name."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{printable(path)}: {error}") from error.__cause__
+
+
+def kind_of(path: Path) -> str:
+    """`safetensors` or `torch`, by the first bytes; InputError for anything else."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError:
+        raise InputError("no such file; give a weights file or a shipped model's name") from None
+    except IsADirectoryError:
+        raise InputError("is a folder; give a weights file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read: {reason}") from error
+    if not head:
+        raise InputError("is empty")
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_HEADER:
+        return "safetensors"
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return "torch"
+    # What a failed download leaves behind is a web page or a pointer of Git LFS.
+    text = " (it is text)" if head.isascii() and head.decode("ascii").isprintable() else ""
+    raise InputError(f"is no weights file{text}; expected safetensors or a file of torch.save")
+
+
+def is_weights(name_or_file: str | os.PathLike[str]) -> bool:
+    """Whether it is a shipped model's name, or a file whose first bytes are those of weights.
+
+    A file without them, or that cannot be read, is not; a file that does not exist is not either.
+    """
+    try:
+        with located(name_or_file) as path:
+            return path.is_file() and bool(kind_of(path))  # opening a named pipe would wait
+    except InputError:
+        return False
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file. Raises InputError if it is damaged."""
+    try:
+        file = safetensors.safe_open(path, framework="pt")
+    except Exception as error:  # SafetensorError, and OSError or ValueError besides
+        raise InputError("is a damaged or cut off safetensors file; get it again") from error
+    with file:
+        yield file
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a file, and a safetensors file's metadata."""
+    if kind_of(path) == "torch":
+        return read_pickle(path), {}
+    with opened(path) as file:
+        try:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except Exception as error:  # a type of number that this PyTorch does not have
+            raise InputError(f"holds tensors that cannot be read: {first_line(error)}") from error
+        return weights, file.metadata() or {}
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

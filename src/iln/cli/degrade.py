@@ -1,0 +1,128 @@
+"""`iln degrade`: damage a picture as a task does for training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from iln.errors import InputError
+
+if TYPE_CHECKING:
+    from iln.images import Picture
+    from iln.lab.tasks import Task
+
+_MARK = "_degraded"
+
+
+def degrade(
+    photo: Annotated[Path, typer.Argument(metavar="IN", help="A picture.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="The task's parameters: sigma=25, scale=4."),
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="sr, denoise, jpeg, derain, deblur or photo.")
+    ] = "photo",
+    seed: Annotated[int, typer.Option(min=0, help="Of what is random.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File or folder for the result; without it NAME_degraded beside the input.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing result.")
+    ] = False,
+    quality: Annotated[
+        int, typer.Option(min=1, max=100, help="Of a JPEG, WebP or AVIF result.")
+    ] = 95,
+) -> None:
+    """Damage a picture: noise, JPEG, rain, blur, old photographs, low resolution.
+
+    The same picture, task, parameters and seed give the same damage. A lossy result loses a
+    little more: give -o NAME.png to measure with.
+    """
+    import numpy as np
+
+    from iln.atomic import printable
+    from iln.images import check_suffix, read, write
+    from iln.lab.tasks import task as task_by_name
+    from iln.restoration.batch import plan_jobs
+
+    chosen = task_by_name(task, dict(map(_parameter, overrides or [])))
+    if not photo.is_file():
+        what = "is a folder; give one picture" if photo.is_dir() else "is no file"
+        raise InputError(f"{printable(photo)} {what}")
+    target = photo.with_name(f"{photo.stem}{_MARK}{photo.suffix}") if output is None else output
+    (job,) = plan_jobs([str(photo)], _writable(target), recursive=False, overwrite=overwrite)
+    if job.problem is not None:
+        raise InputError(job.problem)
+    picture = read(photo)
+    check_suffix(job.target, alpha=picture.alpha is not None)
+    if picture.bit_depth == 16:
+        typer.echo("note: damaged in 8 bits: rounded from 16", err=True)
+    result = _damaged(picture, chosen, seed)
+    notes = write(result, job.target, overwrite=overwrite, quality=quality)
+    parameters = " ".join(
+        f"{key}={value}" for key, value in chosen if key != "scale" or chosen.scale > 1
+    )
+    typer.echo(
+        f"{printable(job.target)}  {picture.width}x{picture.height} -> "
+        f"{result.width}x{result.height}, {task} {parameters}, seed {seed}"
+    )
+    if np.array_equal(result.pixels, picture.pixels):
+        notes = [*notes, f"seed {seed} leaves this picture as it was; take another --seed"]
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _parameter(item: str) -> tuple[str, Any]:
+    """key=value; the value is JSON where that parses, such as [0,55], else text."""
+    key, equals, text = item.partition("=")
+    if not equals:
+        raise InputError(f"{item!r} is not of the form key=value")
+    try:
+        return key, json.loads(text)
+    except json.JSONDecodeError:
+        return key, text
+
+
+def _writable(target: Path) -> Path:
+    """GIF and names without a suffix become PNG; what the user names is left as it is."""
+    from iln.images import SUFFIXES
+
+    known = target.suffix.lower() in SUFFIXES or not target.stem.endswith(_MARK)
+    return target if known else target.with_suffix(".png")
+
+
+def _damaged(picture: Picture, task: Task, seed: int) -> Picture:
+    """With the metadata it had; transparency goes along, gray stays gray."""
+    from dataclasses import replace
+    from fractions import Fraction
+
+    import numpy as np
+
+    from iln.images import resize
+    from iln.lab.tasks import generator, to_uint8
+
+    rgb = picture.rgb8()
+    if min(rgb.shape[:2]) < task.scale:
+        raise InputError(
+            f"{picture.width} x {picture.height} is too small to be shrunk by {task.scale}"
+        )
+    damaged, _ = task.pair(rgb, generator(seed))
+    pixels = to_uint8(damaged)
+    if picture.channels == 1 and pixels.shape[2] == 3:
+        pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None]
+    if picture.alpha is None:
+        return replace(picture, pixels=pixels)
+    full = 257 if picture.alpha.dtype == np.uint16 else 1
+    alpha = np.rint(picture.alpha / full).astype(np.uint8)
+    height, width = (side * task.scale for side in pixels.shape[:2])
+    alpha = resize(alpha[:height, :width], Fraction(1, task.scale))
+    return replace(picture, pixels=pixels, alpha=alpha)

@@ -1,0 +1,167 @@
+"""`iln diagnose`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from iln.atomic import printable
+from iln.cli.options import (
+    Compute,
+    Crop,
+    Device,
+    EpsOf,
+    NormOf,
+    Overwrite,
+    RangeOf,
+    StatsOf,
+    answers,
+)
+from iln.errors import InputError
+from iln.progress import progress_bar
+
+if TYPE_CHECKING:
+    from iln.backbones import Backbone
+    from iln.images.synthetic import Specimen
+
+
+def diagnose(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="A shipped model (see `iln models`) or a file; after it one more to compare with, "
+            "and pictures, told apart by their content. Without pictures a built-in one is used.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.html", help="The page.")
+    ] = Path("report.html"),
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="All numbers; else beside the page, .json."),
+    ] = None,
+    crop: Crop = 128,
+    device: Compute = Device.auto,
+    overwrite: Overwrite = False,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
+) -> None:
+    """Look into a model: features, half precision, int8 and int4, and what to do about them.
+
+    Writes a page that needs no network, and its numbers as JSON; two models side by side.
+    """
+    if output.suffix.lower() != ".html":
+        raise InputError(f"{printable(output)}: the name of the page must end in .html")
+    numbers = output.with_suffix(".json") if json_file is None else json_file
+    if numbers.resolve() == output.resolve():
+        raise InputError("--output and --json name the same file")
+
+    from iln.atomic import atomic_write
+    from iln.images.synthetic import specimens_of
+    from iln.lab.dynamics import report
+    from iln.lab.dynamics.verdict import judge
+    from iln.lab.evaluation.files import check_output
+
+    for file in (output, numbers):
+        check_output(file, overwrite)
+    checkpoints, pictures = _sorted(words)
+    loaded = _load(checkpoints, answers(norm, input_stats, img_range, eps), device.value)
+    specimens = specimens_of(pictures, crop)
+    subjects = _subjects(loaded, specimens)
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    text = report.page(subjects, specimens, date)
+    found = json.dumps(report.as_json(subjects, specimens, date), indent=1, allow_nan=False)
+    with atomic_write(output, overwrite) as one, atomic_write(numbers, overwrite) as two:
+        one.write_text(text, "utf-8", errors="replace")  # a file's own words may be no Unicode
+        two.write_text(found + "\n", "utf-8")
+    for subject in subjects:
+        typer.echo(f"{subject.name}: {judge(subject.found).headline}")
+    for sentence in report.comparison(subjects):
+        typer.echo(sentence)
+    typer.echo(f"{printable(output)} and {printable(numbers)} say more")
+
+
+def _sorted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Checkpoints and pictures. The first word is a checkpoint; any other is one if it is the
+    name of a shipped model, or a file that begins like weights, and else a picture."""
+    from iln.checkpoints.files import is_weights
+
+    checkpoints, pictures = [words[0]], list[str]()
+    for word in words[1:]:
+        if not is_weights(word) and not os.path.lexists(word):
+            raise InputError(
+                f"{printable(word)}: no such file; after the first checkpoint come one more at "
+                "most, and pictures"
+            )
+        (checkpoints if is_weights(word) else pictures).append(word)
+    if len(checkpoints) > 2:
+        raise InputError(f"{len(checkpoints)} checkpoints; two at most can be compared")
+    return checkpoints, pictures
+
+
+def _load(
+    files: Sequence[str], given: dict[str, Any], device: str
+) -> list[tuple[str, Backbone, dict[str, Any], dict[str, Any]]]:
+    """(name, network, what its file says, what was assumed) of each."""
+    from iln.checkpoints.native import describe, load_explained, shipped
+    from iln.checkpoints.published import Answers
+    from iln.lab.evaluation.models import distinct
+    from iln.restoration.restorer import find_device
+
+    short = [file if file in shipped() else Path(file).stem for file in files]
+    names = distinct(short, files, (), "checkpoint")
+    about = []
+    for file in files:
+        try:
+            about.append(describe(file))
+        except InputError:  # another's file; or a bad one, which loading will say more about
+            about.append({})
+    if given and all(about):
+        raise InputError(f"{', '.join(given)}: only for files that do not say it; these do")
+    loaded = []
+    for name, file, said in zip(names, files, about, strict=True):
+        model, assumed = load_explained(file, Answers(**({} if said else given)))
+        loaded.append((name, model.to(find_device(device)), said, assumed))
+    return loaded
+
+
+def _subjects(
+    loaded: Sequence[tuple[str, Backbone, dict[str, Any], dict[str, Any]]],
+    specimens: Sequence[Specimen],
+) -> list[Any]:
+    from iln.backbones import BACKBONES
+    from iln.lab.dynamics import diagnose
+    from iln.lab.dynamics.report import Subject
+
+    subjects = []
+    with progress_bar() as progress:
+        for i, (name, model, said, assumed) in enumerate(loaded):
+
+            def tell(share: float, i: int = i, name: str = name) -> None:
+                progress(name, (i + share) / len(loaded))
+
+            spec = model.spec
+            parameter = next(model.parameters())
+            images = [s.image(spec.in_chans).to(parameter.device) for s in specimens]
+            subjects.append(
+                Subject(
+                    name=name,
+                    backbone=next(n for n, (kind, _) in BACKBONES.items() if type(spec) is kind),
+                    spec=spec,
+                    parameters=sum(p.numel() for p in model.parameters()),
+                    about=said,
+                    assumed=assumed,
+                    found=diagnose(model, images, progress=tell),
+                )
+            )
+    return subjects

@@ -1,0 +1,152 @@
+"""`iln evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from iln.cli.options import (
+    Compute,
+    Device,
+    Engine,
+    EngineOf,
+    EpsOf,
+    Memory,
+    NormOf,
+    Numbers,
+    Overwrite,
+    Precision,
+    RangeOf,
+    StatsOf,
+)
+from iln.errors import InputError
+from iln.progress import progress_bar
+
+_SEVERAL = ("--sets", "--param")
+"""Options that take all words up to the next option."""
+
+
+class EvaluateCommand(TyperCommand):
+    """`--sets A B` means `--sets A --sets B`, so that `--sets data/*` does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _spread(args))
+
+
+def _spread(words: Sequence[str]) -> list[str]:
+    spread: list[str] = []
+    option = None
+    for i, word in enumerate(words):
+        if word == "--":
+            return [*spread, *words[i:]]
+        if word.startswith("-"):
+            name, equals, _ = word.partition("=")
+            option = name if name in _SEVERAL else None
+            if option is None or equals or i + 1 == len(words) or words[i + 1].startswith("-"):
+                spread.append(word)
+        else:
+            spread += [word] if option is None else [option, word]
+    return spread
+
+
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Shipped models (see `iln models`) or files."),
+    ],
+    sets: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="DIR...",
+            help="Folders of clean pictures, or of pairs in `input` and `target`.",
+        ),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What to test; else what the models were trained for."),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE...", help="Parameters of the task, such as sigma=25."),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write every number, one a line.")
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write every number and what decided it."),
+    ] = None,
+    overwrite: Overwrite = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Decides the damage, with each picture's name.")
+    ] = 0,
+    memory: Memory = None,
+    precision: Numbers = Precision.auto,
+    device: Compute = Device.auto,
+    engine: EngineOf = Engine.torch,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
+) -> None:
+    """Score models on folders of pictures, side by side.
+
+    Pictures are damaged as the task does it, the same in every run, and restored whole.
+    """
+    parameters = _parameters(param or [])
+    if csv_file is not None and json_file is not None and csv_file.resolve() == json_file.resolve():
+        raise InputError("--csv and --json name the same file")
+
+    from rich.console import Console
+
+    from iln.lab import evaluation
+    from iln.lab.evaluation.files import check_output, write_csv, write_json
+    from iln.lab.evaluation.table import print_table
+
+    for file in (csv_file, json_file):
+        if file is not None:
+            check_output(file, overwrite)
+    with progress_bar() as progress:
+        result = evaluation.evaluate(
+            models,
+            sets,
+            task=task,
+            parameters=parameters,
+            seed=seed,
+            memory=memory,
+            precision=precision.value,
+            device=device.value,
+            engine=engine.value,
+            norm=norm,
+            input_stats=None if input_stats is None else input_stats.value,
+            img_range=img_range,
+            eps=eps,
+            progress=progress,
+        )
+    print_table(result, Console())
+    if csv_file is not None:
+        write_csv(result, csv_file, overwrite=overwrite)
+    if json_file is not None:
+        write_json(result, json_file, overwrite=overwrite)
+
+
+def _parameters(words: Sequence[str]) -> dict[str, Any]:
+    """`sigma=25`, `sigma=15,50` and `subsampling=4:2:0` -> numbers, a list, text."""
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise InputError(f"--param {word!r} is not of the form key=value")
+        found[key] = text
+        for form in (text, f"[{text}]"):
+            try:
+                found[key] = json.loads(form)
+                break
+            except json.JSONDecodeError:
+                continue
+    return found

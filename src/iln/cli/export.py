@@ -1,0 +1,55 @@
+"""`iln export`: a model as a file that other programs run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iln.cli.options import ModelName, Overwrite
+from iln.errors import InputError
+
+
+class Format(StrEnum):
+    onnx = "onnx"
+    openvino = "openvino"
+    torch = "torch"
+    executorch = "executorch"
+
+
+class Precision(StrEnum):
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+def export(
+    model: ModelName,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Ends in .onnx, .xml, .pt2 or .pte."),
+    ],
+    to: Annotated[Format, typer.Option(help="Which kind of file.")] = Format.onnx,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="For pictures of any size (what happens anyway).")
+    ] = False,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="For pictures of this size alone.")
+    ] = None,
+    precision: Annotated[Precision, typer.Option(help="Of weights and features.")] = Precision.fp32,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.
+
+    The input is `image` (1, C, H, W), float32 in [0, 1]; the output `restored`, not clamped.
+    """
+    if dynamic and size is not None:
+        raise InputError("--dynamic and --size exclude each other")
+    from iln.atomic import printable
+    from iln.deploy.export import export as write
+    from iln.deploy.export import parse_size
+
+    fixed = None if size is None else parse_size(size)
+    write(model, output, to=to.value, size=fixed, precision=precision.value, overwrite=overwrite)
+    typer.echo(f"{printable(output)}  {output.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,112 @@
+"""The command `iln`: puts the commands together and reports errors.
+
+Each command lies in a file of `iln.cli`, which imports PyTorch only when the command runs.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from iln import __version__
+from iln.cli.degrade import degrade
+from iln.cli.diagnose import diagnose
+from iln.cli.evaluate import EvaluateCommand, evaluate
+from iln.cli.export import export
+from iln.cli.models import models
+from iln.cli.paper import paper
+from iln.cli.quantize import quantize
+from iln.cli.rescue import rescue
+from iln.cli.restore import restore
+from iln.cli.train import recipes, train
+from iln.errors import InputError
+
+
+class _Commands(TyperGroup):
+    """Ctrl-C ends a command with one word and code 130, whatever Typer's version makes of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    name="iln",
+    cls=_Commands,
+    help="Image restoration with Transformers that train calmly and run anywhere.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"iln {__version__}")
+        raise typer.Exit
+
+
+for _command in (
+    restore,
+    models,
+    recipes,
+    train,
+    degrade,
+    rescue,
+    diagnose,
+    export,
+    quantize,
+    paper,
+):
+    app.command()(_command)
+app.command(cls=EvaluateCommand)(evaluate)
+
+
+class _Notes(logging.Handler):
+    """Notes of the library as lines on standard error, between those of a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"note: {record.getMessage()}", err=True)
+
+
+SHORT_SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""GNU's and LLVM's OpenMP: threads that wait for work sleep soon. By default they keep a core busy
+for milliseconds, and beside other programs each wait then costs a turn of the scheduler."""
+
+
+def share_cores() -> None:
+    """Have PyTorch's threads spin shortly, where it is not loaded yet and the user says nothing."""
+    said = any(name in os.environ for name in ("OMP_WAIT_POLICY", *SHORT_SPIN))
+    if "torch" not in sys.modules and not said:
+        os.environ.update(SHORT_SPIN)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point. Exit codes: 0 done, 1 some pictures failed, 2 bad input, 130 interrupted."""
+    share_cores()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # any file's name can be told
+        sys.stdout.reconfigure(errors="backslashreplace")
+    logger = logging.getLogger("iln")
+    logger.setLevel(logging.INFO)
+    notes = _Notes()
+    logger.addHandler(notes)
+    try:
+        app(arguments)
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    finally:
+        logger.removeHandler(notes)

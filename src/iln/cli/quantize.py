@@ -1,0 +1,181 @@
+"""`iln quantize`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from iln.cli.options import ModelName, Overwrite
+from iln.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from iln.backbones import Backbone
+
+INT8_PERCENTILE = 100.0
+"""Share of a layer's inputs, in per cent, that stay in range. Networks with i-LN have few large
+values, and cutting them off costs more than coarser steps do: docs/precision.md."""
+SUFFIXES = {"int8": (".safetensors", ".xml"), "int4": (".safetensors",)}
+
+
+class Kind(StrEnum):
+    int8 = "int8"
+    int4 = "int4"
+
+
+def quantize(
+    model: ModelName,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Ends in .safetensors, for iln; or, for int8, in .xml: an OpenVINO graph.",
+        ),
+    ],
+    precision: Annotated[
+        Kind,
+        typer.Option(
+            help="int8: faster with --engine openvino. int4: weights that lie in a fourth of the "
+            "space; they are computed in float."
+        ),
+    ] = Kind.int8,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Clean pictures to measure ranges on, for int8."),
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(min=1, max=64, help="So many of them, spread over the folder.")
+    ] = 16,
+    crop: Annotated[
+        int, typer.Option(min=16, metavar="PIXELS", help="Of each the middle: of the input.")
+    ] = 128,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a model ready to compute in int8, or store its weights in 4 bits."""
+    from iln.atomic import printable
+    from iln.checkpoints.native import load
+
+    _check(output, precision, calibrate, overwrite)
+    network = load(model)
+    if precision is Kind.int4:
+        _save(network, model, output, overwrite, bits=4)
+    else:
+        assert calibrate is not None
+        inputs = _inputs(network, model, calibrate, pictures, crop)
+        if output.suffix == ".xml":
+            from iln.deploy.export.quantizing import quantize as write
+
+            write(network, output, inputs, source=model, overwrite=overwrite)
+        else:
+            _save_int8(network, model, output, inputs, overwrite)
+    size = sum(f.stat().st_size for f in {output, output.with_suffix(".bin")} if f.exists())
+    typer.echo(f"{printable(output)}  {size / 1e6:.1f} MB")
+
+
+def _check(output: Path, precision: Kind, calibrate: Path | None, overwrite: bool) -> None:
+    """Before the minutes that measuring takes."""
+    from iln.atomic import printable
+    from iln.deploy.export.exporting import check_target
+    from iln.extras import need
+
+    if output.suffix not in SUFFIXES[precision.value]:
+        accepted = " or ".join(SUFFIXES[precision.value])
+        raise InputError(f"{printable(output)}: the name of this file must end in {accepted}")
+    check_target(output, output.suffix, overwrite)
+    if precision is Kind.int4 and calibrate is not None:
+        raise InputError("--calibrate is for int8; int4 weights need no pictures")
+    if precision is Kind.int8 and calibrate is None:
+        raise InputError("int8 needs pictures to measure ranges on; give --calibrate FOLDER")
+    if output.suffix == ".xml":
+        need("openvino", "openvino")
+        need("nncf", "nncf")
+
+
+def _save_int8(
+    network: Backbone, model: str, output: Path, inputs: list[npt.NDArray[np.float32]], over: bool
+) -> None:
+    import torch
+
+    from iln.deploy.quantization import calibrate as measure
+    from iln.progress import progress_bar
+
+    with progress_bar() as tell:
+
+        def images() -> Any:
+            for i, pixels in enumerate(inputs):
+                tell("measuring ranges", i / len(inputs))
+                yield torch.from_numpy(pixels)
+
+        network.ranges = measure(network, images(), INT8_PERCENTILE)
+    _save(network, model, output, over)
+
+
+def _save(
+    network: Backbone, model: str, output: Path, overwrite: bool, bits: int | None = None
+) -> None:
+    """With what the model's file says of it, but for its scores: they were another network's."""
+    import torch
+
+    from iln.checkpoints.native import save
+
+    said = _said(model)
+    save(
+        network,
+        output,
+        dtype=None if bits else torch.float16,
+        bits=bits,
+        overwrite=overwrite,
+        task=said.get("task"),
+        training=said.get("training"),
+        licence=said.get("licence"),
+    )
+
+
+def _inputs(
+    network: Backbone, model: str, folder: Path, count: int, crop: int
+) -> list[npt.NDArray[np.float32]]:
+    """(1, C, H, W) in [0, 1]: pictures damaged as the model's task does it, cut to the middle.
+
+    Where nobody says what the model is for, they are taken as they are.
+    """
+    import numpy as np
+
+    from iln.atomic import printable
+    from iln.images import read
+    from iln.lab.evaluation.choice import task_of
+    from iln.lab.tasks.folders import load_pair, sources
+
+    task = task_of(printable(model), network.spec, _said(model))
+    found = sources(folder)
+    count = min(count, len(found))
+    inputs = []
+    for source in (found[i * len(found) // count] for i in range(count)):
+        if task is not None:
+            damaged, _ = load_pair(source, task)
+        else:
+            damaged = read(source.input or source.target).rgb8()
+        top, left = (max(0, (side - crop) // 2) for side in damaged.shape[:2])
+        pixels = damaged[top : top + crop, left : left + crop].astype(np.float32)
+        if damaged.dtype == np.uint8:
+            pixels /= 255
+        if pixels.shape[2] > network.spec.in_chans:  # a gray network that does not say its task
+            pixels = pixels.mean(2, keepdims=True, dtype=np.float32)
+        inputs.append(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
+    return inputs
+
+
+def _said(model: str) -> dict[str, Any]:
+    """What the model's file says of itself; nothing for files of others."""
+    from iln.checkpoints.native import describe
+
+    try:
+        return describe(model)
+    except InputError:
+        return {}

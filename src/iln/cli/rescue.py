@@ -1,0 +1,91 @@
+"""`iln rescue`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iln.atomic import printable
+from iln.cli.options import Crop, EpsOf, NormOf, Overwrite, RangeOf, StatsOf, answers
+from iln.errors import InputError
+
+if TYPE_CHECKING:
+    from iln.deploy.rescue import Rescued
+
+
+def rescue(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A file, or a shipped model's name.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="The rescued file, of the same type."),
+    ],
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PICTURE]...", help="Inputs to measure with; else a built-in picture."
+        ),
+    ] = None,
+    crop: Crop = 128,
+    overwrite: Overwrite = False,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
+) -> None:
+    """Make a checkpoint safe for float16, without training and without changing its pictures.
+
+    The residual stream is divided by a power of two, chosen by running the network in float16. A
+    file of others stays in its own layout, so that its authors' code loads it like the original.
+    """
+    from iln.checkpoints.native import load_explained
+    from iln.checkpoints.published import Answers
+    from iln.deploy.rescue import rescue as rescued_by
+    from iln.deploy.rescue import write_rescued
+    from iln.images.synthetic import specimens_of
+    from iln.lab.evaluation.files import check_output
+
+    check_output(output, overwrite)
+    given = answers(norm, input_stats, img_range, eps)
+    model, _ = load_explained(checkpoint, Answers(**given))
+    specimens = specimens_of(pictures or [], crop)
+    try:
+        found = rescued_by(model, [s.image(model.spec.in_chans) for s in specimens])
+    except InputError as error:
+        raise InputError(f"{printable(checkpoint)} {error}") from None
+    if found.after.nonfinite:
+        raise InputError(
+            f"{printable(checkpoint)} cannot be rescued: {found.after.first_module} overflows "
+            "float16, and that lies outside the residual stream; use bf16 or fp32"
+        )
+    write_rescued(found, checkpoint, output, overwrite=overwrite)
+    for line in _told(found):
+        typer.echo(line)
+    typer.echo(f"written to {printable(output)}")
+
+
+def _told(found: Rescued) -> list[str]:
+    before, after = found.before, found.after
+    was = f"{before.psnr:.1f} dB from float32"
+    if before.nonfinite:
+        was += f", {before.nonfinite / before.values:.0%} of its values not finite"
+    lines = [
+        f"float16 was {was} (largest value of the stream {found.peak:.3g}); now it is "
+        f"{after.psnr:.1f} dB from it",
+        f"in float32 no pixel moved by more than {found.difference:.2g} of the range 0 to 1",
+    ]
+    if found.in_steps:
+        powers = ", ".join(map(str, found.exponents))
+        lines.insert(0, f"stream divided by 2 to the {powers}, group by group: only iln loads that")
+    else:
+        lines.insert(
+            0, f"stream divided by 2^{found.exponents[0]}; its authors' own code loads the file"
+        )
+    if found.difference > 1e-5:
+        lines.append("that is more than 1e-5, because eps inside its norms stays as it was")
+    if not found.safe:
+        lines.append("float16 stays further than 50 dB from float32, not for the stream's sake")
+    return lines

@@ -1,0 +1,92 @@
+"""`iln restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iln.cli.options import (
+    Compute,
+    Device,
+    Engine,
+    EngineOf,
+    EpsOf,
+    Memory,
+    NormOf,
+    Numbers,
+    Overwrite,
+    Precision,
+    RangeOf,
+    StatsOf,
+    answers,
+)
+from iln.errors import InputError
+
+
+def restore(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IN...", help="Pictures, folders, or patterns (*.jpg).")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File or folder for the result; without it NAME_restored beside the input.",
+        ),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A shipped model (see `iln models`) or a file; several are applied one after the "
+            "other. Without it a note says which is taken.",
+        ),
+    ] = None,
+    memory: Memory = None,
+    precision: Numbers = Precision.auto,
+    device: Compute = Device.auto,
+    engine: EngineOf = Engine.torch,
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Folders with their subfolders.")
+    ] = False,
+    overwrite: Overwrite = False,
+    unfade: Annotated[
+        bool,
+        typer.Option("--unfade", help="Stretch every colour to its full range, for faded prints."),
+    ] = False,
+    quality: Annotated[
+        int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF results.")
+    ] = 95,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 300_000_000,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
+) -> None:
+    """Restore pictures: old ones and phone pictures, or whatever the model was trained for."""
+    from iln.checkpoints.catalogue import default_model
+    from iln.restoration.batch import Options, plan_jobs, run_jobs
+
+    overrides = answers(norm, input_stats, img_range, eps)
+    if overrides and models and len(models) > 1:
+        option = "--" + next(iter(overrides)).replace("_", "-")
+        raise InputError(
+            f"{option} says what one file does not; with several models, run each by itself"
+        )
+    jobs = plan_jobs(inputs, output, recursive=recursive, overwrite=overwrite)
+    options = Options(
+        models=tuple(models or [default_model()]),
+        memory=memory,
+        precision=precision.value,
+        device=device.value,
+        engine=engine.value,
+        overwrite=overwrite,
+        quality=quality,
+        unfade=unfade,
+        max_pixels=max_pixels,
+        overrides=overrides,
+    )
+    raise typer.Exit(run_jobs(jobs, options))

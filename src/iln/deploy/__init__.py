@@ -1,0 +1,1 @@
+"""Other engines and formats: OpenVINO, exported graphs, 8 and 4 bits, rescue for half precision."""

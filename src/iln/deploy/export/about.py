@@ -1,0 +1,45 @@
+"""What an exported file says of itself: one JSON object under the key `iln`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import Any
+
+from iln.backbones import BACKBONES, Backbone, Spec
+from iln.checkpoints.native import describe
+from iln.errors import InputError
+
+KEY = "iln"
+
+
+def card(model: Backbone, source: str | os.PathLike[str] | None, precision: str) -> dict[str, Any]:
+    """backbone, spec, scale, task, licence and precision; the last but one as `source` has them.
+
+    source: the shipped model's name or file that the model was loaded from; None if neither.
+    """
+    said: dict[str, Any] = {}
+    if source is not None:
+        try:
+            said = describe(source)
+        except InputError:  # a file of others, which says nothing of itself
+            said = {}
+    return {
+        "backbone": next(n for n, (kind, _) in BACKBONES.items() if type(model.spec) is kind),
+        "spec": asdict(model.spec),
+        "scale": model.spec.scale,
+        "task": said.get("task"),
+        "licence": said.get("licence"),
+        "precision": precision,
+    }
+
+
+def read_card(text: str) -> tuple[Spec, dict[str, Any]]:
+    """The spec and the whole card. Raises InputError for text that is none."""
+    try:
+        found: dict[str, Any] = json.loads(text)
+        kind, _ = BACKBONES[found["backbone"]]
+        return kind.from_dict(found["spec"]), found
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError("has damaged iln metadata; export it again") from error

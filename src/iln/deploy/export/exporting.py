@@ -1,0 +1,90 @@
+"""From a model to a file that other programs run."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from iln.atomic import atomic_write, printable
+from iln.backbones import Backbone
+from iln.checkpoints.native import load
+from iln.deploy.export.about import KEY, card
+from iln.deploy.export.executorch_file import executorch_bytes
+from iln.deploy.export.graph import Size, trace
+from iln.deploy.export.onnx_file import onnx_bytes
+from iln.deploy.export.openvino_file import write_openvino
+from iln.errors import InputError
+from iln.extras import need
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "executorch": ".pte"}
+"""What an exported file's name ends in."""
+
+
+def export(
+    model: str | os.PathLike[str] | Backbone,
+    file: str | os.PathLike[str],
+    *,
+    to: str = "onnx",
+    size: Size | None = None,
+    precision: str = "fp32",
+    overwrite: bool = False,
+) -> None:
+    """Write a network as a graph: `image` (1, C, H, W) float32 in [0, 1] -> `restored`.
+
+    model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
+    file: the name to write, ending in `.onnx`, `.xml`, `.pt2` or `.pte`.
+    to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); `torch` (a program
+        of `torch.export`, for `torch.export.load`); or `executorch` (for phones).
+    size: (H, W) of the only pictures it shall take; None: any (not with executorch).
+    precision: `fp32` or `fp16`; see `iln.deploy.export.graph.trace`.
+    overwrite: replace an existing file.
+
+    Raises InputError for anything that is not accepted, a package that is missing, and a file
+    that cannot be written; then nothing is left behind.
+    """
+    if to not in SUFFIXES:
+        raise InputError(f"cannot export to {to!r}; accepted: {', '.join(SUFFIXES)}")
+    check_target(file, SUFFIXES[to], overwrite)
+    source = None if isinstance(model, Backbone) else model
+    network = model if isinstance(model, Backbone) else load(model)
+    if to == "openvino":  # before the minutes that tracing takes
+        check_target(Path(file).with_suffix(".bin"), ".bin", overwrite)
+        need("openvino", "openvino")
+    if to == "executorch" and size is None:
+        raise InputError("executorch programs are for pictures of one size; give it (--size HxW)")
+    about = card(network, source, precision)
+    program = trace(network, size, precision)
+    if to == "openvino":
+        write_openvino(onnx_bytes(program, about), about, Path(file), overwrite=overwrite)
+        return
+    if to == "onnx":
+        content = onnx_bytes(program, about)
+    elif to == "executorch":
+        content = executorch_bytes(program, about)
+    else:
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer, extra_files={KEY: json.dumps(about)})
+        content = buffer.getvalue()
+    with atomic_write(file, overwrite) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_target(file: str | os.PathLike[str], suffix: str, overwrite: bool) -> None:
+    """Before minutes of work: InputError for a name that could not be written afterwards."""
+    shown = printable(file)
+    if Path(file).suffix != suffix:
+        raise InputError(f"{shown}: the name of this file must end in {suffix}")
+    if os.path.lexists(file) and not overwrite:
+        raise InputError(
+            f"{shown}: exists already; choose another name or allow overwriting (--overwrite)"
+        )
+    if Path(file).is_dir():
+        raise InputError(f"{shown}: is a folder; give the name of a file to write")
+    if not Path(file).parent.is_dir():
+        raise InputError(f"{shown}: the folder {printable(Path(file).parent)} does not exist")
+    if not os.access(Path(file).parent, os.W_OK):
+        raise InputError(f"{shown}: cannot be written: no permission for the folder")

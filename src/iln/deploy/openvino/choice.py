@@ -1,0 +1,38 @@
+"""A network as OpenVINO computes it, in the precision that is asked for or suits it."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from iln.backbones import Backbone
+from iln.deploy.openvino.network import compiled, numbers_here
+from iln.images.synthetic import draw_specimen
+from iln.layers.walk import Strips
+from iln.restoration.precision import SAFE, TRIAL_SIDE
+
+log = logging.getLogger("iln")
+
+
+def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
+    """The network as OpenVINO computes it, and in which precision.
+
+    model: on the CPU, in float32. precision: as `compiled` takes it, or `auto`: bf16
+        where the CPU has it and a test picture stays within 50 dB of float32, else fp32. bf16 and
+        fp16, where the CPU has no instructions for them, are fp32 after one line of the log.
+    """
+    if precision in ("bf16", "fp16") and precision not in numbers_here():
+        log.info("this CPU has no instructions for %s, so OpenVINO computes in fp32", precision)
+        precision = "fp32"
+    if precision != "auto":
+        return compiled(model, precision, model.ranges), precision
+    if "bf16" in numbers_here():
+        image = draw_specimen(TRIAL_SIDE).image(model.spec.in_chans)
+        fast, strips = compiled(model, "bf16"), Strips(TRIAL_SIDE)
+        with torch.inference_mode():
+            noise = (fast(image, strips) - model(image, strips)).double().square().mean()
+        if noise.isfinite() and noise <= 10 ** (-SAFE / 10):
+            return fast, "bf16"
+        log.info("in bf16 the model is too far from float32, so it runs in fp32")
+    return compiled(model, "fp32"), "fp32"

@@ -1,6 +1,0 @@
-"""How good models are: whole pictures, a task's protocols, side by side; see docs/evaluate.md."""
-
-from iln.evaluation.measure import evaluate
-from iln.evaluation.result import Evaluation, Group, Score
-
-__all__ = ["Evaluation", "Group", "Score", "evaluate"]

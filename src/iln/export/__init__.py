@@ -1,6 +1,0 @@
-"""Networks as files that other programs run: ONNX and PyTorch's exported programs."""
-
-from iln.export.exporting import export
-from iln.export.graph import parse_size, trace
-
-__all__ = ["export", "parse_size", "trace"]

@@ -1,0 +1,1 @@
+"""The laboratory: tasks and their damage, training, evaluation, dynamics, and the paper."""

@@ -1,0 +1,75 @@
+"""Kernels of lenses and resizers: (size, size) float64, size odd, with the sum 1."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from iln.lab.degradations.bands import Kernel
+
+_ANGLES = 64
+
+
+def gaussian(
+    size: int,
+    sigma: tuple[float, float],
+    angle: float = 0.0,
+    *,
+    power: float = 1.0,
+    plateau: bool = False,
+) -> Kernel:
+    """exp(-q^power / 2) or, with a plateau, 1 / (1 + q^power), where q = (u/s)^2 + (v/t)^2.
+
+    sigma: (s, t) in pixels, above 0, along the axes u and v, which are x and y turned by `angle`
+    (radians, from x to y). power: above 0; 1 is the Gaussian, below it peaks, above it is flatter.
+    Liu et al., Estimating generalized Gaussian blur kernels for out-of-focus image deblurring,
+    2020; used as in Wang et al., Real-ESRGAN, 2021.
+    """
+    y, x = _grid(size)
+    u = math.cos(angle) * x + math.sin(angle) * y
+    v = math.cos(angle) * y - math.sin(angle) * x
+    q = ((u / sigma[0]) ** 2 + (v / sigma[1]) ** 2) ** power
+    return _normalised(1 / (1 + q) if plateau else np.exp(-q / 2))
+
+
+def sinc(size: int, cutoff: float) -> Kernel:
+    """The ideal low pass without directions: cutoff / (2 pi r) * J1(cutoff r), which rings.
+
+    cutoff: radians a pixel, above 0, at most pi. It makes the overshoot of sharpening and the
+    ringing of strong compression (Wang et al., Real-ESRGAN, 2021).
+    """
+    y, x = _grid(size)
+    # Of the few distances on the grid each is computed once; r -> 0 has the limit cutoff^2 / 4 pi.
+    squares, where = np.unique((x * x + y * y).astype(np.int64), return_inverse=True)
+    distance = np.sqrt(squares[1:])
+    ring = cutoff / (2 * math.pi * distance) * _bessel(cutoff * distance)
+    return _normalised(np.concatenate([[cutoff**2 / (4 * math.pi)], ring])[where].reshape(x.shape))
+
+
+def disc(radius: float) -> Kernel:
+    """A lens out of focus: an evenly lit disc, its rim smoothed over one pixel.
+
+    radius: in pixels, above 0; below about 0.5 only the centre is left.
+    """
+    y, x = _grid(2 * math.ceil(radius) + 1)
+    return _normalised(np.clip(radius + 0.5 - np.sqrt(x * x + y * y), 0, 1))
+
+
+def _bessel(x: Kernel) -> Kernel:
+    """J1 by Bessel's integral, mean of cos(t - x sin t): exact to 1e-12 for x below 40."""
+    t = (np.arange(_ANGLES) + 0.5) * (math.pi / _ANGLES)
+    integral: Kernel = np.cos(t - x[:, None] * np.sin(t)).mean(axis=1)
+    return integral
+
+
+@lru_cache(maxsize=64)
+def _grid(size: int) -> tuple[Kernel, Kernel]:
+    offsets = np.arange(size, dtype=np.float64) - size // 2
+    return offsets[:, None] + 0 * offsets, offsets + 0 * offsets[:, None]
+
+
+def _normalised(kernel: Kernel) -> Kernel:
+    normalised: Kernel = kernel / kernel.sum()
+    return normalised

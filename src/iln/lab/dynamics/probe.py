@@ -1,0 +1,132 @@
+"""Watching a network from inside: `with Probe(model) as probe: model(image)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from iln.backbones import Backbone
+from iln.errors import InputError
+from iln.lab.dynamics.central import Central
+from iln.lab.dynamics.measures import BlockMeasures, BlockSums, MapSums
+from iln.norm import ILN, LNStar, Norm, Statistics
+
+
+class Probe:
+    """Measures the output of every Transformer block of what is computed inside `with`.
+
+        with Probe(model) as probe:
+            model(image)
+        probe.measures["layers.0.residual_group.blocks.0"].mean_square
+
+    Works in training and inference, under autocast, with the whole map or strips, and changes no
+    bit of what is computed. Several forward passes count as one over all their pictures; the
+    padding to whole windows is part of a map, as it is for the norms. A compiled network runs
+    uncompiled meanwhile, since compiled code calls no hooks. One thread at a time.
+
+    model: a backbone, or a wrapper such as DistributedDataParallel with one as `module`.
+    Raises InputError for any other network.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = backbone_of(model)
+        self.sums: dict[str, BlockSums] = {}
+        """By block, in the order in which they compute."""
+        self._sigmas: dict[str, Central] | None = None  # of the block that is computing
+        self._undo = ExitStack()
+
+    @property
+    def measures(self) -> dict[str, BlockMeasures]:
+        """By block, in the order in which they compute; empty before the first forward pass."""
+        return {name: sums.measures() for name, sums in self.sums.items()}
+
+    @property
+    def energies(self) -> dict[str, Tensor]:
+        """Each block's mean energy per channel, E_l[x_c^2]: (C,) float64 on the CPU."""
+        return {name: sums.maps.energy for name, sums in self.sums.items()}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            if is_compiled(self.model):
+                # Stances belong to a part of PyTorch that takes seconds to import.
+                undo.enter_context(torch.compiler.set_stance("force_eager"))
+            for name, block in self.model.blocks().items():
+                for which in ("norm1", "norm2"):
+                    norm = getattr(block, which)
+                    if isinstance(norm, LNStar):
+                        undo.callback(_overhear(norm, partial(self._statistics, which)))
+                undo.callback(block.register_forward_pre_hook(self._before).remove)
+                after = partial(self._after, name)
+                undo.callback(block.register_forward_hook(after).remove)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._undo.close()
+
+    def _before(self, block: nn.Module, inputs: Any) -> None:
+        self._sigmas = {}
+
+    def _statistics(self, which: str, stats: Statistics | None) -> None:
+        # Outside of a block's forward it is gradient checkpointing that asks a second time.
+        if self._sigmas is not None and stats is not None:
+            sigma = stats.sigma.detach().flatten().to("cpu", torch.float64)
+            self._sigmas[which] = Central.of(sigma[torch.isfinite(sigma)])
+
+    def _after(self, name: str, block: nn.Module, inputs: Any, output: Tensor) -> None:
+        sigmas, self._sigmas = self._sigmas or {}, None
+        with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
+            maps = MapSums.of(output)
+        sums = BlockSums(maps, sigmas.get("norm1", Central()), sigmas.get("norm2", Central()))
+        self.sums[name] = self.sums[name].join(sums) if name in self.sums else sums
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether any of it runs compiled, and so calls no hooks."""
+    return any(module._compiled_call_impl is not None for module in model.modules())
+
+
+def backbone_of(model: nn.Module) -> Backbone:
+    """The backbone itself, out of a wrapper that has it as `module`. Raises InputError."""
+    inner = getattr(model, "module", model)
+    if not isinstance(inner, Backbone):
+        raise InputError(
+            f"{type(model).__name__} is none of our backbones, nor a wrapper around one"
+        )
+    return inner
+
+
+def _overhear(norm: Norm, tell: Callable[[Statistics | None], None]) -> Callable[[], None]:
+    """Have `tell` hear all statistics of a norm, which blocks ask for by method, past all hooks.
+
+    Returns what undoes it.
+    """
+    statistics, residual = norm.statistics, norm.residual
+    own = vars(norm)  # an attribute of the module itself goes before its class's method
+
+    def overheard(x: Tensor) -> Statistics | None:
+        stats = statistics(x)
+        tell(stats)
+        return stats
+
+    def overheard_residual(x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        if torch.is_grad_enabled():  # i-LN's own backward takes its statistics elsewhere
+            with torch.no_grad():
+                tell(statistics(x))
+        return residual(x, branch)
+
+    own["statistics"] = overheard
+    if isinstance(norm, ILN):
+        own["residual"] = overheard_residual
+    return cast(Callable[[], None], lambda: [own.pop(n, None) for n in ("statistics", "residual")])

@@ -1,0 +1,83 @@
+"""What a report is about, and its numbers as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iln import __version__
+from iln.backbones import Spec
+from iln.images.synthetic import Specimen
+from iln.lab.dynamics.diagnosis import Diagnosis, jsonable
+from iln.lab.dynamics.verdict import compare, judge
+
+FORMAT = 1
+"""Of the JSON; it grows when a name changes its meaning."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint and what was found.
+
+    name: to show. backbone: `swinir`, `hat` or `drct`. parameters: how many numbers.
+    about: what the file says of itself (`iln.checkpoints.native.describe`); empty for files of
+        others.
+    assumed: what such a file did not say, and was filled in by convention.
+    """
+
+    name: str
+    backbone: str
+    spec: Spec
+    parameters: int
+    about: Mapping[str, Any]
+    assumed: Mapping[str, Any]
+    found: Diagnosis
+
+
+def as_json(subjects: Sequence[Subject], specimens: Sequence[Specimen], date: str) -> Any:
+    """Everything that the page says, of types that JSON has (see `Diagnosis.as_json`)."""
+    verdicts = [judge(subject.found) for subject in subjects]
+    return jsonable(
+        {
+            "format": FORMAT,
+            "iln": __version__,
+            "date": date,
+            "pictures": [
+                {
+                    "name": specimen.name,
+                    "width": specimen.width,
+                    "height": specimen.height,
+                    "used_width": specimen.pixels.shape[1],
+                    "used_height": specimen.pixels.shape[0],
+                    "synthetic": specimen.synthetic,
+                }
+                for specimen in specimens
+            ],
+            "checkpoints": [
+                {
+                    "name": subject.name,
+                    "backbone": subject.backbone,
+                    "spec": dict(vars(subject.spec)),
+                    "parameters": subject.parameters,
+                    "about": dict(subject.about),
+                    "assumed": dict(subject.assumed),
+                    "verdict": {
+                        "level": verdict.level,
+                        "headline": verdict.headline,
+                        "findings": [vars(finding) for finding in verdict.findings],
+                    },
+                    **subject.found.as_json(),
+                }
+                for subject, verdict in zip(subjects, verdicts, strict=True)
+            ],
+            "comparison": comparison(subjects),
+        }
+    )
+
+
+def comparison(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """Sentences about two; nothing about one."""
+    if len(subjects) != 2:
+        return ()
+    return compare([s.name for s in subjects], [s.found for s in subjects])

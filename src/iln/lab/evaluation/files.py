@@ -1,0 +1,107 @@
+"""An evaluation as CSV, one number a line, and as JSON, with all that decided the numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import platform
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+
+from iln import __version__
+from iln.atomic import atomic_write, printable
+from iln.lab.evaluation.result import Evaluation, PictureSet
+
+FORMAT = 1
+COLUMNS = ("row", "set", "protocol", "picture", "model", "metric", "value")
+INFINITY = "Infinity"
+"""Of PSNR, as text: JSON has no such number. Python's float and JavaScript's Number read it."""
+
+
+def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raises InputError if a file could not be written; to be known before the work, not after."""
+    try:
+        with atomic_write(path, overwrite):
+            raise _Trial
+    except _Trial:
+        pass
+
+
+class _Trial(Exception):
+    """Takes the writing back."""
+
+
+def write_csv(result: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Rows `picture` with each number, then rows `mean`, whose picture is empty."""
+    with (
+        atomic_write(path, overwrite) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        rows.writerows(("picture", *score) for score in result.scores)
+        for (folder, protocol, model, metric), mean in result.means().items():
+            rows.writerow(("mean", folder, protocol, "", model, metric, mean))
+
+
+def write_json(
+    result: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """What `as_json` makes of it."""
+    text = json.dumps(as_json(result), indent=1, allow_nan=False) + "\n"
+    with atomic_write(path, overwrite) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def as_json(result: Evaluation) -> dict[str, Any]:
+    """Everything, of types that JSON has; an infinite number is the text `Infinity`."""
+    return {
+        "format": FORMAT,
+        "date": result.date,
+        "versions": {
+            "iln": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+        },
+        "task": {"name": result.task_name, "parameters": result.task.model_dump(mode="json")},
+        "seed": result.seed,
+        "precision": result.precision,
+        "metrics": result.metrics,
+        "baseline": result.baseline,
+        "models": [
+            {
+                "name": model.name,
+                "file": printable(model.file.absolute()),
+                "sha256": model.sha256,
+                "backbone": model.backbone,
+                "spec": model.spec,
+                "device": model.device,
+            }
+            for model in result.models
+        ],
+        "sets": [_set(found) for found in result.sets],
+        "means": [
+            {**group._asdict(), "value": _number(mean)} for group, mean in result.means().items()
+        ],
+        "pictures": [{**score._asdict(), "value": _number(score.value)} for score in result.scores],
+    }
+
+
+def _set(found: PictureSet) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "folder": printable(found.folder.absolute()),
+        "pictures": found.pictures,
+        "protocols": {name: t.model_dump(mode="json") for name, t in found.protocols.items()},
+    }
+
+
+def _number(value: float) -> float | str:
+    return INFINITY if math.isinf(value) else value

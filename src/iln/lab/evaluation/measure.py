@@ -1,0 +1,194 @@
+"""Damage, restore, score: every picture of every set, by every protocol, with every model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from iln.atomic import printable
+from iln.errors import InputError
+from iln.images import read
+from iln.lab.evaluation.choice import choose_task, differences
+from iln.lab.evaluation.models import Model, distinct, load_models
+from iln.lab.evaluation.result import Evaluation, PictureSet, Score
+from iln.lab.tasks import Damaged, Pixels, Task, to_uint8
+from iln.lab.tasks.folders import Source, load_pair, sources
+
+Progress = Callable[[str, float], None]
+"""Told now and then what is being done, and which share (0 to 1) of all pixels is."""
+
+PAIRS = "pairs"
+"""Protocol of pictures that lie in a folder with their damage."""
+_BASELINES = ("input", "bicubic")
+_CORNER = 64
+"""Pixels a side that every metric can do with."""
+
+
+def evaluate(
+    models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    sets: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    task: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    memory: str | int | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    engine: str = "torch",
+    norm: str | None = None,
+    input_stats: str | None = None,
+    img_range: float | None = None,
+    eps: float | None = None,
+    progress: Progress = lambda what, share: None,
+) -> Evaluation:
+    """Scores of one or more models on one or more folders of pictures.
+
+    models: shipped models' names or files, of one scale and for one task.
+    sets: folders of clean pictures, which the task damages, or of pairs in `input` and `target`.
+    task, parameters: what to test; by default what the models' files say they were trained for.
+    seed: decides the damage of a picture, together with its name.
+    memory, precision, device, engine, norm, input_stats, img_range, eps: as for `iln.Restorer`.
+
+    Pictures are restored whole. Everything is looked at before the first one is: InputError for
+    what cannot be read, is too small for the metrics, or does not fit together.
+    """
+    names, folders = _listed(models, "model"), _listed(sets, "folder of pictures (--sets)")
+    found = _find(folders)
+    loaded = load_models(
+        names,
+        _BASELINES,
+        {"norm": norm, "input_stats": input_stats, "img_range": img_range, "eps": eps},
+        memory=memory,
+        precision=precision,
+        device=device,
+        engine=engine,
+    )
+    name, chosen = choose_task(loaded, task, parameters or {})
+    plan = list(_planned(found, chosen, progress))
+    baseline = _BASELINES[0] if chosen.scale == 1 else _BASELINES[1]
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    scores = tuple(_scores(plan, loaded, baseline, seed, progress))
+    return Evaluation(
+        task_name=name,
+        task=chosen,
+        metrics={key: metric.definition for key, metric in chosen.metrics().items()},
+        baseline=baseline,
+        models=tuple(model.tested() for model in loaded),
+        sets=tuple(
+            PictureSet(shown, folder, len(pictures), _protocols(chosen, pictures))
+            for shown, (folder, pictures) in found.items()
+        ),
+        scores=scores,
+        seed=seed,
+        precision=loaded[0].precision,
+        date=date,
+    )
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One picture, damaged in one way. size: pixels of the input."""
+
+    set: str
+    protocol: str
+    task: Task
+    source: Source
+    size: int
+
+    @property
+    def file(self) -> Path:
+        return self.source.input or self.source.target
+
+
+def _listed(
+    given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], what: str
+) -> list[str | os.PathLike[str]]:
+    words = [given] if isinstance(given, str | os.PathLike) else list(given)
+    if not words:
+        raise InputError(f"name at least one {what}")
+    return words
+
+
+def _find(folders: Sequence[str | os.PathLike[str]]) -> dict[str, tuple[Path, list[Source]]]:
+    """Folders and their pictures, by the name to show."""
+    short = [Path(os.path.realpath(folder)).name for folder in folders]
+    shown = distinct(short, [os.fspath(folder) for folder in folders], (), "folder")
+    try:
+        return {
+            name: (Path(folder), sources(Path(folder)))
+            for name, folder in zip(shown, folders, strict=True)
+        }
+    except OSError as error:
+        raise InputError(f"{printable(error.filename or '')}: {error.strerror}") from None
+
+
+def _protocols(task: Task, pictures: Sequence[Source]) -> dict[str, Task]:
+    if pictures[0].input is not None:
+        return {PAIRS: task}
+    return {name or differences(task, t): t for name, t in task.protocols().items()}
+
+
+def _planned(
+    sets: Mapping[str, tuple[Path, list[Source]]], task: Task, progress: Progress
+) -> Iterator[_Item]:
+    """What there is to do, every picture read once: a bad one should not be found after hours."""
+    for name, (_, pictures) in sets.items():
+        protocols = _protocols(task, pictures)
+        for source in pictures:
+            progress(f"reading {name}", 0.0)
+            size = _checked(source, task)
+            for protocol, fixed in protocols.items():
+                yield _Item(name, protocol, fixed, source, size)
+
+
+def _checked(source: Source, task: Task) -> int:
+    """Pixels of the input of a picture that can be scored. Raises InputError for another."""
+    if source.input is not None:
+        _, target = load_pair(source, task)
+    else:
+        target = task.target(read(source.target).rgb8())
+    corner = target[:_CORNER, :_CORNER]
+    try:
+        task.score(corner, corner)  # as small as the picture, where that is too small
+    except InputError as error:
+        raise InputError(f"{printable(source.target)}: {error}") from None
+    height, width = target.shape[:2]
+    return int(height // task.scale) * int(width // task.scale)
+
+
+def _scores(
+    plan: Sequence[_Item], models: Sequence[Model], baseline: str, seed: int, progress: Progress
+) -> Iterator[Score]:
+    total = sum(item.size for item in plan) * len(models)
+    done = 0
+    for item in plan:
+        damaged, target = load_pair(item.source, item.task, seed)
+        outputs = {baseline: item.task.baseline(damaged)}
+        for model in models:
+            what = " ".join(filter(None, (item.set, item.protocol, model.name)))
+            tell = partial(_tell, progress, what, done / total, item.size / total)
+            outputs[model.name] = _restored(model, item, damaged, tell)
+            done += item.size
+        picture = printable(item.source.target.name)
+        for name, output in outputs.items():
+            for metric, value in item.task.score(output, target).items():
+                yield Score(item.set, item.protocol, picture, name, metric, value)
+
+
+def _tell(progress: Progress, what: str, start: float, size: float, share: float) -> None:
+    progress(what, start + size * share)
+
+
+def _restored(model: Model, item: _Item, damaged: Damaged, tell: Callable[[float], None]) -> Pixels:
+    try:
+        return to_uint8(model.restorer(damaged, unclipped=True, progress=tell))
+    except InputError as error:
+        reason = str(error)
+    except (MemoryError, RuntimeError) as error:  # PyTorch's own words about memory
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+    raise InputError(f"{printable(item.file)} with {model.name}: {reason}")

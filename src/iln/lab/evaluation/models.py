@@ -1,0 +1,98 @@
+"""The models of an evaluation: loaded, with what their files say of themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from iln.atomic import printable
+from iln.backbones import BACKBONES, Spec
+from iln.checkpoints.native import describe, shipped
+from iln.errors import InputError
+from iln.lab.evaluation.result import Tested
+from iln.restoration import Restorer
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to restore. about: what `describe` says, empty for others' files."""
+
+    name: str
+    file: Path
+    about: dict[str, Any]
+    restorer: Restorer
+
+    @property
+    def spec(self) -> Spec:
+        return self.restorer.model.spec
+
+    @property
+    def precision(self) -> str:
+        return self.restorer.precision
+
+    def tested(self) -> Tested:
+        """For the record. (The device is where the last picture was restored.)"""
+        with self.file.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        backbone = next(n for n, (kind, _) in BACKBONES.items() if type(self.spec) is kind)
+        device = str(self.restorer.device)
+        if device.startswith("cuda"):
+            device += f" ({torch.cuda.get_device_name(self.restorer.device)})"
+        if self.restorer.engine != "torch":
+            device += f" ({self.restorer.engine})"
+        spec = dict(vars(self.spec))
+        return Tested(self.name, self.file, digest, backbone, spec, device)
+
+
+def load_models(
+    names: Sequence[str | os.PathLike[str]],
+    reserved: Sequence[str],
+    overrides: Mapping[str, Any],
+    **options: Any,
+) -> list[Model]:
+    """All of them, before any is used: a bad one should not be found after hours.
+
+    reserved: names that no model may have. overrides: `norm` and the like, for the files that do
+    not say them. options: `memory`, `precision`, `device`, `engine`. Raises InputError.
+    """
+    about = [_description(name) for name in names]
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if given and all(about):
+        raise InputError(
+            f"{', '.join(given)}: only for files that do not say it; all of these models do"
+        )
+    short = [str(name) if name in shipped() else Path(name).stem for name in names]
+    shown = distinct(short, [os.fspath(name) for name in names], reserved, "model")
+    return [
+        Model(
+            shown[i],
+            Path(about[i].get("file", name)),
+            about[i],
+            Restorer(name, **options, **({} if about[i] else given)),
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def distinct(
+    short: Sequence[str], long: Sequence[str], reserved: Sequence[str], what: str
+) -> list[str]:
+    """Short names where they tell all apart, else the long ones. Raises InputError for twins."""
+    for name in long:
+        if long.count(name) > 1:
+            raise InputError(f"the {what} {printable(name)} is given twice")
+    clear = [short.count(name) == 1 and name not in reserved for name in short]
+    return [printable(s if ok else full) for s, full, ok in zip(short, long, clear, strict=True)]
+
+
+def _description(name: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        return describe(name)
+    except InputError:  # another's file; or a bad one, which loading will say more about
+        return {}

@@ -1,0 +1,61 @@
+"""Fig. 8: the last norm's bias makes up for channels that are too large."""
+
+from __future__ import annotations
+
+from iln.lab.dynamics import alignment, draw_alignment
+from iln.lab.paper.item import Item
+from iln.lab.paper.page import Page
+from iln.lab.paper.pictures import picture_of
+from iln.lab.paper.reading import above, plain, seeds, show
+from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.store import Store
+
+NORMS = ("ln", "i-ln")
+
+
+def report(scale: Scale, store: Store, page: Page) -> None:
+    damaged, _ = picture_of(scale.base, store)
+    found = {
+        norm: [alignment(run.model(), damaged) for run in seeds(scale, store, norm)]
+        for norm in NORMS
+    }
+    for name, values in (
+        ("Pearson's", {n: [one.correlation for one in all_] for n, all_ in found.items()}),
+        ("Spearman's", {n: [one.rank_correlation for one in all_] for n, all_ in found.items()}),
+    ):
+        page.claim(
+            f"Bias and channel magnitude go together more under LN ({name} correlation)",
+            above(values["ln"], values["i-ln"]),
+            f"{show(values['ln'])} and {show(values['i-ln'])}",
+        )
+    page.picture(
+        "alignment",
+        "Size of the last norm's bias over the magnitude of its channel; the first seed.",
+        draw_alignment({TITLES[norm]: all_[0] for norm, all_ in found.items()}),
+    )
+    page.table(
+        "alignment",
+        "Correlation of bias and magnitude, and how far the largest channel stands out",
+        ["norm", "seed", "correlation", "rank correlation", "largest / mean magnitude"],
+        [
+            [
+                TITLES[norm],
+                seed,
+                one.correlation,
+                one.rank_correlation,
+                float(one.magnitude.max() / one.magnitude.mean()),
+            ]
+            for norm in NORMS
+            for seed, one in zip(scale.seeds, found[norm], strict=True)
+        ],
+    )
+
+
+ITEM = Item(
+    names=("fig8",),
+    title="Fig. 8: the last norm's bias and channel magnitude",
+    shows="under LN the bias of the last norm lines up with the magnitude of the channels: the "
+    "network makes up for the few that dominate.",
+    recipes=lambda scale: plain(scale, *NORMS),
+    report=report,
+)

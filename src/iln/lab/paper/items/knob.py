@@ -1,0 +1,135 @@
+"""Ours: a picture darkened and brightened, and how the features answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from iln.backbones import Backbone
+from iln.lab.dynamics import Probe
+from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, new_figure, plain, short
+from iln.lab.paper.item import Item
+from iln.lab.paper.page import Page
+from iln.lab.paper.pictures import picture_of
+from iln.lab.paper.reading import above, seeds, show
+from iln.lab.paper.reading import plain as plain_recipes
+from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NORMS = ("ln", "i-ln")
+LIGHTS = {"darkened": (0.5, 0.0), "as it is": (1.0, 0.0), "brightened": (0.5, 0.5)}
+"""Contrast and what is added, so that no pixel leaves [0, 1]."""
+
+
+def sigmas(model: Backbone, image: Tensor) -> list[float]:
+    """Deviation of every block's output over all values, in the order of the blocks."""
+    with torch.no_grad(), Probe(model) as probe:
+        model(image)
+    return [sums.maps.values.deviation for sums in probe.sums.values()]
+
+
+def error(model: Backbone, image: Tensor, target: Tensor, contrast: float) -> float:
+    """Root mean square error of the output in 8-bit levels, over the contrast that is left."""
+    with torch.no_grad():
+        output = model(image)
+    return float((output - target).double().square().mean().sqrt()) * 255 / contrast
+
+
+def report(scale: Scale, store: Store, page: Page) -> None:
+    picture, clean = picture_of(scale.base, store)
+    models = {n: [run.model() for run in seeds(scale, store, n)] for n in NORMS}
+    blocks = [short(name) for name in models["ln"][0].blocks()]
+    lit = {light: (c * picture + b, c * clean + b) for light, (c, b) in LIGHTS.items()}
+    found = {
+        (norm, light): [sigmas(model, image) for model in models[norm]]
+        for norm in NORMS
+        for light, (image, _) in lit.items()
+    }
+    errors = {
+        (norm, light): [error(m, *lit[light], LIGHTS[light][0]) for m in models[norm]]
+        for norm in NORMS
+        for light in lit
+    }
+    ratios = {
+        norm: [
+            sum(a / b for a, b in zip(dark, plain_, strict=True)) / len(dark)
+            for dark, plain_ in zip(found[norm, "darkened"], found[norm, "as it is"], strict=True)
+        ]
+        for norm in NORMS
+    }
+    page.claim(
+        "Features of i-LN follow the contrast of the picture, those of LN do not",
+        above([abs(r - 1) for r in ratios["i-ln"]], [abs(r - 1) for r in ratios["ln"]]),
+        f"half the contrast: sigma is {show(ratios['i-ln'])} times as large under i-LN, "
+        f"{show(ratios['ln'])} times under LN, mean over blocks",
+    )
+    for light in ("darkened", "brightened"):
+        worse = {
+            n: [b / a for a, b in zip(errors[n, "as it is"], errors[n, light], strict=True)]
+            for n in NORMS
+        }
+        page.claim(
+            f"The {light} picture costs LN more than i-LN",
+            above(worse["ln"], worse["i-ln"]),
+            f"relative error {show(worse['ln'], 3)} and {show(worse['i-ln'], 3)} times that of the "
+            "picture as it is",
+        )
+    page.picture(
+        "sigma",
+        "Deviation of every block's output; a line a seed.",
+        draw(found, blocks),
+    )
+    page.table(
+        "error",
+        "Root mean square error in 8-bit levels, over the contrast left; mean over seeds",
+        ["norm", *LIGHTS],
+        [[TITLES[n], *(show(errors[n, light], 3) for light in LIGHTS)] for n in NORMS],
+    )
+    page.table(
+        "sigma",
+        "Deviation of every block's output, mean and deviation over seeds",
+        ["norm", "light", *blocks],
+        [
+            [
+                TITLES[norm],
+                light,
+                *(show([one[i] for one in all_], None) for i in range(len(blocks))),
+            ]
+            for (norm, light), all_ in found.items()
+        ],
+    )
+    page.text(
+        "Darkened: x / 2; brightened: 1/2 + x / 2, with the target changed alike, so that contrast "
+        "is halved in both and no pixel is cut off. The networks take x less a fixed mean over a "
+        "fixed deviation, so darkening also shifts what enters the first convolution."
+    )
+
+
+def draw(found: dict[tuple[str, str], list[list[float]]], blocks: list[str]) -> Figure:
+    figure = new_figure(10.4, 4.4)
+    panels = figure.subplots(1, 2)
+    for axes, norm in zip(panels, NORMS, strict=True):
+        for light, hue in zip(LIGHTS, HUES, strict=False):
+            for number, line in enumerate(found[norm, light]):
+                label = light if number == 0 else None
+                axes.plot(blocks, line, color=hue, marker="o", markersize=4, label=label)
+        plain(axes, TITLES[norm], "block", "sigma of its output")
+        axes.set_ylim(bottom=0)
+        axes.tick_params(axis="x", labelsize=SMALL)
+    panels[0].legend(frameon=False, fontsize=LABEL)
+    return figure
+
+
+ITEM = Item(
+    names=("knob",),
+    title="Knob: a picture darkened and brightened",
+    shows="i-LN multiplies every branch by the sigma of the features, so a block answers in "
+    "proportion to its input (no figure shows that; this does).",
+    recipes=lambda scale: plain_recipes(scale, *NORMS),
+    report=report,
+)

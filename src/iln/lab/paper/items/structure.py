@@ -1,0 +1,160 @@
+"""Ours: Propositions 1 and 2, on the features of trained networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from iln.backbones import Backbone
+from iln.lab.dynamics.drawing import HUES, SMALL, new_figure, plain, short
+from iln.lab.paper.item import Item
+from iln.lab.paper.page import Page
+from iln.lab.paper.pictures import picture_of
+from iln.lab.paper.reading import plain as plain_recipes
+from iln.lab.paper.reading import seeds, show
+from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.store import Store
+from iln.norm import HOLISTIC_EPS, ILN, LN_EPS, LayerNorm, LNStar, Norm
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NORMS = ("ln", "i-ln")
+TOKENS = 400
+"""So many pixels are drawn at random, and the distances of all their pairs looked at."""
+
+
+@torch.no_grad()
+def normalised(norm: str, x: Tensor) -> Tensor:
+    """What a norm without its affine part makes of a map (1, H, W, C); i-LN with its sigma."""
+    eps = LN_EPS if norm == "ln" else HOLISTIC_EPS
+    kinds: dict[str, type[Norm]] = {"ln": LayerNorm, "ln*": LNStar, "i-ln": ILN}
+    module = kinds[norm](x.shape[-1], eps).to(x.dtype)  # gain 1 and offset 0 when new
+    stats = module.statistics(x)
+    y = module.normalize(x, stats)
+    return module.rescale(y, stats)
+
+
+def distances(x: Tensor, seed: int = 0) -> Tensor:
+    """Of all pairs among `TOKENS` tokens of a map (1, H, W, C): (pairs,)."""
+    tokens = x.flatten(0, 2)
+    order = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))
+    return torch.pdist(tokens[order[:TOKENS]])
+
+
+def spread(before: Tensor, after: Tensor) -> float:
+    """Relative spread of the factors by which distances changed; 0 for a homothety."""
+    kept = before > 1e-6 * before.max()
+    factors = after[kept] / before[kept]
+    return float(factors.std() / factors.mean())
+
+
+def report(scale: Scale, store: Store, page: Page) -> None:
+    damaged, _ = picture_of(scale.base, store)
+    rows: list[list[str | float | int]] = []
+    found: dict[str, list[float]] = {"ln": [], "ln*": [], "i-ln": []}
+    for trained in NORMS:
+        for run in seeds(scale, store, trained):
+            for block, x in inputs_of_blocks(run.model(), damaged):
+                before = distances(x)
+                spreads = {n: spread(before, distances(normalised(n, x))) for n in found}
+                for norm, value in spreads.items():
+                    found[norm].append(value)
+                rows.append([TITLES[trained], run.recipe.seed, short(block), *spreads.values()])
+    page.claim(
+        "Proposition 1: LayerNorm does not keep the structure of the pixels",
+        min(found["ln"]) > 0.01,
+        f"pairwise distances change by factors with a relative spread of {show(found['ln'], 3)} "
+        f"(at least {min(found['ln']):.3f}) over all blocks and networks",
+    )
+    for norm in ("ln*", "i-ln"):
+        page.claim(
+            f"Proposition 2: {TITLES[norm]} keeps it",
+            max(found[norm]) < 1e-5,
+            f"relative spread at most {max(found[norm]):.1e}",
+        )
+    page.text(
+        "x is what reaches a block's first norm, for one test picture. Each norm is applied to it "
+        "without its learned gain and offset, and the distances of pixels before and after are "
+        "compared: a homothety changes all of them by the same factor. (With gains that differ "
+        "between channels no norm is one.)"
+    )
+    middle = {
+        TITLES[trained]: list(inputs_of_blocks(seeds(scale, store, trained)[0].model(), damaged))
+        for trained in NORMS
+    }
+    page.picture(
+        "distances",
+        "Distances of pixels before and after, in the middle block of the first seed's networks "
+        "(rows: how they were trained; columns: the norm applied).",
+        draw({name: maps[len(maps) // 2][1] for name, maps in middle.items()}),
+    )
+    page.table(
+        "spread",
+        "Relative spread of the factors by which distances change",
+        ["trained with", "seed", "block", *(TITLES[norm] for norm in found)],
+        rows,
+    )
+
+
+@contextmanager
+def _noting(model: Backbone, note: Callable[[str, Tensor], None]) -> Iterator[None]:
+    def hook(name: str) -> Any:
+        def before(block: nn.Module, inputs: Any) -> None:
+            note(name, inputs[0].detach().double())
+
+        return before
+
+    handles = [b.register_forward_pre_hook(hook(n)) for n, b in model.blocks().items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def inputs_of_blocks(model: Backbone, image: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Each block's name and what reaches it, (1, H, W, C) float64; picture as the model takes."""
+    found: list[tuple[str, Tensor]] = []
+    with torch.no_grad(), _noting(model, lambda name, x: found.append((name, x))):
+        model(image)
+    yield from found
+
+
+def draw(maps: dict[str, Tensor]) -> Figure:
+    """A panel for each network and norm, a dot a pair of pixels."""
+    figure = new_figure(12.0, 3.7 * len(maps))
+    panels = figure.subplots(len(maps), 3, squeeze=False)
+    for row, (name, x) in zip(panels, maps.items(), strict=True):
+        before = distances(x)
+        chosen = torch.arange(0, len(before), max(1, len(before) // 3000))
+        for axes, norm, hue in zip(row, ("ln", "ln*", "i-ln"), HUES, strict=False):
+            after = distances(normalised(norm, x))
+            axes.scatter(before[chosen], after[chosen], 4, color=hue, alpha=0.4, linewidth=0)
+            plain(axes, TITLES[norm], "distance before", "after")
+            axes.text(
+                0.04,
+                0.94,
+                f"trained with {name}\nspread of factors {spread(before, after):.2g}",
+                transform=axes.transAxes,
+                va="top",
+                fontsize=SMALL,
+            )
+            axes.set_xlim(left=0)
+            axes.set_ylim(0, 1.25 * float(after.max()))
+    return figure
+
+
+ITEM = Item(
+    names=("structure",),
+    title="Structure: Propositions 1 and 2 on real features",
+    shows="per-token LayerNorm is in general no homothety of the tokens, not even conformal, so "
+    "differences between pixels are lost; LN* maps x_l - x_k to (x_l - x_k) / sigma, and i-LN "
+    "gives sigma back. The paper proves it; this looks at trained networks.",
+    recipes=lambda scale: plain_recipes(scale, *NORMS),
+    report=report,
+)

@@ -1,0 +1,110 @@
+"""The page of an experiment: a folder with README.md, and its tables and pictures beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iln.atomic import atomic_write, printable
+from iln.errors import InputError
+from iln.lab.dynamics import write_png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Cell = str | float | int
+_VERDICTS = {True: "yes", False: "**no**", None: "not decided"}
+
+
+class Page:
+    """Fills a folder; `finish` writes README.md, so a page without one is not finished.
+
+    overwrite: replace files of an earlier page. Raises InputError if the folder holds anything
+    and that is not allowed.
+    """
+
+    def __init__(self, folder: Path, title: str, shows: str, *, overwrite: bool = False) -> None:
+        self.folder, self.title, self.shows, self.overwrite = folder, title, shows, overwrite
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{printable(folder)} is a file; the page needs a folder")
+        if folder.exists() and any(folder.iterdir()) and not overwrite:
+            raise InputError(
+                f"{printable(folder)} is not empty; name another folder (-o) or allow replacing "
+                "(--overwrite)"
+            )
+        self._claims: list[tuple[str, bool | None, str]] = []
+        self._parts: list[str] = []
+        self.tables: list[tuple[str, Sequence[str], list[list[str]]]] = []
+        """(caption, headers, cells as shown), in the order of the page."""
+
+    def claim(self, text: str, holds: bool | None, numbers: str) -> None:
+        """One claim, whether it holds in these runs (None: they do not decide), and why."""
+        self._claims.append((text, holds, numbers))
+
+    @property
+    def claims(self) -> list[tuple[str, str, str]]:
+        """Each claim, the verdict in words, and the numbers."""
+        return [(text, _VERDICTS[holds], numbers) for text, holds, numbers in self._claims]
+
+    def text(self, paragraph: str) -> None:
+        self._parts.append(paragraph)
+
+    def table(
+        self, name: str, caption: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]
+    ) -> None:
+        """A table, also as NAME.csv with all digits. NaN is an empty cell there, a dash here."""
+        self._ready()
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(headers)
+        writer.writerows([["" if _missing(cell) else cell for cell in row] for row in rows])
+        with atomic_write(self.folder / f"{name}.csv", self.overwrite) as file:
+            file.write_text(text.getvalue(), encoding="utf-8")
+        shown = [[_shown(cell) for cell in row] for row in rows]
+        self.tables.append((caption, headers, shown))
+        lines = [f"**{caption}** ([{name}.csv]({name}.csv))", "", _row(headers)]
+        lines.append(_row(["---"] * len(headers)))
+        self._parts.append("\n".join([*lines, *map(_row, shown)]))
+
+    def picture(self, name: str, caption: str, figure: Figure) -> None:
+        """A picture, as NAME.png."""
+        self._ready()
+        write_png(figure, self.folder / f"{name}.png", overwrite=self.overwrite)
+        self._parts.append(f"![{caption}]({name}.png)\n\n{caption}")
+
+    def finish(self, how: Sequence[str]) -> Path:
+        """Write README.md; how: lines about what was run and where."""
+        self._ready()
+        parts = [f"# {self.title}", f"**The paper:** {self.shows}"]
+        if self._claims:
+            lines = [_row(["claim", "holds here", "numbers"]), _row(["---"] * 3)]
+            parts.append("\n".join([*lines, *(_row(claim) for claim in self.claims)]))
+        parts += [*self._parts, "## How it was run", "\n".join(f"* {line}" for line in how)]
+        file = self.folder / "README.md"
+        with atomic_write(file, self.overwrite) as temporary:
+            temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        return file
+
+    def _ready(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{printable(self.folder)}: {error.strerror}") from None
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _missing(cell: Cell) -> bool:
+    return isinstance(cell, float) and math.isnan(cell)
+
+
+def _shown(cell: Cell) -> str:
+    if isinstance(cell, float):
+        return "–" if math.isnan(cell) else f"{cell:.4g}"
+    return str(cell)

@@ -1,0 +1,88 @@
+"""Folders of pictures as a task sees them: clean pictures to damage, or pairs that lie there."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from iln.atomic import printable
+from iln.errors import InputError
+from iln.images import SUFFIXES, read
+from iln.lab.tasks.task import Pair, Pixels, Task, generator
+
+INPUT, TARGET = "input", "target"
+"""A folder with subfolders of these names holds pairs: files of the same stem belong together."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clean picture's file and, in a folder of pairs, the file of its damaged version."""
+
+    target: Path
+    input: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.target,) if self.input is None else (self.input, self.target)
+
+
+def sources(folder: Path) -> list[Source]:
+    """The pictures of a folder (not of its subfolders), or the pairs of its `input` and `target`.
+
+    Raises InputError for a folder that is missing or holds no pictures, and for pairs whose names
+    do not match, all of them in one message.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{printable(folder)} is not a folder of pictures")
+    if not ((folder / INPUT).is_dir() and (folder / TARGET).is_dir()):
+        return [Source(file) for file in _pictures(folder)]
+    inputs = {file.stem: file for file in _pictures(folder / INPUT)}
+    targets = {file.stem: file for file in _pictures(folder / TARGET)}
+    if alone := sorted(inputs.keys() ^ targets.keys()):
+        raise InputError(
+            f"{printable(folder)}: {len(alone)} pictures lie in only one of {INPUT} and {TARGET}: "
+            + _some([printable(stem) for stem in alone])
+        )
+    return [Source(targets[stem], inputs[stem]) for stem in inputs]
+
+
+def load_pair(source: Source, task: Task, seed: int = 0) -> Pair:
+    """Input and target of a whole picture, for testing.
+
+    A clean picture is damaged by a generator that depends on `seed` and the file's name without
+    its suffix, so that its damage is the same in every run and whatever lies beside it.
+    Raises InputError for a file that is no picture and a pair whose sizes do not fit the scale.
+    """
+    target = task.target(read(source.target).rgb8())
+    if source.input is None:
+        name = zlib.crc32(source.target.stem.encode())
+        return task.degrade(target, generator(seed, name)), target
+    damaged = task.colours(read(source.input).rgb8())
+    check_pair(source, task, damaged, target)
+    return damaged, target
+
+
+def check_pair(source: Source, task: Task, damaged: Pixels, target: Pixels) -> None:
+    """Raises InputError if the two pictures' sizes do not fit the task's scale."""
+    height, width = target.shape[0] // task.scale, target.shape[1] // task.scale
+    if damaged.shape[:2] != (height, width):
+        assert source.input is not None
+        raise InputError(
+            f"{printable(source.input)} is {damaged.shape[1]}x{damaged.shape[0]}; beside "
+            f"{printable(source.target)} and at scale {task.scale} it must be {width}x{height}"
+        )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not files:
+        raise InputError(f"{printable(folder)} holds no pictures ({', '.join(SUFFIXES)})")
+    return files
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,66 @@
+"""Removal of what JPEG compression leaves: blocks, ringing, lost colour."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from iln.images import psnr_y, psnrb_y, ssim_y
+from iln.lab.degradations import Subsampling, jpeg
+from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.task import Damaged, Metric, Pair, Pixels, Task, luma
+
+QUALITIES = (10, 20, 30, 40)
+_UNIT = 16
+"""Pixels a side that 4:2:0 encodes together: four 8x8 blocks of luma, one of each colour."""
+
+
+class JPEG(Task):
+    """Pictures compressed by libjpeg."""
+
+    scale: Literal[1] = 1
+    margin: ClassVar[int] = _UNIT
+    quality: Annotated[Range, Within(1, 100, whole=True)] = Range(5, 95)
+    """libjpeg's; from a range it is drawn for each picture."""
+    gray: bool = False
+    subsampling: Subsampling = "4:2:0"
+    """Of colour."""
+    colourless: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of training crops that are gray in all three channels, as files often are."""
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.gray else 3
+
+    def degrade(self, target: Pixels, rng: np.random.Generator) -> Pixels:
+        """The grid of blocks begins at the upper left corner, as in every file."""
+        return jpeg(target, self.quality.draw_whole(rng), self.subsampling)
+
+    def training_pair(self, crop: Pixels, rng: np.random.Generator) -> Pair:
+        """The grid begins anywhere, as it does in a crop of a compressed picture."""
+        if self.channels == 3 and rng.random() < self.colourless:
+            crop = luma(crop).repeat(3, axis=2)
+        y, x = rng.integers(_UNIT, size=2)
+        damaged: Damaged = self.degrade(crop[y:, x:], rng)
+        height, width = (side - 2 * _UNIT for side in crop.shape[:2])
+        top, left = _UNIT - y, _UNIT - x
+        inside = slice(_UNIT, _UNIT + height), slice(_UNIT, _UNIT + width)
+        return damaged[top : top + height, left : left + width], crop[inside]
+
+    def protocols(self) -> dict[str, Task]:
+        """Quality 10, 20, 30 and 40, those that lie in the range."""
+        fixed = self.quality.fixed({f"q {quality}": quality for quality in QUALITIES})
+        return {name: self.model_copy(update={"quality": q}) for name, q in fixed.items()}
+
+    def metrics(self) -> dict[str, Metric]:
+        on = "gray values" if self.gray else "BT.601 limited-range Y, unrounded"
+        on += " of the whole picture, 8 bits"
+        window = "11x11 Gaussian window, sigma 1.5, valid region"
+        bef = "MSE plus the blocking effect factor of the result (Yim and Bovik, 2011; 8x8 blocks)"
+        return {
+            "psnr_y": Metric(f"PSNR in dB on {on}", psnr_y),
+            "ssim_y": Metric(f"SSIM on {on}; {window}", ssim_y),
+            "psnrb_y": Metric(f"PSNR-B in dB on {on}: PSNR with {bef}", psnrb_y),
+        }

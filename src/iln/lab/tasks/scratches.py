@@ -1,0 +1,68 @@
+"""Scratches, cracks and dust on old prints and negatives; everything else stays as it is.
+
+`photo` knows these marks as one damage among many, of few pixels, and so learns them last. Here
+they are all that input and target differ in: noise, blur, fading and JPEG are on both.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from iln.lab.degradations import fade, monochrome
+from iln.lab.degradations.prints import dust, scratches
+from iln.lab.tasks.photo import delivered, rounds, through
+from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
+from iln.lab.tasks.task import Metric, Pair, Pixels, Task, generator
+
+WEAR = {"light": 0.2, "medium": 0.5, "heavy": 0.9}
+
+
+class Scratches(Task):
+    """Marks on a print, from none to a net of cracks."""
+
+    margin: ClassVar[int] = 24  # as for `photo`
+    wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
+    """The most marks there may be, drawn for each picture; scratches and dust each draw a share of
+    it. At 1 that is at most about ten scratches for 100 pixels of a side and five specks for
+    100 x 100 pixels."""
+    scan: Annotated[Range, Within(0, 1)] = Range(0, 0.6)
+    """Training only: how bad print and scan are but for the marks, as the strength of `photo`."""
+    colourless: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Share of training crops without colours, gray or sepia."""
+
+    def training_pair(self, crop: Pixels, rng: np.random.Generator) -> Pair:
+        """The print is blurred, noisy and faded before it is scratched, its scan after it."""
+        size = crop.shape[:2]
+        if rng.random() < self.colourless:
+            crop = monochrome(crop, rng)
+        strength = self.scan.draw(rng)
+        before, after = rounds(strength, self.scale)
+        crop = through(before, crop, size, rng)
+        if rng.random() < 0.5:
+            crop = fade(crop, rng.random(), rng)
+        marked = self.degrade(crop, rng)
+        seed = int(rng.integers(2**63))
+
+        def scanned(picture: Pixels) -> Pixels:
+            again = generator(seed)  # the same scan of both
+            return delivered(through(after, picture, size, again), size, strength, again)
+
+        inner = slice(self.margin, -self.margin)
+        return scanned(marked)[inner, inner], scanned(crop)[inner, inner]
+
+    def degrade(self, target: Pixels, rng: np.random.Generator) -> Pixels:
+        wear = self.wear.draw(rng)
+        marked = scratches(target, wear * rng.random(), rng)
+        return dust(marked, wear * rng.random(), rng)
+
+    def protocols(self) -> dict[str, Task]:
+        """Wear 0.2 (light), 0.5 (medium) and 0.9 (heavy), those that lie in the range."""
+        fixed = self.wear.fixed(WEAR)
+        return {name: self.model_copy(update={"wear": wear}) for name, wear in fixed.items()}
+
+    def metrics(self) -> dict[str, Metric]:
+        return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}

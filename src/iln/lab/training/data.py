@@ -1,0 +1,304 @@
+"""Training pictures: decoded once into a memory-mapped file, cut into batches by pure functions.
+
+Batch `step` of a run depends on the seed and the step alone. There is no sampler and no worker
+whose state would have to be saved, so a resumed run sees the very same batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from iln.atomic import printable
+from iln.cpu import cores
+from iln.errors import InputError
+from iln.images import read
+from iln.lab.tasks import Damaged, Pixels, Task, generator, to_uint8
+from iln.lab.tasks.folders import Source, check_pair
+
+UNREADABLE = 0.01
+"""The share of a data set's files that may be no pictures before training refuses it."""
+
+_FORMAT = 2  # raise it when the layout of the cache, or what a task puts in it, changes
+
+_Entry = tuple[Pixels, ...]
+"""Arrays of one picture: (clean,), or (input, target) where crops are cut from a damaged whole."""
+
+
+class Pictures:
+    """Whole pictures, read from one memory-mapped file."""
+
+    def __init__(
+        self, pixels: npt.NDArray[np.uint8], shapes: list[list[tuple[int, int, int]]]
+    ) -> None:
+        """`pixels`: all arrays, flat, one after the other; `shapes`: (H, W, C) of each."""
+        self._pixels = pixels
+        self._shapes = shapes
+        sizes = [sum(math.prod(shape) for shape in entry) for entry in shapes]
+        self._starts = np.cumsum([0, *sizes])
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __getitem__(self, index: int) -> _Entry:
+        """Views of the file; nothing is read before it is touched."""
+        arrays, start = [], int(self._starts[index])
+        for shape in self._shapes[index]:
+            end = start + math.prod(shape)
+            arrays.append(self._pixels[start:end].reshape(shape))
+            start = end
+        return tuple(arrays)
+
+    def positions(self, patch: int, scale: int) -> npt.NDArray[np.int64]:
+        """How many places a square of `patch` input pixels has in each picture.
+
+        A clean picture has a place wherever the square's target begins, a pair wherever its
+        input does.
+        """
+        sides = [(e[0][0], e[0][1], patch if len(e) == 2 else patch * scale) for e in self._shapes]
+        return np.array([max(0, h - s + 1) * max(0, w - s + 1) for h, w, s in sides])
+
+
+def open_pictures(
+    found: Sequence[Source], task: Task, cache: Path, say: Callable[[str], None]
+) -> Pictures:
+    """Some pictures or pairs, decoded, from `cache` if they are there already.
+
+    The cache file is named by a fingerprint of what the task makes of the pictures and of every
+    file's path, size and time of change, so a changed picture gets a new file, and runs share
+    what is the same. Files that cannot be read are left out and counted.
+    Raises InputError for more unreadable files than `UNREADABLE`, and a disk without room.
+    """
+    made = repr(task) if task.whole else [task.scale, task.channels]
+    key: list[Any] = [_FORMAT, type(task).__name__ if task.whole else "", made]
+    for file in (file for source in found for file in source.files):
+        key.append([str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns])
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+    pixels_file, shapes_file = cache / f"{name}.pixels", cache / f"{name}.json"
+    if not shapes_file.exists():
+        _build(found, task, pixels_file, shapes_file, say)
+    shapes = [[tuple(shape) for shape in entry] for entry in json.loads(shapes_file.read_text())]
+    # "c", private copy on write: PyTorch warns about arrays that cannot be written to
+    return Pictures(np.memmap(pixels_file, np.uint8, mode="c"), shapes)
+
+
+def check_sizes(
+    pictures: Pictures, patches: set[int], scale: int, say: Callable[[str], None]
+) -> None:
+    """Say how many pictures are too small for crops of these sides, in pixels of the input.
+
+    Raises InputError if all are.
+    """
+    for patch in sorted(patches):
+        small = int((pictures.positions(patch, scale) == 0).sum())
+        if small == len(pictures):
+            raise InputError(f"no training picture is as large as the patch, {patch} pixels")
+        if small:
+            say(
+                f"{small} of {len(pictures)} pictures are smaller than a crop "
+                f"({patch * scale} pixels), and never used"
+            )
+
+
+def batch(
+    pictures: Pictures,
+    task: Task,
+    *,
+    size: int,
+    patch: int,
+    seed: int,
+    step: int,
+    part: slice = slice(None),
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batch number `step`: input (size, C, patch, patch) and target (size, C, scale patch, ...).
+
+    One number drawn for each sample names picture and place at once, so that every crop of
+    every picture is equally likely; then come one of the eight flips and rotations of the
+    square, and the damage. Each sample has a generator of its own: `part` computes just these
+    samples of the same batch, for one of several processes.
+    The tensors are uint8, or float32 in about [0, 1] where the task does not round.
+    """
+    ends = np.cumsum(pictures.positions(patch, task.scale))
+    places = generator(seed, step).integers(ends[-1], size=size)
+    samples = []
+    for i in range(size)[part]:
+        index = int(np.searchsorted(ends, places[i], side="right"))
+        place = int(places[i] - (ends[index - 1] if index else 0))
+        samples.append(_sample(pictures[index], task, patch, place, generator(seed, step, i)))
+    inputs, targets = zip(*samples, strict=True)
+    return _stacked(inputs), _stacked(targets)
+
+
+class Batches(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """`batch` by step, for torch's DataLoader; item n is the pair of tensors of step n."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        task: Task,
+        seed: int,
+        stage: Callable[[int], tuple[int, int]],
+        part: tuple[int, int],
+    ) -> None:
+        """`stage`: step -> (patch, size); `part`: (rank, processes)."""
+        self.pictures, self.task, self.seed = pictures, task, seed
+        self.stage, self.part = stage, part
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        patch, size = self.stage(step)
+        rank, processes = self.part
+        share = slice(rank * size // processes, (rank + 1) * size // processes)
+        return batch(
+            self.pictures, self.task, size=size, patch=patch, seed=self.seed, step=step, part=share
+        )
+
+
+def in_order(
+    batches: Batches, steps: range, workers: int | None, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches of some steps, prepared by that many processes ahead; None: see `Recipe`."""
+    if workers is None:
+        workers = 0 if device.type == "cpu" else min(8, cores())
+    return iter(
+        torch.utils.data.DataLoader(
+            batches,
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+        )
+    )
+
+
+def _sample(
+    arrays: _Entry, task: Task, patch: int, place: int, rng: np.random.Generator
+) -> tuple[Damaged, Pixels]:
+    symmetry, scale = int(rng.integers(8)), task.scale
+    if len(arrays) == 2:
+        damaged, target = arrays
+        y, x = divmod(place, damaged.shape[1] - patch + 1)
+        crop = target[y * scale : (y + patch) * scale, x * scale : (x + patch) * scale]
+        return _turned(damaged[y : y + patch, x : x + patch], symmetry), _turned(crop, symmetry)
+    (clean,) = arrays
+    side = patch * scale
+    y, x = divmod(place, clean.shape[1] - side + 1)
+    rows, columns = (
+        _reflected(start - task.margin, start + side + task.margin, size)
+        for start, size in ((y, clean.shape[0]), (x, clean.shape[1]))
+    )
+    crop = clean[rows[:, None], columns]
+    return task.training_pair(np.ascontiguousarray(_turned(crop, symmetry)), rng)
+
+
+def _turned(crop: Pixels, symmetry: int) -> Pixels:
+    crop = np.rot90(crop, symmetry % 4)
+    return crop[:, ::-1] if symmetry >= 4 else crop
+
+
+def _reflected(start: int, end: int, size: int) -> npt.NDArray[np.int64]:
+    """Indices start..end, those outside 0..size reflected at the first and the last one."""
+    period = max(1, 2 * (size - 1))
+    inside = np.arange(start, end) % period
+    return np.where(inside < size, inside, period - inside)
+
+
+def _stacked(crops: Sequence[Damaged]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([crop.transpose(2, 0, 1) for crop in crops]))
+
+
+def _build(
+    found: Sequence[Source],
+    task: Task,
+    pixels_file: Path,
+    shapes_file: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Write both files under temporary names; the shapes come last and say that all is there."""
+    cache = pixels_file.parent
+    cache.mkdir(parents=True, exist_ok=True)
+    mark = f".{os.getpid()}.part"
+    pixels_part, shapes_part = Path(f"{pixels_file}{mark}"), Path(f"{shapes_file}{mark}")
+    shapes: list[list[tuple[int, ...]]] = []
+    unreadable: list[str] = []
+    wrong_pairs: list[str] = []
+    if len(found) >= 100:
+        say(f"decoding {len(found)} pictures into {printable(cache)}, once")
+    try:
+        with pixels_part.open("wb") as out:
+            for entry in _decoded(found, task):
+                if isinstance(entry, _Unreadable):
+                    unreadable.append(str(entry))
+                elif isinstance(entry, InputError):
+                    wrong_pairs.append(str(entry))
+                else:
+                    for array in entry:
+                        out.write(array.tobytes())
+                    shapes.append([array.shape for array in entry])
+        if wrong_pairs:
+            raise InputError(f"{len(wrong_pairs)} pairs do not fit: {_some(wrong_pairs)}")
+        if len(unreadable) > UNREADABLE * len(found):
+            raise InputError(
+                f"{len(unreadable)} of {len(found)} training pictures cannot be read "
+                f"(up to {UNREADABLE:.0%} would be left out): {_some(unreadable)}"
+            )
+        if unreadable:
+            say(f"warning: {len(unreadable)} unreadable pictures left out: {_some(unreadable)}")
+        shapes_part.write_text(json.dumps(shapes))
+        pixels_part.replace(pixels_file)
+        shapes_part.replace(shapes_file)
+    except OSError as error:
+        free = shutil.disk_usage(cache).free / 1e9
+        raise InputError(
+            f"{printable(cache)}: decoded pictures cannot be written: {error.strerror} "
+            f"({free:.1f} GB are free; a run's `pairs` folder lies beside it)"
+        ) from None
+    finally:
+        pixels_part.unlink(missing_ok=True)
+        shapes_part.unlink(missing_ok=True)
+
+
+class _Unreadable(InputError):
+    """A file that is no picture, as opposed to a pair that does not fit."""
+
+
+def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputError]:
+    """What the cache holds of each source, in their order; a few at a time, on all cores."""
+    waiting = iter(found)
+    threads = cores()
+    with ThreadPoolExecutor(threads) as pool:
+        while some := list(islice(waiting, 4 * threads)):
+            yield from pool.map(lambda source: _decode(source, task), some)
+
+
+def _decode(source: Source, task: Task) -> _Entry | InputError:
+    try:
+        target = task.target(read(source.target).rgb8())
+        damaged = None if source.input is None else task.colours(read(source.input).rgb8())
+    except InputError as error:
+        return _Unreadable(str(error))
+    if damaged is not None:
+        try:
+            check_pair(source, task, damaged, target)
+        except InputError as error:
+            return error
+        return damaged, target
+    if task.whole:
+        return to_uint8(task.degrade(target, generator(0))), target
+    return (target,)
+
+
+def _some(messages: list[str], shown: int = 3) -> str:
+    more = f"; and {len(messages) - shown} more" if len(messages) > shown else ""
+    return "; ".join(messages[:shown]) + more

@@ -1,0 +1,342 @@
+"""The training loop, from top to bottom: `train`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.functional import l1_loss, mse_loss
+
+from iln.atomic import atomic_write
+from iln.backbones import Backbone
+from iln.cpu import slow_here
+from iln.errors import InputError
+from iln.lab.dynamics import BlockMeasures, Observer, as_json, scalars
+from iln.lab.tasks import Task
+from iln.lab.training.cuda_graph import Recorded
+from iln.lab.training.data import Batches, check_sizes, in_order, open_pictures
+from iln.lab.training.distributed import World, replicate, shard, world
+from iln.lab.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
+from iln.lab.training.model import automatic_precision, build_model, save_weights
+from iln.lab.training.nonfinite import culprit
+from iln.lab.training.penalty import divergences
+from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
+from iln.lab.training.report import Report, Say, Silence, environment, say_plainly
+from iln.lab.training.run_state import RunState
+from iln.lab.training.runtime import Meter, deterministic, find_device, mixed, signals
+from iln.lab.training.sets import PictureSet, picture_sets, with_validation
+from iln.lab.training.validation import Scores, baselines, to_unit, validate
+from iln.layers.walk import WHOLE, Recompute
+
+GIVE_UP = 100
+"""So many steps in a row that are not finite stop a run also where they are to be skipped."""
+
+LOSSES = {"l1": l1_loss, "mse": mse_loss}
+
+Tick = Callable[[int, float], None]
+"""Told, after each step, how many are done and the loss of that step."""
+
+
+def train(
+    recipe: Recipe,
+    run: Path,
+    *,
+    resume: bool = False,
+    on_nonfinite: Literal["stop", "skip"] = "stop",
+    say: Say = say_plainly,
+    tick: Tick | None = None,
+) -> bool:
+    """Train by a recipe; everything about the run is kept in the folder `run`.
+
+    `recipe.json`, `environment.json`, `log.jsonl` (loss, learning rate, seconds a step, scores),
+    `samples/`, `tensorboard/`, `state.pt` and `state.previous.pt` (to resume from; folders `state`
+    with FSDP), `best.safetensors` and `last.safetensors` (averaged weights). Pictures are decoded
+    into `pairs` beside `run`, for all runs there.
+
+    Called in each of several processes (torchrun), it trains one network together; a step's
+    batch is the recipe's, whatever the number of processes.
+
+    on_nonfinite: what a step does whose loss or gradient is not finite: `stop` the run, or `skip`
+        the step (it is counted in the log).
+    Returns True when all steps are done; False when SIGINT or SIGTERM asked to stop, after the
+    step under way was finished and saved. A run that was stopped or killed and then resumed
+    computes what it would have computed undisturbed, on the CPU bit for bit (with the same
+    number of threads and processes).
+    Raises InputError if `run` exists and `resume` is not set, or was made by another recipe, and
+    FloatingPointError when a step was not finite, saying where that began.
+    """
+    with world() as here:
+        tells = (say, tick or _mute) if here.first else (_mute, _mute)
+        return _train(recipe, run, resume, on_nonfinite, *tells, here)
+
+
+def _train(
+    recipe: Recipe,
+    run: Path,
+    resume: bool,
+    on_nonfinite: str,
+    say: Say,
+    tick: Tick,
+    here: World,
+) -> bool:
+    check_run(recipe, run, resume)
+    here.wait()  # nobody writes there before all have looked
+    device = find_device(recipe.device, here)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    for size in recipe.batches():
+        if size % (here.size * recipe.accumulate):
+            raise InputError(
+                f"batch {size} cannot be shared by {here.size} process(es) in "
+                f"{recipe.accumulate} part(s) each; make it a multiple of their product"
+            )
+    if resume:
+        begun = load_recipe(run)
+        kept = {"validation": begun.validation, "hold_out": begun.hold_out}
+        recipe = recipe.model_copy(update=kept)
+        notes: list[str] = []
+    else:
+        recipe, notes = with_validation(recipe)
+    # The pictures, the network and the sizes: all that may be wrong comes first.
+    found, tests = picture_sets(recipe)
+    for note in notes:
+        say(note)
+    if recipe.precision == "auto":
+        precision = _precision(run, resume, device, here)
+        recipe = recipe.model_copy(update={"precision": precision})
+    elif device.type == "cpu" and (line := slow_here(recipe.precision)):
+        say(line)
+
+    torch.manual_seed(recipe.seed)
+    dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
+    model = build_model(recipe).to(device, dtype).train()
+    task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
+    if here.first:
+        pictures = open_pictures(found, task, run.parent / "pairs", say)
+    here.wait()  # the others find what the first has decoded
+    if not here.first:
+        pictures = open_pictures(found, task, run.parent / "pairs", say)
+    check_sizes(pictures, patches, task.scale, say)
+
+    # An average of its weights, which is what gets used, and the optimiser.
+    average = deepcopy(model).requires_grad_(False).eval()
+    sharded = here.size > 1 and recipe.parallel == "fsdp"
+    if sharded:
+        shard(model)
+        shard(average)
+    if recipe.compile:
+        for block in model.blocks().values():  # one piece of code for all of them: seconds
+            block.compile(dynamic=False)
+    network: nn.Module = replicate(model, device) if here.size > 1 and not sharded else model
+    adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=not sharded)
+    walk = Recompute() if recipe.recompute else WHOLE
+    amp = torch.autocast(
+        device.type, torch.bfloat16, enabled=recipe.precision == "bf16", cache_enabled=False
+    )  # every weight is cast once a pass anyway
+    if recipe.compile and recipe.always_same() and device.type == "cuda" and here.size == 1:
+        channels, (patch, size) = model.spec.in_chans, recipe.stage(0)
+        image = torch.rand(size, channels, patch, patch, device=device, dtype=dtype)
+        network = Recorded(model, image, amp)
+
+    state = RunState(run, model, average, adam, here, sharded)
+    if resume:
+        state.load(say)
+    to_beat: Scores = {}
+    if state.done == 0 and here.first:
+        for chosen in tests:
+            to_beat |= baselines(task, chosen)
+    report = _open_report(recipe, run, state.done, say, here)
+    for name, score in to_beat.items():
+        report.write(step=0, baseline=name, **score)
+    say(
+        f"{run}: {recipe.backbone}, {recipe.norm}, {recipe.precision}, {len(pictures)} pictures, "
+        f"{here.size} process(es), step {state.done} of {recipe.steps}"
+    )
+
+    share = Batches(pictures, task, recipe.seed, recipe.stage, (here.rank, here.size))
+    batches = in_order(share, range(state.done, recipe.steps), recipe.workers, device)
+    observer = Observer(model, recipe.dynamics.every, partial(_observed, report))
+    meter, stopping = Meter(), False
+    with signals() as stop, deterministic(recipe.deterministic, device):
+        while state.done < recipe.steps and not stopping:
+            meter.start()
+            inputs, targets = next(batches)
+            meter.loaded()
+            # Drop path's draws depend on the step and the process alone: nothing to save.
+            torch.manual_seed(mixed(recipe.seed, state.done, here.rank))
+            rate = recipe.learning_rate(state.done)
+            for group in adam.param_groups:
+                group["lr"] = rate
+
+            adam.zero_grad()
+            total = torch.zeros((), device=device, dtype=dtype)
+            parts = zip(
+                inputs.chunk(recipe.accumulate), targets.chunk(recipe.accumulate), strict=True
+            )
+            for number, (damaged, clean) in enumerate(parts, 1):
+                image = to_unit(damaged.to(device, non_blocking=True)).to(dtype)
+                target = to_unit(clean.to(device, non_blocking=True)).to(dtype)
+                with synchronised(network, sharded, last=number == recipe.accumulate):
+                    with amp, divergences(model, recipe.kld > 0) as divergence:
+                        output = network(image, walk)
+                    loss = LOSSES[recipe.loss](output.to(dtype), target) + recipe.kld * divergence()
+                    loss = loss / recipe.accumulate
+                    loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+
+            loss_now, norm = total.item(), gradient_norm(model)
+            skip = here.any(not (math.isfinite(loss_now) and math.isfinite(norm)))
+            if skip and (on_nonfinite == "stop" or state.in_a_row == GIVE_UP):
+                raise FloatingPointError(_explain(state, model, image, loss_now, here))
+            with amp:
+                observer.before_update(state.done + 1, image)
+            if not skip:
+                if recipe.clip is not None and norm > recipe.clip:
+                    scale_gradient(model, recipe.clip / norm)
+                adam.step()
+            observer.after_update()
+            state.done += 1
+            average_weights(average, model, recipe.ema, state.done)
+            state.count(None if skip else (loss_now, norm))
+            meter.stop()
+            tick(state.done, loss_now)
+            if skip:
+                say(f"step {state.done}: not finite, skipped ({state.skipped} so far)")
+
+            stopping = here.any(stop.is_set())
+            over = state.done == recipe.steps
+            if state.done % recipe.log_every == 0 or over:
+                _log(state, recipe, meter, report, say, here)
+            if state.done % recipe.validate_every == 0 or over:
+                _validate(state, recipe, run, task, tests, report, say, here)
+            if state.done % recipe.save_every == 0 or over or stopping:
+                state.save(say, must=over or stopping)
+    report.close()
+    finished = state.done == recipe.steps
+    say(f"{run}: step {state.done} of {recipe.steps}" + ("" if finished else ", stopped"))
+    return finished
+
+
+def _log(
+    state: RunState, recipe: Recipe, meter: Meter, report: Silence, say: Say, here: World
+) -> None:
+    """Means since the last time: one line for people, one for programs, points on curves."""
+    seconds, data = meter.read()
+    values = {
+        "loss": here.mean(state.mean_loss()),
+        "lr": recipe.learning_rate(state.done - 1),
+        "grad_norm": state.mean_norm(),
+        "seconds": round(seconds, 4),
+        "data": round(data, 4),
+        "skipped": state.skipped,
+    }
+    state.reset_sums()
+    report.write(step=state.done, **values)
+    report.scalars(state.done, values)
+    minutes = seconds * (recipe.steps - state.done) / 60
+    say(
+        f"step {state.done} of {recipe.steps}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
+        f"{seconds:.3f} s/step  {minutes:.0f} min left"
+    )
+
+
+def _observed(report: Silence, step: int, measures: dict[str, BlockMeasures]) -> None:
+    """What the blocks did in a step: a line in the log, points on curves."""
+    report.write(step=step, dynamics=as_json(measures))
+    report.scalars(step, scalars(measures))
+
+
+def _validate(
+    state: RunState,
+    recipe: Recipe,
+    run: Path,
+    task: Task,
+    tests: list[PictureSet],
+    report: Silence,
+    say: Say,
+    here: World,
+) -> None:
+    """Score the averaged weights on all folders; keep the best, and those of the last step."""
+    done, scores = state.done, Scores()
+    for chosen in tests:
+        scores |= validate(state.average, task, chosen, partial(report.sample, done))
+    for name, score in scores.items():
+        report.write(step=done, validation=name, **score)
+        report.scalars(done, {f"{name}/{key}": value for key, value in score.items()})
+        say(f"step {done}  {name}  " + ", ".join(f"{k} {score[k]:.4f}" for k in score))
+    files = ["last"] if done == recipe.steps else []
+    deciding = next(iter(task.metrics()))
+    mean = sum(score[deciding] for score in scores.values()) / max(1, len(scores))
+    if scores and mean > state.best:
+        state.best = mean
+        files.append("best")
+    for file in files:
+        weights = state.whole_average(recipe)
+        if here.first:
+            save_weights(weights, run / f"{file}.safetensors", recipe, done, scores)
+
+
+def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
+    """A run folder is new or, to resume, this recipe's. Raises InputError otherwise."""
+    if resume:
+        made, wanted = load_recipe(run).model_dump(), recipe.model_dump()
+        # Some things were decided when the run began.
+        if recipe.precision == "auto":
+            wanted["precision"] = made["precision"]
+        if set(made["validation"]) < set(wanted["validation"]):
+            wanted |= {"validation": made["validation"], "hold_out": made["hold_out"]}
+        differing = [key for key in made if made[key] != wanted[key] and key not in LOCAL]
+        if differing:
+            raise InputError(
+                f"{run} was made by a recipe with another "
+                + ", ".join(f"{k} ({made[k]}, not {wanted[k]})" for k in differing)
+            )
+    elif (run / "recipe.json").exists():
+        raise InputError(f"{run} holds a run already; resume it, or name another folder")
+    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise InputError(f"{run} is not an empty folder; name a new folder for the run")
+
+
+def _precision(run: Path, resume: bool, device: torch.device, here: World) -> str:
+    """What `auto` means here; the first process decides, and a resumed run keeps its own."""
+    if resume:
+        return load_recipe(run).precision
+    return "bf16" if here.any(here.first and automatic_precision(device) == "bf16") else "fp32"
+
+
+def _open_report(recipe: Recipe, run: Path, done: int, say: Say, here: World) -> Silence:
+    """The run's folder with its recipe and environment, and what writes into it."""
+    if not here.first:
+        return Silence()
+    run.mkdir(parents=True, exist_ok=True)
+    with atomic_write(run / "recipe.json", overwrite=True) as file:
+        file.write_text(recipe.model_dump_json(indent=2) + "\n")
+    starts = run / "environment.json"
+    before = json.loads(starts.read_text()) if done and starts.exists() else []
+    with atomic_write(starts, overwrite=True) as file:
+        file.write_text(json.dumps([*before, environment(done)], indent=2) + "\n")
+    return Report(run, done, recipe.tensorboard, say)
+
+
+def _explain(
+    state: RunState, model: Backbone, image: torch.Tensor, loss: float, here: World
+) -> str:
+    """Where a step went wrong and what to do."""
+    return (
+        f"step {state.done + 1}: the loss is {loss}; the first thing that is not finite is "
+        f"{culprit(model, image, here)}. The last good state is "
+        f"{state.saved() or 'none: nothing was saved yet'}; resuming repeats this. Try a smaller "
+        "lr, a longer warmup, clip=1 or precision=fp32 in a new run, or go on with "
+        "--on-nonfinite skip"
+    )
+
+
+def _mute(*_: object) -> None:
+    pass

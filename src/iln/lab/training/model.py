@@ -1,0 +1,80 @@
+"""From a recipe to a network, and from a trained network to a weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from iln import backbones
+from iln.backbones import Backbone
+from iln.checkpoints import native
+from iln.cpu import instructions
+from iln.errors import InputError
+from iln.lab.training.recipe import LOCAL, Recipe
+
+_HEAD = ("upsample.", "conv_before_upsample.", "conv_up", "conv_hr.", "conv_last.")
+
+
+def build_model(recipe: Recipe) -> backbones.Backbone:
+    """The recipe's network, its parameters taken from `init` where there is one."""
+    spec = {name: tuple(v) if isinstance(v, list) else v for name, v in recipe.spec.items()}
+    spec = {"scale": recipe.scale, "in_chans": recipe.make_task().channels, **spec}
+    model = backbones.build(recipe.backbone, norm=recipe.norm, **spec)
+    if model.spec.scale != recipe.scale:
+        raise InputError(f"spec.scale is {model.spec.scale}, the recipe's scale {recipe.scale}")
+    if recipe.init is not None:
+        _start_from(model, recipe.init)
+    return model
+
+
+def automatic_precision(device: torch.device) -> str:
+    """What `precision=auto` means on a device: always the same there, and known at once.
+
+    bf16 makes steps of SwinIR and HAT 1.5 to 2 times as fast where there are instructions for it,
+    and tens of times slower where there are none (docs/results/training-speed.md).
+    """
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and instructions().bf16 else "fp32"
+
+
+def _start_from(model: nn.Module, file: Path) -> None:
+    """Copy a file's parameters; only what enlarges may differ, so that x4 can start from x2."""
+    found = dict(native.load(file).named_parameters())
+    for name, parameter in model.named_parameters():
+        if name in found and found[name].shape == parameter.shape:
+            parameter.data.copy_(found[name].data)
+        elif not name.startswith(_HEAD):
+            raise InputError(f"{file} does not fit the recipe's network: {name} is not the same")
+
+
+def save_weights(
+    model: Backbone,
+    file: Path,
+    recipe: Recipe,
+    step: int,
+    scores: dict[str, dict[str, float]],
+) -> None:
+    """Write weights with the recipe they come from, without the places of this computer.
+
+    Of the weights that the run started from, what they say of their own training.
+    """
+    local = {*LOCAL, "init"}
+    training: dict[str, Any] = recipe.model_dump(mode="json", exclude=local)
+    for key in ("data", "validation"):
+        training[key] = [p.name if p.is_absolute() else str(p) for p in getattr(recipe, key)]
+    training["step"] = step
+    if recipe.init is not None:
+        training["init"] = _training_of(recipe.init)
+    native.save(model, file, overwrite=True, task=recipe.task, training=training, scores=scores)
+
+
+def _training_of(file: Path) -> dict[str, Any]:
+    """Empty for files of others, which say nothing."""
+    try:
+        return native.describe(file)["training"] or {}
+    except InputError:
+        return {}

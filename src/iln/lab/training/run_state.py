@@ -1,0 +1,143 @@
+"""Everything that decides the next step, and its way to the disk and back.
+
+Random numbers are not part of it: a step's draws depend on the seed and its number alone.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from iln.backbones import Backbone
+from iln.errors import InputError
+from iln.lab.training.distributed import World
+from iln.lab.training.model import build_model
+from iln.lab.training.recipe import Recipe
+from iln.lab.training.report import Say
+from iln.lab.training.state import load_shares, load_state, previous, save_shares, save_state
+
+_PLAIN = ("done", "best", "skipped", "in_a_row", "loss_sum", "norm_sum", "counted")
+
+
+class RunState:
+    """A run after `done` steps: network, averaged network, optimiser, and running sums."""
+
+    def __init__(
+        self,
+        run: Path,
+        model: Backbone,
+        average: Backbone,
+        optimizer: torch.optim.Optimizer,
+        here: World,
+        sharded: bool,
+    ) -> None:
+        """`sharded`: parameters are spread over the processes (FSDP2)."""
+        self.model, self.average, self.optimizer = model, average, optimizer
+        self._here, self._sharded = here, sharded
+        self._place = run / ("state" if sharded else "state.pt")
+        self.done = self.skipped = self.in_a_row = self.counted = 0
+        self.best = -math.inf
+        self.loss_sum = self.norm_sum = 0.0
+
+    def count(self, step: tuple[float, float] | None) -> None:
+        """Take note of a step's loss and gradient norm, or (None) that it was skipped."""
+        if step is None:
+            self.skipped += 1
+            self.in_a_row += 1
+            return
+        self.in_a_row = 0
+        self.loss_sum += step[0]
+        self.norm_sum += step[1]
+        self.counted += 1
+
+    def mean_loss(self) -> float:
+        """Over the steps since `reset_sums` that were not skipped; NaN if there are none."""
+        return self.loss_sum / self.counted if self.counted else math.nan
+
+    def mean_norm(self) -> float:
+        """Of the gradient, likewise."""
+        return self.norm_sum / self.counted if self.counted else math.nan
+
+    def reset_sums(self) -> None:
+        self.loss_sum = self.norm_sum = 0.0
+        self.counted = 0
+
+    def saved(self) -> Path | None:
+        """The newest state on disk."""
+        return next((p for p in (self._place, previous(self._place)) if p.exists()), None)
+
+    def save(self, say: Say, must: bool) -> None:
+        """Write everything; where the disk is full, warn and keep what is there.
+
+        must: there will be no other chance, so that a failure raises InputError.
+        """
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        problem = ""
+        try:
+            if self._sharded:
+                save_shares(self._place, self._tensors(), plain, self._here)
+            elif self._here.first:
+                tensors = {
+                    "model": self.model.state_dict(),
+                    "average": self.average.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                }
+                save_state(self._place, {**tensors, **plain})
+        except OSError as error:
+            problem = error.strerror or str(error).partition("\n")[0]
+        if not self._here.any(bool(problem)):
+            return
+        line = f"{self._place} cannot be written after step {self.done}: {problem}"
+        if must:
+            raise InputError(f"{line}; {self.saved() or 'nothing'} is the state to resume from")
+        say(f"warning: {line}; going on, {self.saved() or 'nothing'} is kept")
+
+    def load(self, say: Say) -> None:
+        """Take over the newest whole state; a run that was never saved begins at step 0."""
+        if self._sharded:
+            tensors = self._tensors()
+            plain = load_shares(self._place, tensors, self._here, say)
+            if plain is None:
+                return
+            set_model_state_dict(self.model, tensors["model"])
+            set_model_state_dict(self.average, tensors["average"])
+            set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"])
+        else:
+            state = load_state(self._place, say)
+            if state is None:
+                return
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            plain = state
+        for name in _PLAIN:
+            setattr(self, name, plain[name])
+
+    def whole_average(self, recipe: Recipe) -> Backbone:
+        """The averaged network in one piece; all processes call it, the first one gets it."""
+        if not self._sharded:
+            return self.average
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights = get_model_state_dict(self.average, options=options)
+        whole = build_model(recipe.model_copy(update={"init": None})).eval()
+        whole.to(self.average.conv_first.weight.dtype)
+        if self._here.first:
+            whole.load_state_dict(weights)
+        return whole
+
+    def _tensors(self) -> dict[str, Any]:
+        return {
+            "model": get_model_state_dict(self.model),
+            "average": get_model_state_dict(self.average),
+            "optimizer": get_optimizer_state_dict(self.model, self.optimizer),
+        }

@@ -1,0 +1,108 @@
+"""What a run computes on and under: device, order of sums, random numbers, signals, time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from iln.errors import InputError
+from iln.lab.training.distributed import World
+
+
+def find_device(name: str, here: World) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and here.size > 1:
+        name = f"cuda:{here.local_rank}"
+    try:
+        device = torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):  # the latter from a PyTorch without CUDA
+        raise InputError(f"device {name!r} cannot be used; auto and cpu always can") from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def mixed(seed: int, step: int, rank: int) -> int:
+    """One number of 63 bits from three, such that neighbours have nothing in common."""
+    digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+@contextmanager
+def signals() -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets; the second one of them acts as it always does."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # Python hands signals to the main thread only
+        return
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.getsignal(name) for name in names}
+
+    def ask(*_: Any) -> None:
+        stop.set()
+        for name in names:
+            signal.signal(name, before[name])
+
+    for name in names:
+        signal.signal(name, ask)
+    try:
+        yield stop
+    finally:
+        for name in names:
+            signal.signal(name, before[name])
+
+
+@contextmanager
+def deterministic(wanted: bool | None, device: torch.device) -> Iterator[None]:
+    """Sums in a fixed order: if `wanted`, and where that is None, on the CPU.
+
+    Without it the gradient of an indexed table (relative position bias) is added up by several
+    threads in whatever order they arrive.
+    """
+    wanted = device.type == "cpu" if wanted is None else wanted
+    before = torch.are_deterministic_algorithms_enabled()
+    settings: Any = torch.utils.deterministic
+    fill = settings.fill_uninitialized_memory
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+        torch.use_deterministic_algorithms(True)
+        settings.fill_uninitialized_memory = False  # writes all memory once more, to find bugs
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        settings.fill_uninitialized_memory = fill
+
+
+class Meter:
+    """Seconds a step, and what of it was waiting for data."""
+
+    def __init__(self) -> None:
+        self._begun = self._whole = self._data = 0.0
+        self._steps = 0
+
+    def start(self) -> None:
+        self._begun = time.perf_counter()
+
+    def loaded(self) -> None:
+        self._data += time.perf_counter() - self._begun
+
+    def stop(self) -> None:
+        self._whole += time.perf_counter() - self._begun
+        self._steps += 1
+
+    def read(self) -> tuple[float, float]:
+        """Mean (seconds, share spent on data) since the last reading."""
+        pace, share = self._whole / self._steps, self._data / self._whole
+        self._whole = self._data = 0.0
+        self._steps = 0
+        return pace, share

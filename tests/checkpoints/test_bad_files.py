@@ -1,0 +1,312 @@
+"""Files that cannot be used: each is one clear line, and nothing of it is run."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from published import SPECS, network, official
+from torch import Tensor
+
+from iln.checkpoints.native import describe, load
+from iln.errors import InputError
+
+
+def refused(file: Path, **arguments: Any) -> str:
+    """The message with which a file is refused, without its name; warnings are errors here."""
+    with pytest.raises(InputError) as raised:
+        load(file, **arguments)
+    message = str(raised.value)
+    assert message.startswith(f"{file}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{file}: ")
+
+
+def torch_bytes(content: object, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+def state() -> dict[str, Tensor]:
+    return official(network(SPECS["swinir"]))
+
+
+class Evil:
+    """A pickle that leaves a file behind when it is executed."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.trace}",)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("form", ["pickle", "zip", "legacy"])
+def test_a_malicious_pickle_is_refused_and_not_run(
+    form: str, protocol: int, tmp_path: Path
+) -> None:
+    trace, file = tmp_path / "trace", tmp_path / "evil.pth"
+    content = {"params": state(), "extra": Evil(trace)}
+    if form == "pickle":
+        file.write_bytes(pickle.dumps(Evil(trace), protocol=protocol))
+    else:
+        file.write_bytes(
+            torch_bytes(
+                content,
+                pickle_protocol=protocol,
+                _use_new_zipfile_serialization=form == "zip",
+            )
+        )
+    message = refused(file)
+    assert not trace.exists()
+    if file.read_bytes()[:1] in (b"P", b"\x80"):  # else it is not even taken for a pickle
+        assert "refused" in message
+    if protocol == 2:
+        assert f"wants to use {os.system.__module__}.system" in message
+        assert "nothing of it was run" in message
+
+
+def test_the_trap_itself_works(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    pickle.loads(pickle.dumps(Evil(trace)))
+    assert trace.exists()
+
+
+def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "whole.pth"
+    file.write_bytes(torch_bytes(network(SPECS["swinir"])))
+    assert "wants to use iln.backbones.swinir.SwinIR" in refused(file)
+
+
+def _zip(**entries: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in entries.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def _tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("weights"))
+    return buffer.getvalue()
+
+
+NO_WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "is empty"),
+    "text": (lambda: b"hello world", r"\(it is text\)"),
+    "lfs": (lambda: b"version https://git-lfs.github.com/spec/v1", r"\(it is text\)"),
+    "png": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "is no weights file"),
+    "tar": (_tar, "is no weights file"),
+    "zip": (lambda: _zip(a="hello"), "no PyTorch file"),
+    "zip in a folder": (
+        lambda: _zip(**{"a/data.pkl": "hello", "a/version": "3"}), "refused|damage"),
+    "zip cut": (lambda: torch_bytes(state())[:-2000], "cut off"),
+    "zip half": (lambda: torch_bytes(state())[:9000], "cut off"),
+    "zip head": (lambda: torch_bytes(state())[:40], "cut off"),
+    "legacy cut": (
+        lambda: torch_bytes(state(), _use_new_zipfile_serialization=False)[:-300], "cut off"),
+    "legacy half": (
+        lambda: torch_bytes(state(), _use_new_zipfile_serialization=False)[:3000], "cut|refused"),
+    "pickle of text": (lambda: pickle.dumps({"a": 1}, protocol=2), "damaged|refused"),
+    "pickle garbage": (lambda: b"\x80\x02garbage", "refused"),
+    "one byte": (lambda: b"\x80", "damaged|refused"),
+    "safetensors cut": (lambda: safetensors.torch.save(state())[:-7], "cut off safetensors"),
+    "safetensors head": (lambda: safetensors.torch.save(state())[:500], "cut off safetensors"),
+    "safetensors long": (lambda: safetensors.torch.save(state()) + b"\0", "safetensors"),
+    "safetensors json": (lambda: (64).to_bytes(8, "little") + b"{" * 64, "safetensors"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+def test_damaged_and_foreign_bytes(kind: str, tmp_path: Path) -> None:
+    content, expected = NO_WEIGHTS[kind]
+    file = tmp_path / "weights.pth"
+    file.write_bytes(content())
+    message = refused(file)
+    assert re.search(expected, message), message
+    with pytest.raises(InputError):
+        describe(file)
+
+
+def test_one_flipped_bit_in_a_zip_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(torch_bytes({"params": state()}))
+    at = content.index(state()["conv_first.weight"].numpy().tobytes())
+    content[at + 10] ^= 1
+    file = tmp_path / "weights.pth"
+    file.write_bytes(content)
+    torch.load(file, weights_only=True)  # which would not notice
+    assert "checksum" in refused(file)
+
+
+def test_a_zip_without_checksums_loads(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state(), file)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load(file).spec == SPECS["swinir"]
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert refused(tmp_path) == "is a folder; give a weights file"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(torch_bytes(state()))
+    file.chmod(0)
+    assert "Permission denied" in refused(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ([1, 2], "holds a list, no weights"),
+        (torch.zeros(3), "holds a Tensor, no weights"),
+        ({}, "holds no weights but nothing"),
+        ({"params": {}}, "holds no weights"),
+        ({"epoch": 3, "best": 1.5}, "holds no weights but 'epoch', 'best'; expected one of params"),
+        ({"epoch": 3, "iter": 9, "optimizers": [{}], "schedulers": []}, "is a training state"),
+        ({"optimizer_state": {}, "step": 1}, "is a training state without weights"),
+        ({"generator": {"w": torch.zeros(1)}}, "holds no weights but 'generator'"),
+    ],
+)
+def test_pickles_without_weights(content: object, expected: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(torch_bytes(content))
+    assert expected in refused(file)
+
+
+OTHERS: dict[str, list[str]] = {
+    "edsr": ["head.0.weight", "body.0.body.0.weight", "tail.1.weight"],
+    "swin2sr": ["conv_first.weight", "layers.0.residual_group.blocks.0.attn.logit_scale"],
+    "no first convolution": ["layers.0.swin1.attn.relative_position_bias_table"],
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_another_network(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file({name: torch.zeros(3) for name in OTHERS[kind]}, file)
+    assert f"is no SwinIR, HAT or DRCT (it holds {sorted(OTHERS[kind])[0]}" in refused(file)
+
+
+Edit = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
+TABLE = "layers.0.residual_group.blocks.0.attn.relative_position_bias_table"
+
+
+def without(*ends: str) -> Edit:
+    return lambda weights: {n: t for n, t in weights.items() if not n.endswith(ends)}
+
+
+def with_(**tensors: Tensor) -> Edit:
+    return lambda weights: weights | tensors
+
+
+def renamed(old: str, new: str) -> Edit:
+    return lambda weights: {n.replace(old, new): t for n, t in weights.items()}
+
+
+VARIANTS: dict[str, tuple[str, Edit, str]] = {
+    "ape": ("swinir", with_(absolute_pos_embed=torch.zeros(1, 64, 12)), "absolute position"),
+    "patch_norm": (
+        "swinir", without("patch_embed.norm.weight", "patch_embed.norm.bias"), "patch_norm=False"),
+    "identity": (
+        "swinir", without("conv_after_body.weight", "conv_after_body.bias"), "'identity'"),
+    "missing": ("swinir", without("fc2.bias"), "does not fit a swinir with norm ln: missing: "
+        "layers.0.residual_group.blocks.0.mlp.fc2.bias, layers.0.residual_group.blocks.1.mlp"),
+    "unexpected": ("swinir", with_(lora=torch.zeros(1), extra=torch.zeros(1)),
+        "unexpected: lora, extra"),
+    "misshapen": ("swinir", with_(**{"conv_last.weight": torch.zeros(3, 64, 5, 5)}),
+        "wrong shape: conv_last.weight (3, 64, 5, 5) instead of (3, 64, 3, 3)"),
+    "integers": ("swinir", with_(**{"conv_last.bias": torch.zeros(3, dtype=torch.int8)}),
+        "no floating-point numbers: conv_last.bias"),
+    "sparse": ("swinir", with_(**{"conv_last.bias": torch.ones(3).to_sparse()}),
+        "no floating-point numbers: conv_last.bias"),
+    "one group lost": ("swinir", renamed("layers.1.", "layers.2."), "lacks layers.1."),
+    "table not square": ("swinir", with_(**{TABLE: torch.zeros(50, 2)}), "expected a square"),
+    "table of a wrong rank": ("swinir", with_(**{TABLE: torch.zeros(49)}), "expected 2 dimensions"),
+    "empty": ("swinir", with_(**{TABLE: torch.zeros(49, 0)}), "none of them 0"),
+    "heads": ("swinir", with_(**{TABLE: torch.zeros(49, 5)}), "no multiple of 5|not a multiple"),
+    "scale 16": ("swinir", with_(**{f"upsample.{2 * i}.weight": torch.zeros(256, 64, 3, 3)
+        for i in range(4)}), "scale is 16; accepted"),
+    "scale 1": ("swinir", lambda weights: {
+        n: t for n, t in weights.items() if not n.startswith("upsample.")}, "go with scale 1"),
+    "small windows": ("hat", with_(**{
+        "layers.0.residual_group.overlap_attn.relative_position_bias_table": torch.zeros(9, 2)}),
+        "windows smaller"),
+    "no growth": ("drct", without("adjust1.weight"), "lacks layers.0.adjust1.weight"),
+    "DRCT's rule": ("drct", with_(**{
+        "layers.0.swin3.attn.relative_position_bias_table": torch.zeros(49, 1)}), "wrong shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_variants_that_we_do_not_build(kind: str, tmp_path: Path) -> None:
+    backbone, edit, expected = VARIANTS[kind]
+    file = tmp_path / "weights.pth"
+    weights = official(network(SPECS[backbone]))
+    file.write_bytes(torch_bytes({"params": dict(edit(weights))}))
+    message = refused(file, norm="ln")
+    assert any(part in message for part in expected.split("|")), message
+
+
+def test_only_the_first_few_names_are_listed(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    extra = {f"extra{i}": torch.zeros(1) for i in range(5)}
+    file.write_bytes(torch_bytes(state() | extra))
+    assert refused(file).endswith("unexpected: extra0, extra1, extra2 and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"norm": "batch"}, "norm 'batch'; known: ln, rms"),
+        ({"norm": "rms"}, "norm rms: unexpected: "),
+        ({"input_stats": "std"}, "input_stats is 'std'; accepted: 'none', 'mean', 'mean+std'"),
+        ({"img_range": -1.0}, "img_range is -1.0; it must be above 0"),
+        ({"eps": 0.0}, "eps is 0.0; it must be above 0"),
+    ],
+)
+def test_wrong_answers(arguments: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(torch_bytes(state()))
+    assert expected in refused(file, **arguments)
+
+
+def test_a_layernorm_file_is_not_taken_for_batchnorm(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(torch_bytes(network(replace(SPECS["swinir"], norm="bn")).state_dict()))
+    assert "running_mean" in refused(file)
+
+
+def test_names_that_would_break_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "weights\n.pth"
+    file.write_bytes(b"hello\nworld")
+    with pytest.raises(InputError) as raised:
+        load(file)
+    assert "\n" not in str(raised.value)
+    strange = tmp_path / "strange.pth"
+    strange.write_bytes(torch_bytes({"a\nb": torch.zeros(1)}))
+    refused(strange)
+    strange.write_bytes(torch_bytes(state() | {"a\nb": torch.zeros(1)}))
+    refused(strange)
+    strange.write_bytes(torch_bytes({"a\nb": 1}))
+    refused(strange)

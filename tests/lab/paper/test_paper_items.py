@@ -1,0 +1,71 @@
+"""Every figure and table, from an empty store to its page."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from iln.cli.main import main
+from iln.lab.paper import ITEMS
+from iln.lab.paper.items import table1
+
+
+def run(*words: str) -> object:
+    with pytest.raises(SystemExit) as ended:
+        main(["paper", *words])
+    return ended.value.code
+
+
+def test_all_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--scale", "smoke", "-o", str(tmp_path / "pages"), "--jobs", "1"]
+    words += ["--store", str(tmp_path / "runs")]
+    assert run("all", *words) == 0
+    out = capsys.readouterr().out
+    for name, item in ITEMS.items():
+        assert item.title in out
+        folder = tmp_path / "pages" / name
+        text = (folder / "README.md").read_text()
+        assert text.startswith(f"# {item.title}\n\n**The paper:** ")
+        assert "| claim | holds here | numbers |" in text, name
+        named = set(re.findall(r"\]\(([^)]+)\)", text))
+        assert named == {file.name for file in folder.iterdir()} - {"README.md"}, name
+        for file in folder.glob("*.csv"):
+            with file.open(newline="") as rows:
+                header, *cells = csv.reader(rows)
+            assert cells, file
+            assert all(len(row) == len(header) for row in cells), file
+        for file in folder.glob("*.png"):
+            with Image.open(file) as picture:
+                assert picture.convert("L").getextrema() != (255, 255), file
+    assert "7.4640 / 5.0736" in (tmp_path / "pages/table4/README.md").read_text()
+    assert "28.79 / 27.68 / 26.55 / 31.01" in (tmp_path / "pages/table1/README.md").read_text()
+
+    # Everything is there now: the same again trains nothing, and asks before it replaces.
+    assert run("fig4", *words) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert run("fig4", *words, "--overwrite") == 0
+    assert "run 1 of" not in capsys.readouterr().out
+
+
+def test_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert all(name in out for item in ITEMS.values() for name in item.names)
+    assert "table1, fig4" in out
+    assert run("fig3") == 2
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["-o", str(tmp_path / "pages"), "--store", str(tmp_path / "runs")]
+    assert run("fig1", "--data-root", str(tmp_path / "none"), *places) == 2
+    assert "--data-root" in capsys.readouterr().err
+    assert run("fig1", "--data-root", str(tmp_path), *places) == 2
+    assert "OpenPhotos" in capsys.readouterr().err
+    assert not (tmp_path / "pages").exists()
+
+
+def test_every_norm_is_in_table_1() -> None:
+    assert {*table1.DIVERGE, *table1.CALM, "none"} == set(table1.NORMS)

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from iln.errors import InputError
+from iln.lab.training import RECIPES, Recipe, recipe
+from iln.lab.training.model import build_model
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_survive_json(name: str) -> None:
+    made = recipe(name)
+    assert Recipe.model_validate_json(made.model_dump_json()) == made
+
+
+def test_overrides_are_json_or_text() -> None:
+    made = recipe(
+        "sr-x2",
+        [
+            "steps=7",
+            "betas=[0.5,0.75]",
+            "precision=fp32",
+            "data=Set14",
+            "data_root=/pictures",
+            'validation=["Set5","/elsewhere/B"]',
+            "spec.embed_dim=12",
+            "spec.depths=[2,2]",
+        ],
+    )
+    assert (made.steps, made.betas, made.precision) == (7, (0.5, 0.75), "fp32")
+    assert made.folders(made.data) == [Path("/pictures/Set14")]
+    assert made.folders(made.validation) == [Path("/pictures/Set5"), Path("/elsewhere/B")]
+    assert made.spec == {"input_stats": "mean+std", "embed_dim": 12, "depths": [2, 2]}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["stps=7"], "no 'stps'; did you mean steps"),
+        (["spc.depth=7"], "no 'spc.depth'; did you mean spec"),
+        (["steps"], "'steps' is not of the form key=value"),
+        (["steps=soon"], "steps='soon'"),
+        (["steps=0"], "steps=0"),
+        (["ema=1.5"], "ema=1.5"),
+        (["data=[]"], "data"),
+        (["schedule=multistep"], "needs milestones"),
+        (["schedule=multistp"], "'cosine' or 'multistep'"),
+        (["milestones=[5,3]"], "must grow"),
+        (["progressive=[[9,8,4],[3,8,4]]"], "growing steps"),
+    ],
+)
+def test_bad_overrides_are_named_in_one_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recipe("sr-x2", overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean sr-x4"):
+        recipe("srx4")
+
+
+def test_learning_rate_by_hand(made: Recipe) -> None:
+    recipe = made.model_copy(update={"lr": 2.0, "lr_end": 0.1, "warmup": 4, "steps": 104})
+    assert [recipe.learning_rate(s) for s in range(4)] == [0.5, 1.0, 1.5, 2.0]
+    assert recipe.learning_rate(4) == 2.0
+    assert recipe.learning_rate(4 + 25) == pytest.approx(2 * (0.1 + 0.9 * (2 + 2**0.5) / 4))
+    assert recipe.learning_rate(4 + 50) == pytest.approx(1.1)
+    assert recipe.learning_rate(104) == pytest.approx(0.2)
+
+
+def test_the_rate_of_the_official_recipes_halves_at_their_milestones() -> None:
+    made = recipe("hat-x2")
+    rates = [made.learning_rate(s) for s in (0, 249_999, 250_000, 400_000, 450_000, 499_999)]
+    assert rates == [2e-4, 2e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5]
+
+
+def test_stages_of_growing_patches(made: Recipe) -> None:
+    stages = ((10, 24, 4), (20, 32, 2))
+    recipe = made.model_copy(update={"progressive": stages})
+    assert [recipe.stage(s) for s in (0, 9, 10, 19, 20, 59)] == [
+        (12, 4),
+        (12, 4),
+        (24, 4),
+        (24, 4),
+        (32, 2),
+        (32, 2),
+    ]
+    assert recipe.batches() == {4, 2}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_describes_a_network(name: str) -> None:
+    """Built on no device, so that the full HAT costs nothing."""
+    with torch.device("meta"):
+        model = build_model(recipe(name))
+    assert model.spec.scale == recipe(name).scale
+
+
+def test_the_official_settings() -> None:
+    hat1, baseline, full = (recipe(name) for name in ("hat1-x4", "hat1-x4-ln", "hat-x4"))
+    assert (hat1.norm, hat1.batch, hat1.patch, hat1.steps) == ("i-ln", 16, 32, 300_000)
+    assert hat1.spec == {"input_stats": "mean+std", "drop_path": 0.1}
+    assert (baseline.norm, baseline.spec["input_stats"]) == ("ln", "mean")
+    assert (full.backbone, full.batch, full.patch) == ("hat-x4", 32, 64)
+    assert (full.lr, full.steps) == (1e-4, 250_000)
+    assert full.milestones == (125_000, 200_000, 225_000, 240_000)

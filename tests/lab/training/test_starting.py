@@ -1,0 +1,98 @@
+"""How a run begins: own pictures, what is not there, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from running import exit_code, log, quiet
+
+from iln.errors import InputError
+from iln.lab.training import Recipe, load_recipe, train
+from iln.lab.training.sets import picture_sets, with_validation
+
+TINY = ("steps=2", "batch=2", "patch=16", "threads=1", "precision=fp32", "tensorboard=false")
+NETWORK = ("spec.embed_dim=12", "spec.depths=[1]", "spec.num_heads=[2]", "spec.window=4")
+
+
+def draw(folder: Path, count: int, side: int = 40) -> Path:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def test_the_first_command_in_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five pictures of one's own, nothing else: a relative name, and no validation set."""
+    draw(tmp_path / "my" / "pictures", 5)
+    monkeypatch.chdir(tmp_path)
+    words = ["denoise", "data=my/pictures", *TINY, *NETWORK, "-o", "runs/denoise"]
+    assert exit_code(words) == 0
+    said = capsys.readouterr().out
+    assert "no CBSD68 in data, so not validated on it; 10% of the pictures are held out" in said
+    assert "4 pictures, 1 process(es)" in said
+    run = tmp_path / "runs" / "denoise"
+    assert (run / "best.safetensors").exists() and (run / "last.safetensors").exists()
+    assert any(line.get("validation", "").startswith("held out") for line in log(run))
+    made = load_recipe(run)
+    assert made.data == (tmp_path / "my" / "pictures",) and made.validation == ()
+    # Weights say what they were trained on, but not where it lay.
+    assert str(tmp_path) not in (run / "best.safetensors").read_bytes().decode("latin-1")
+    # The validation set turns up later: the run stays what it was.
+    draw(tmp_path / "data" / "CBSD68", 1)
+    assert exit_code(["--resume", "runs/denoise"]) == 0
+    assert exit_code(["denoise", "data=my/pictures", *TINY, *NETWORK, "--resume", str(run)]) == 0
+
+
+def test_what_is_held_out(made: Recipe, tmp_path: Path) -> None:
+    folder = draw(tmp_path / "set", 20)
+    own = made.model_copy(update={"data": (folder,), "validation": (), "hold_out": 0.1})
+    learned, tests = picture_sets(own)
+    (test,) = tests
+    assert test.name == "held out" and len(learned) == 18 and len(test.sources) == 2
+    assert not {s.target for s in learned} & {s.target for s in test.sources}
+    one = own.model_copy(update={"data": (draw(tmp_path / "one", 1),)})
+    assert (len(picture_sets(one)[0]), picture_sets(one)[1]) == (1, [])
+
+
+def test_validation_sets_that_are_there_stay(made: Recipe, tmp_path: Path) -> None:
+    here = draw(tmp_path / "here", 1)
+    some = made.model_copy(update={"validation": (here, Path("gone")), "data_root": tmp_path})
+    found, notes = with_validation(some)
+    assert (found.validation, found.hold_out) == ((here,), 0)
+    assert notes == [f"no gone in {tmp_path}, so not validated on it"]
+
+
+def test_a_failed_start_leaves_no_run(made: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(InputError, match="as large as the patch, 4000 pixels"):
+        train(made.model_copy(update={"patch": 4000}), run, say=quiet)
+    with pytest.raises(InputError, match="is no weights file"):
+        train(made.model_copy(update={"init": draw(tmp_path / "x", 1) / "0.png"}), run, say=quiet)
+    assert not run.exists()
+    assert train(made.model_copy(update={"steps": 1}), run, say=quiet)
+
+
+def test_folders_are_named_as_one_knows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words, message in (
+        (["data=mine"], "error: mine is not a folder of pictures, neither here nor in data"),
+        (["validation=/nowhere"], "error: /nowhere is not a folder of pictures"),
+    ):
+        assert exit_code(["denoise", *words, "-o", "run"]) == 2
+        written = capsys.readouterr()
+        assert written.err.strip() == message
+        assert "not validated" not in written.out  # no news of what will not happen
+    draw(tmp_path / "pool" / "Mine", 2)
+    words = ["denoise", "data_root=pool", "data=Mine", *TINY, *NETWORK, "-o", "run"]
+    assert exit_code(words) == 0
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"] == ["Mine"]
