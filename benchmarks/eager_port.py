@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone, HATSpec, Spec
-from iln.layers.attention import overlapping_position_index, relative_position_index
+from iln.layers.position_bias import overlapping_position_index, relative_position_index
 
 Size = tuple[int, int]
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import iln
 from iln.images import read, resize_to
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 
 CASES = {
     "full-hd": ("swinir-light-x2", 1920, 1080, "3GB"),

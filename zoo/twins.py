@@ -34,7 +34,7 @@ from iln.lab.tasks import Pixels, Task
 from iln.lab.tasks.folders import load_pair, sources
 from iln.lab.training.sets import PictureSet
 from iln.lab.training.validation import validate
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 
 FORMATS = {"int8": "W8A8", "int4 weights": "W4A16", "int4": "W4A4"}
 TITLES = ("i-LN", "LN")

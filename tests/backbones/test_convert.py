@@ -7,7 +7,7 @@ from torch import nn
 
 from iln.backbones import Backbone, convert
 from iln.errors import InputError
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 from iln.norm import NORMS, OUTSIDE, Norm, default_eps
 
 CASES = [

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from iln.backbones import Backbone, DRCTSpec, HATSpec, SwinIRSpec, convert, from_spec
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 
 HERE = Path(__file__).parents[1] / "data" / "golden"
 SHARED = Path(__file__).parents[3] / "shared" / "golden"

@@ -6,7 +6,7 @@ from tiny_networks import TINY, shared, spec
 
 from iln.backbones import SwinIRSpec, from_spec
 from iln.errors import InputError
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 
 
 @pytest.mark.parametrize(

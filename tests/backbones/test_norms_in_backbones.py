@@ -11,7 +11,7 @@ import torch
 from tiny_networks import TINY, agree, network, picture, shared, spec
 from torch import Tensor
 
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 from iln.norm import NORMS, BatchNorm
 
 EVERY = [(backbone, norm) for backbone in TINY for norm in NORMS]

@@ -11,7 +11,7 @@ from tiny_networks import TINY, agree, network, picture, shared, spec
 from torch import Tensor
 
 from iln.backbones import DRCT, HATSpec, Spec
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 
 HEADS = [
     *(("pixelshuffle", s) for s in (2, 3, 4, 8)),

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from iln.backbones import PRESETS, DRCTSpec, HATSpec, Spec, SwinIRSpec, from_spec
+from iln.backbones.hat import ConvBranch
 from iln.checkpoints.native import load
 from iln.checkpoints.published import Answers, clean, recognise, rename, unwrap
 from iln.errors import InputError
@@ -198,7 +199,7 @@ def test_every_convention_can_be_overridden(tmp_path: Path) -> None:
     model = load(file, **given)
     assert {name: getattr(model.spec, name) for name in given} == given
     usual = load(file, norm="ln")
-    assert [m.conv_scale for m in model.modules() if hasattr(m, "conv_scale")] == [1.0] * 3
+    assert [m.scale for m in model.modules() if isinstance(m, ConvBranch)] == [1.0] * 3
     for name in given:
         one = {"norm": "ln", name: given[name]}
         changed = asdict(load(file, **one).spec)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from iln.kernels import moments as moments_module
 from iln.kernels.window_attention import Seams, attend_learning, heads_of
-from iln.layers.attention import overlapping_position_index, position_bias, seam_masks
+from iln.layers.position_bias import overlapping_position_index, position_bias
+from iln.layers.windows import seam_masks
 
 HEADS, D = 2, 3
 

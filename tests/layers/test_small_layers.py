@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 from iln.layers.channel_attention import ChannelAttention
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
-from iln.layers.feedforward import DropPath, FeedForward, feed_forward
+from iln.layers.drop_path import DropPath
+from iln.layers.feedforward import FeedForward
+from iln.layers.forward_pass import WHOLE, Rows
 from iln.layers.pad import reflect_pad
 from iln.layers.pixel_unshuffle import cells, from_cells
-from iln.layers.walk import WHOLE
 from iln.norm import ILN
 
 
@@ -121,11 +122,11 @@ def test_feed_forward() -> None:
     mlp, x = FeedForward(4, 2.5), noise(2, 3, 3, 4)
     assert mlp.fc1.out_features == 10
     expected = F.gelu(x @ mlp.fc1.weight.T + mlp.fc1.bias) @ mlp.fc2.weight.T + mlp.fc2.bias
-    torch.testing.assert_close(mlp(x), expected)
+    torch.testing.assert_close(mlp(Rows(x)), expected)
     norm = ILN(4)
     sigma = torch.sqrt(x.var((1, 2, 3), correction=0, keepdim=True) + 1e-4)
     torch.testing.assert_close(
-        feed_forward(x, norm, mlp, DropPath(0.0), WHOLE), x + sigma * mlp(norm(x))
+        WHOLE.residual(x, norm, mlp, DropPath(0.0)), x + sigma * mlp(Rows(norm(x)))
     )
 
 

@@ -14,12 +14,8 @@ if not GPU:
 pytest.importorskip("triton", reason="Triton is not installed")
 
 from iln.kernels.window_attention_triton import attend_map, fits  # noqa: E402
-from iln.layers.attention import (  # noqa: E402
-    attend_packed,
-    from_windows,
-    seam_masks,
-    to_windows,
-)
+from iln.layers.attention import attend  # noqa: E402
+from iln.layers.windows import from_windows, seam_masks, to_windows  # noqa: E402
 
 DEVICE = "cuda" if GPU else "cpu"
 HALF = torch.bfloat16 if GPU else torch.float16  # the interpreter multiplies no bfloat16
@@ -33,7 +29,7 @@ def plain(qkv: Tensor, bias: Tensor, window: int, shift: int) -> Tensor:
     """The same in float64, by what the CPU learns with."""
     bias, rolled = bias.double(), torch.roll(qkv.double(), (-shift, -shift), (1, 2))
     seams = seam_masks(window, shift, bias) if shift else None
-    out = attend_packed(to_windows(rolled, window), None, len(bias), bias, seams, bottom=True)
+    out = attend([to_windows(rolled, window)], len(bias), bias, seams, bottom=True)
     return torch.roll(from_windows(out, window), (shift, shift), (1, 2))
 
 

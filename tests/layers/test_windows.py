@@ -2,18 +2,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from iln.layers.attention import (
-    MASKED,
-    WindowAttention,
-    attend,
-    from_windows,
+from iln.layers.attention import WindowAttention, attend
+from iln.layers.forward_pass import Rows
+from iln.layers.position_bias import (
     overlapping_position_index,
     position_bias,
     relative_position_index,
-    seam_masks,
-    to_windows,
 )
-from iln.layers.walk import Rows
+from iln.layers.windows import MASKED, from_windows, seam_masks, to_windows
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -133,7 +129,7 @@ def test_both_paths_equal_swin(size: tuple[int, int], shift: int) -> None:
     expected = literal(attention, x, shift).detach()
 
     def forward() -> Tensor:
-        y = attention(Rows(torch.roll(x, (-shift, -shift), (1, 2))), shift)
+        y = attention(Rows(torch.roll(x, (-shift, -shift), (1, 2)), rolled=shift))
         return torch.roll(y, (shift, shift), (1, 2))
 
     explicit = forward()
@@ -151,7 +147,7 @@ def test_odd_windows(window: int) -> None:
     attention = window_attention(window, dim=4, heads=2)
     x, shift = noise(1, window * 2, window, 4), window // 2
     expected = literal(attention, x, shift)
-    y = attention(Rows(torch.roll(x, (-shift, -shift), (1, 2))), shift)
+    y = attention(Rows(torch.roll(x, (-shift, -shift), (1, 2)), rolled=shift))
     torch.testing.assert_close(torch.roll(y, (shift, shift), (1, 2)), expected)
 
 
@@ -160,10 +156,10 @@ def test_only_the_bottom_strip_is_masked_at_the_bottom(gradients: bool) -> None:
     attention = window_attention(4)
     x = noise(1, 12, 8, 6)
     with torch.set_grad_enabled(gradients):
-        whole = attention(Rows(x), 2)
-        upper = attention(Rows(x[:, :8], bottom=False), 2)
-        lower = attention(Rows(x[:, 8:], bottom=True), 2)
-        wrongly = attention(Rows(x[:, :8], bottom=True), 2)
+        whole = attention(Rows(x, rolled=2))
+        upper = attention(Rows(x[:, :8], bottom=False, rolled=2))
+        lower = attention(Rows(x[:, 8:], bottom=True, rolled=2))
+        wrongly = attention(Rows(x[:, :8], bottom=True, rolled=2))
     torch.testing.assert_close(torch.cat((upper, lower), 1), whole)
     assert (wrongly - upper).abs().max() > 1e-3
 
@@ -177,7 +173,7 @@ def test_nothing_crosses_the_seam() -> None:
     changed[:, :2, :] += 1.0
 
     def forward(x: Tensor) -> Tensor:
-        y = attention(Rows(torch.roll(x, (-shift, -shift), (1, 2))), shift)
+        y = attention(Rows(torch.roll(x, (-shift, -shift), (1, 2)), rolled=shift))
         return torch.roll(y, (shift, shift), (1, 2))
 
     for gradients in (False, True):
@@ -205,7 +201,7 @@ def test_more_keys_than_queries(gradients: bool) -> None:
     scores = torch.einsum("brcnhd,brcmhd->brchnm", q, k) / 5**0.5 + bias
     expected = torch.einsum("brchnm,brcmhd->brcnhd", scores.softmax(-1), v).flatten(4)
     with torch.set_grad_enabled(gradients):
-        out = attend(q.requires_grad_(), k, v, bias)
+        out = attend([t.flatten(4) for t in (q.requires_grad_(), k, v)], 2, bias)
     assert out.requires_grad == gradients
     torch.testing.assert_close(out.detach(), expected)
 
@@ -215,11 +211,11 @@ def test_more_keys_than_queries(gradients: bool) -> None:
 def test_half_precision_paths_agree(dtype: torch.dtype, shift: int) -> None:
     attention, x = window_attention(4), noise(1, 8, 8, 6)
     with torch.no_grad():
-        expected = attention(Rows(x), shift)
+        expected = attention(Rows(x, rolled=shift))
     attention.to(dtype)
     for gradients in (False, True):
         with torch.set_grad_enabled(gradients):
-            y = attention(Rows(x.to(dtype)), shift)
+            y = attention(Rows(x.to(dtype), rolled=shift))
         assert y.dtype == dtype
         error = (y.double() - expected).abs().max() / expected.abs().max()
         assert error < 8 * torch.finfo(dtype).eps

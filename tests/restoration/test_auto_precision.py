@@ -18,7 +18,7 @@ from iln.checkpoints.native import shipped
 from iln.deploy.rescue import divide_stream
 from iln.errors import InputError
 from iln.images import read
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 from iln.norm import NORMS
 from iln.restoration import restorer as module
 from iln.restoration.precision import choose, safe_half

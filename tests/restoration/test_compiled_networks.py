@@ -21,7 +21,7 @@ from iln.deploy.openvino import compiled, modules, network, numbers_here, operat
 from iln.deploy.quantization import HALF_RANGE, bits_of, calibrate, quantized
 from iln.errors import InputError
 from iln.extras import openvino_core
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 from iln.norm import NORMS
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")

@@ -15,7 +15,7 @@ from torch import Tensor
 import iln
 from iln.backbones import PRESETS
 from iln.errors import InputError
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 from iln.restoration import plan as planning
 from iln.restoration.plan import make_plan, map_channels
 

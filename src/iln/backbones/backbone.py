@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from iln.errors import InputError
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import FeedForward
+from iln.layers.forward_pass import WHOLE, ForwardPass, Strips
 from iln.layers.pad import crop
 from iln.layers.pixel_unshuffle import cells, from_cells
-from iln.layers.walk import WHOLE, Strips, Walk
 from iln.norm import NORMS, OUTSIDE, Norm
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
@@ -199,7 +199,7 @@ class Backbone(nn.Module):
         self.apply(_initialize)
 
     def groups(self) -> list[nn.Module]:
-        """The residual groups: modules from (B, H, W, C) and a walk to (B, H, W, C)."""
+        """The residual groups: modules from (B, H, W, C) and a run to (B, H, W, C)."""
         raise NotImplementedError
 
     def blocks(self) -> dict[str, nn.Module]:
@@ -264,55 +264,51 @@ class Backbone(nn.Module):
             x = F.leaky_relu(self.get_submodule(f"conv_up{stage + 1}")(x), 0.2)
         return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))  # type: ignore[no-any-return]
 
-    def features(self, x: Tensor, walk: Walk) -> Tensor:
+    def features(self, x: Tensor, run: ForwardPass) -> Tensor:
         """Shallow features (B, H, W, C) -> the residual stream after the last group."""
         entry = cast(Norm, self.patch_embed["norm"])
         stats = entry.statistics(x)
-        x = walk.map(lambda rows: entry.normalize(rows, stats), x)
+        x = run.map(lambda rows: entry.normalize(rows, stats), x)
         steps = self.spec.stream_steps or (0,) * len(self.layers)
         for layer, step in zip(self.layers, steps, strict=True):
             if step:
-                x = walk.scale(x, 2.0**-step)
-            x = layer(x, walk)
+                x = run.scale(x, 2.0**-step)
+            x = layer(x, run)
         return x
 
-    def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
+    def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
         """image: float32 (float64 with float64 weights), whatever the weights' precision."""
-        self._check(image, walk)
+        self._check(image, run)
         spec = self.spec
         x = image.permute(0, 2, 3, 1).contiguous()
         _, height, width, _ = x.shape
         whole = spec.window * spec.unshuffle
         # No negative numbers here: ONNX's division rounds towards zero.
-        x = walk.pad(x, *((side + whole - 1) // whole * whole for side in (height, width)))
-        x = walk.concatenate(cells(x, spec.unshuffle)) if spec.unshuffle > 1 else x
+        x = run.pad(x, *((side + whole - 1) // whole * whole for side in (height, width)))
+        x = run.concatenate(cells(x, spec.unshuffle)) if spec.unshuffle > 1 else x
         repeats = spec.unshuffle**2
         mean = _vector(self.mean, x).repeat(repeats)
         gain = (spec.img_range / _vector(self.std, x)).repeat(repeats)
         inner = self.conv_first.weight.dtype
 
-        shallow = walk.map(
-            lambda rows: self.conv_first(((rows - mean) * gain).to(inner)), x, halo=1
-        )
-        deep = self.features(shallow, walk)
+        shallow = run.map(lambda rows: self.conv_first(((rows - mean) * gain).to(inner)), x, halo=1)
+        deep = self.features(shallow, run)
         stats = self.norm.statistics(deep)
-        deep = walk.add(
+        deep = run.add(
             shallow,
             lambda rows: self.conv_after_body(self.norm.normalize(rows, stats)),
             deep,
             self.body_halo,
         )
         if spec.upsampler == "":
-            onto = x if spec.unshuffle > 1 else walk.copy(x)  # the caller's own tensor, perhaps
-            out = walk.add(
+            onto = x if spec.unshuffle > 1 else run.copy(x)  # the caller's own tensor, perhaps
+            out = run.add(
                 onto, lambda rows: self._head(rows).to(x.dtype) / gain, deep, self.head_halo
             )
             if spec.unshuffle > 1:
-                out = walk.map(
-                    lambda rows: from_cells(rows, spec.unshuffle), out, 0, spec.unshuffle
-                )
+                out = run.map(lambda rows: from_cells(rows, spec.unshuffle), out, 0, spec.unshuffle)
         else:
-            out = walk.map(
+            out = run.map(
                 lambda rows: self._head(rows).to(x.dtype) / gain + mean,
                 deep,
                 self.head_halo,
@@ -320,14 +316,14 @@ class Backbone(nn.Module):
             )
         return crop(out, height * spec.scale, width * spec.scale).permute(0, 3, 1, 2)
 
-    def _check(self, image: Tensor, walk: Walk) -> None:
+    def _check(self, image: Tensor, run: ForwardPass) -> None:
         channels = self.spec.in_chans
         if image.ndim != 4 or image.shape[1] != channels or not image.is_floating_point():
             raise InputError(
                 f"image is {image.dtype} of shape {tuple(image.shape)}; "
                 f"accepted is floating point (B, {channels}, H, W) in [0, 1]"
             )
-        if isinstance(walk, Strips) and torch.is_grad_enabled():
+        if isinstance(run, Strips) and torch.is_grad_enabled():
             raise InputError("Strips are for inference; call the model in torch.inference_mode()")
 
 

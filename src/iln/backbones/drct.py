@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from iln.backbones.backbone import Backbone, Spec
 from iln.errors import InputError
 from iln.layers.conv import Conv2d
+from iln.layers.forward_pass import WHOLE, ForwardPass
 from iln.layers.swin import SwinBlock
-from iln.layers.walk import WHOLE, Walk
 
 STAGES = 5
 """Swin blocks of a group; the i-th reads the group's input and what the others before it grew."""
@@ -76,16 +76,16 @@ class DenseGroup(nn.Module):
             self.add_module(f"swin{stage + 1}", block)
             self.add_module(f"adjust{stage + 1}", Conv2d(dim, grown, kernel=1))
 
-    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+    def forward(self, x: Tensor, run: ForwardPass = WHOLE) -> Tensor:
         grown = [x]
         for stage in range(1, STAGES):
             block, adjust = self._stage(stage)
-            y = block(walk.concatenate(grown), walk)
-            grown.append(walk.map(partial(_adjust, adjust), y))
+            y = block(run.concatenate(grown), run)
+            grown.append(run.map(partial(_adjust, adjust), y))
             del y  # as large as the next one
         block, adjust = self._stage(STAGES)
-        y = block(walk.concatenate(grown), walk)
-        return walk.add(x, lambda rows: adjust(rows) * GROUP_SCALE, y)
+        y = block(run.concatenate(grown), run)
+        return run.add(x, lambda rows: adjust(rows) * GROUP_SCALE, y)
 
     def _stage(self, stage: int) -> tuple[nn.Module, nn.Module]:
         return self.get_submodule(f"swin{stage}"), self.get_submodule(f"adjust{stage}")

@@ -3,28 +3,21 @@ arXiv 2205.04437). With `norm="i-ln"` this is the network of the i-LN paper's ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iln.backbones.backbone import Backbone, Spec
 from iln.errors import InputError
-from iln.layers.attention import (
-    WindowAttention,
-    attend_packed,
-    from_windows,
-    overlapping_position_index,
-    overlapping_windows,
-    position_bias,
-    position_table,
-    to_windows,
-)
+from iln.layers.attention import WindowAttention, attend
 from iln.layers.channel_attention import ChannelAttention
 from iln.layers.conv import Conv2d, residual_conv
-from iln.layers.feedforward import DropPath, FeedForward, feed_forward
-from iln.layers.walk import WHOLE, Rows, Walk
+from iln.layers.drop_path import DropPath
+from iln.layers.feedforward import FeedForward
+from iln.layers.forward_pass import WHOLE, ForwardPass, Rows
+from iln.layers.position_bias import overlapping_position_index, position_bias, position_table
+from iln.layers.windows import from_windows, overlapping_windows, to_windows
 from iln.norm import NORMS
 
 
@@ -64,13 +57,14 @@ class HATSpec(Spec):
 
 
 class ConvBranch(nn.Module):
-    """conv, GELU, conv, and channel attention over the whole map (the paper's CAB)."""
+    """conv, GELU, conv, and channel attention over the whole map (the paper's CAB), weighted."""
 
     halo = 2
 
     def __init__(self, spec: HATSpec) -> None:
         super().__init__()
         dim, narrow = spec.embed_dim, spec.embed_dim // spec.compress_ratio
+        self.scale = spec.conv_scale
         self.cab = nn.Sequential(
             Conv2d(dim, narrow),
             nn.GELU(),
@@ -86,7 +80,7 @@ class ConvBranch(nn.Module):
     def gate(self, convolved: Tensor) -> Tensor:
         """Weight of each channel (B, 1, 1, C) from the whole convolved map."""
         gate: Tensor = self.cab[3](convolved)
-        return gate
+        return gate * self.scale
 
 
 class HybridBlock(nn.Module):
@@ -98,7 +92,7 @@ class HybridBlock(nn.Module):
     def __init__(self, spec: HATSpec, num_heads: int, shift: int, drop_path: float) -> None:
         super().__init__()
         dim = spec.embed_dim
-        self.window, self.shift, self.conv_scale = spec.window, shift, spec.conv_scale
+        self.window, self.shift = spec.window, shift
         self.norm1 = NORMS[spec.norm](dim, spec.eps)
         self.attn = WindowAttention(dim, spec.window, num_heads, spec.qkv_bias)
         self.conv_block = ConvBranch(spec)
@@ -106,32 +100,17 @@ class HybridBlock(nn.Module):
         self.mlp = FeedForward(dim, spec.mlp_ratio)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
-        if walk.whole:
-            x = walk.map(lambda x: self.norm1.residual(x, self._both), x)
-            return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
-        stats = self.norm1.statistics(x)
-
-        def convolve(rows: Tensor) -> Tensor:
-            return self.conv_block.convolve(self.norm1.normalize(rows, stats))
-
-        def attention(rows: Rows) -> Tensor:
-            normal = replace(rows, pixels=self.norm1.normalize(rows.pixels, stats))
-            y = self.drop_path(self.attn(normal, self.shift))
-            return self.norm1.rescale(y, stats)
-
-        # The convolution reads rows that attention would overwrite, so it goes first; its
-        # channel gate needs the whole convolved map, so that is kept until then.
-        convolved = walk.map(convolve, x, self.conv_block.halo)
-        weight = self.conv_block.gate(convolved) * self.conv_scale
-        x = walk.shifted_residual(x, attention, self.window, self.shift)
-        x = walk.add(x, lambda rows: self.norm1.rescale(rows * weight, stats), convolved)
-        return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
-
-    def _both(self, y: Tensor) -> Tensor:
-        convolved = self.conv_block.convolve(y)
-        weight = self.conv_block.gate(convolved) * self.conv_scale
-        return torch.addcmul(self.drop_path(self.attn.whole(y, self.shift)), convolved, weight)
+    def forward(self, x: Tensor, run: ForwardPass = WHOLE) -> Tensor:
+        x = run.residual(
+            x,
+            self.norm1,
+            self.attn,
+            self.drop_path,
+            window=self.window,
+            shift=self.shift,
+            beside=self.conv_block,
+        )
+        return run.residual(x, self.norm2, self.mlp, self.drop_path)
 
 
 class OverlappingBlock(nn.Module):
@@ -155,22 +134,12 @@ class OverlappingBlock(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.norm2 = NORMS[spec.norm](dim, spec.eps)
         self.mlp = FeedForward(dim, spec.mlp_ratio)
-        self.drop_path = nn.Identity()  # HAT drops no path here
         index = overlapping_position_index(self.window, self.extended)
         self.register_buffer("relative_position_index", index, persistent=False)
 
-    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
-        if walk.whole:
-            x = walk.map(lambda x: self.norm1.residual(x, lambda y: self.attention(Rows(y))), x)
-            return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
-        stats = self.norm1.statistics(x)
-
-        def attention(rows: Rows) -> Tensor:
-            normal = self.norm1.normalize(rows.pixels, stats)
-            return self.norm1.rescale(self.attention(replace(rows, pixels=normal)), stats)
-
-        x = walk.residual(x, attention, self.window, self.halo)
-        return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
+    def forward(self, x: Tensor, run: ForwardPass = WHOLE) -> Tensor:
+        x = run.residual(x, self.norm1, self.attention, window=self.window, halo=self.halo)
+        return run.residual(x, self.norm2, self.mlp)  # HAT drops no path here
 
     def attention(self, rows: Rows) -> Tensor:
         """Normalised rows with up to `halo` rows of context -> the branch's output."""
@@ -181,7 +150,7 @@ class OverlappingBlock(nn.Module):
         kv = F.pad(qkv[..., dim:], (0, 0, self.halo, self.halo, *missing))
         kv = overlapping_windows(kv, self.window, self.extended)
         bias = position_bias(self.relative_position_bias_table, self.relative_position_index)
-        return from_windows(self.proj(attend_packed(q, kv, self.num_heads, bias)), self.window)
+        return from_windows(self.proj(attend([q, kv], self.num_heads, bias)), self.window)
 
 
 class HybridGroup(nn.Module):
@@ -198,12 +167,12 @@ class HybridGroup(nn.Module):
         )
         self.conv, self.halo = residual_conv(spec.embed_dim, spec.resi_connection)
 
-    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
-        skip, x = x, walk.copy(x)
+    def forward(self, x: Tensor, run: ForwardPass = WHOLE) -> Tensor:
+        skip, x = x, run.copy(x)
         for block in self.residual_group["blocks"]:  # type: ignore[attr-defined]
-            x = block(x, walk)
-        x = self.residual_group["overlap_attn"](x, walk)
-        return walk.add(skip, self.conv, x, self.halo)
+            x = block(x, run)
+        x = self.residual_group["overlap_attn"](x, run)
+        return run.add(skip, self.conv, x, self.halo)
 
 
 class HAT(Backbone):

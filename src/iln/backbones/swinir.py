@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from iln.backbones.backbone import Backbone, Spec
 from iln.layers.conv import residual_conv
+from iln.layers.forward_pass import WHOLE, ForwardPass
 from iln.layers.swin import SwinBlock
-from iln.layers.walk import WHOLE, Walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class SwinGroup(nn.Module):
         self.residual_group = nn.ModuleDict({"blocks": nn.ModuleList(blocks)})
         self.conv, self.halo = residual_conv(spec.embed_dim, spec.resi_connection)
 
-    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
-        skip, x = x, walk.copy(x)
+    def forward(self, x: Tensor, run: ForwardPass = WHOLE) -> Tensor:
+        skip, x = x, run.copy(x)
         for block in self.residual_group["blocks"]:  # type: ignore[attr-defined]
-            x = block(x, walk)
-        return walk.add(skip, self.conv, x, self.halo)
+            x = block(x, run)
+        return run.add(skip, self.conv, x, self.halo)
 
 
 class SwinIR(Backbone):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import Tensor, nn
 
 from iln.layers.attention import WindowAttention
-from iln.layers.feedforward import DropPath, FeedForward, feed_forward
-from iln.layers.walk import WHOLE, Rows, Walk
+from iln.layers.drop_path import DropPath
+from iln.layers.feedforward import FeedForward
+from iln.layers.forward_pass import WHOLE, ForwardPass
 from iln.norm import NORMS
 
 
@@ -39,22 +38,9 @@ class SwinBlock(nn.Module):
         self.mlp = FeedForward(dim, mlp_ratio)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, walk: Walk = WHOLE) -> Tensor:
+    def forward(self, x: Tensor, run: ForwardPass = WHOLE) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C), H and W multiples of the window."""
-        if walk.whole:
-
-            def attend(y: Tensor) -> Tensor:
-                z: Tensor = self.drop_path(self.attn.whole(y, self.shift))
-                return z
-
-            x = walk.map(lambda x: self.norm1.residual(x, attend), x)
-            return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
-        stats1 = self.norm1.statistics(x)
-
-        def attention(rows: Rows) -> Tensor:
-            normal = replace(rows, pixels=self.norm1.normalize(rows.pixels, stats1))
-            y = self.attn(normal, self.shift)
-            return self.norm1.rescale(self.drop_path(y), stats1)
-
-        x = walk.shifted_residual(x, attention, self.window, self.shift)
-        return feed_forward(x, self.norm2, self.mlp, self.drop_path, walk)
+        x = run.residual(
+            x, self.norm1, self.attn, self.drop_path, window=self.window, shift=self.shift
+        )
+        return run.residual(x, self.norm2, self.mlp, self.drop_path)

@@ -22,7 +22,7 @@ from iln.checkpoints.native import load
 from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.images import Picture, read
-from iln.layers.walk import Allocate, Strips
+from iln.layers.forward_pass import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
 from iln.restoration.plan import Plan, make_plan
 from iln.restoration.precision import choose

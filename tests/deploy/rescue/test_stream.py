@@ -10,7 +10,7 @@ from wild_networks import SMALL, network, picture, wild
 from iln.backbones import from_spec
 from iln.deploy.rescue import divide_stream, exponents
 from iln.errors import InputError
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 from iln.norm import NORMS
 
 NORMALISING = [norm for norm in NORMS if norm not in ("none", "rezero")]

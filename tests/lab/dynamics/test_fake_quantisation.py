@@ -16,7 +16,7 @@ from iln.deploy.quantization import (
     quantized,
 )
 from iln.errors import InputError
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 
 
 def test_calibration_keeps_samples_and_not_the_maps(monkeypatch: pytest.MonkeyPatch) -> None:

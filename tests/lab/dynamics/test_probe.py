@@ -13,7 +13,7 @@ from watched import SMALL, picture, small
 from iln.backbones import Backbone
 from iln.errors import InputError
 from iln.lab.dynamics import Probe
-from iln.layers.walk import WHOLE, Recompute, Strips
+from iln.layers.forward_pass import WHOLE, Checkpointed, Strips
 from iln.norm import NORMS
 
 
@@ -120,7 +120,7 @@ def step(
 @pytest.mark.parametrize("norm", ["i-ln", "ln", "bn"])
 @pytest.mark.parametrize("way", ["plain", "recompute", "bf16"])
 def test_no_bit_changes(preset: str, norm: str, way: str) -> None:
-    walk, amp = (Recompute() if way == "recompute" else WHOLE), way == "bf16"
+    walk, amp = (Checkpointed() if way == "recompute" else WHOLE), way == "bf16"
     plain = step(small(preset, norm, drop_path=0.3).train(), walk, amp)
     model = small(preset, norm, drop_path=0.3).train()
     with Probe(model) as probe:

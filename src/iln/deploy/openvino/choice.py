@@ -9,7 +9,7 @@ import torch
 from iln.backbones import Backbone
 from iln.deploy.openvino.network import compiled, numbers_here
 from iln.images.synthetic import draw_specimen
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 from iln.restoration.precision import SAFE, TRIAL_SIDE
 
 log = logging.getLogger("iln")

@@ -16,16 +16,11 @@ from torch import Tensor, nn
 from iln.backbones.hat import OverlappingBlock
 from iln.deploy.openvino import operations
 from iln.deploy.openvino.operations import Ranges
-from iln.layers.attention import (
-    WindowAttention,
-    from_windows,
-    overlapping_windows,
-    position_bias,
-    seam_masks,
-    to_windows,
-)
+from iln.layers.attention import WindowAttention
 from iln.layers.feedforward import FeedForward
-from iln.layers.walk import Rows
+from iln.layers.forward_pass import Rows
+from iln.layers.position_bias import position_bias
+from iln.layers.windows import from_windows, overlapping_windows, seam_masks, to_windows
 
 PIECE = 1 << 20
 """Elements of the widest tensor that a graph works on at a time: each keeps its own memory for it,
@@ -90,9 +85,9 @@ class CompiledFeedForward(nn.Module):
         at_once = PIECE // mlp.fc1.out_features
         self._run = Program(operations.feed_forward(mlp, ranges), compile_graph, at_once)
 
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = x.reshape(-1, x.shape[-1])
-        return self._run(tokens, out=torch.empty_like(tokens)).view(x.shape)
+    def forward(self, rows: Rows) -> Tensor:
+        tokens = rows.pixels.reshape(-1, rows.pixels.shape[-1])
+        return self._run(tokens, out=torch.empty_like(tokens)).view(rows.pixels.shape)
 
 
 class CompiledAttention(nn.Module):
@@ -113,13 +108,15 @@ class CompiledAttention(nn.Module):
         at_once = min(at_once, PIECE // operations.widest(masked))
         self._run_masked = Program(masked, compile_graph, at_once) if shifted else None
 
-    def forward(self, rows: Rows, shift: int = 0) -> Tensor:
+    def forward(self, rows: Rows) -> Tensor:
+        if rows.shift:
+            return rows.roll_back(self(rows.roll()))
         windows = to_windows(rows.pixels, self.window)
         out = self._run(windows.flatten(0, 2), out=torch.empty_like(windows).flatten(0, 2))
         out = out.view(windows.shape)
-        if shift:
-            # As in `iln.layers.attention.attend`: those few are computed again, masked.
-            below, right = seam_masks(self.window, shift, windows)
+        if rows.rolled:
+            # As in `iln.kernels.window_attention_fused`: those few are computed again, masked.
+            below, right = seam_masks(self.window, rows.rolled, windows)
             last, rest, everything = slice(-1, None), slice(None, -1), slice(None)
             self._again(windows, out, (everything, everything, last), right)
             if rows.bottom:
@@ -143,7 +140,7 @@ class CompiledOverlappingBlock(OverlappingBlock):
         nn.Module.__init__(self)
         self.window, self.extended, self.halo = block.window, block.extended, block.halo
         self.norm1, self.norm2 = block.norm1, block.norm2
-        self.mlp, self.drop_path = block.mlp, block.drop_path
+        self.mlp = block.mlp
         seen = {"": ranges["qkv"]} if "qkv" in ranges else {}
         self.project = CompiledLinear(block.qkv, seen, compile_graph)
         bias = position_bias(block.relative_position_bias_table, block.relative_position_index)

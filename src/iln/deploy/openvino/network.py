@@ -55,9 +55,9 @@ def compiled(
 ) -> Backbone:
     """A copy of a network whose attention and feed-forward OpenVINO computes.
 
-    It is for inference on the CPU, one picture at a time, with a walk in strips
-    (`iln.layers.walk.Strips`). The residual stream, norms, statistics and convolutions stay in
-    PyTorch's float32 (its convolutions are as fast, and need no other layout).
+    It is for inference on the CPU, one picture at a time, in strips
+    (`iln.layers.forward_pass.Strips`). The residual stream, norms, statistics and convolutions
+    stay in PyTorch's float32 (its convolutions are as fast, and need no other layout).
 
     precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside those layers; or `int8`:
         their linear layers in int8 and what is between these in bf16, or fp32 without it.

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from iln.extras import need
-from iln.layers.attention import WindowAttention, position_bias
+from iln.layers.attention import WindowAttention
 from iln.layers.feedforward import FeedForward
+from iln.layers.position_bias import position_bias
 
 
 class Rounding(NamedTuple):

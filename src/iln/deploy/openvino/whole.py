@@ -19,7 +19,7 @@ from iln.backbones import HATSpec, Spec
 from iln.deploy.export.openvino_file import read_graph
 from iln.deploy.openvino.network import NUMBERS, compiler, numbers_here
 from iln.errors import InputError
-from iln.layers.walk import WHOLE, Walk
+from iln.layers.forward_pass import WHOLE, ForwardPass
 
 log = logging.getLogger("iln")
 _WIDTHS = 20
@@ -77,8 +77,8 @@ class WholeGraph(nn.Module):
                 "itself with --engine openvino goes in strips"
             )
 
-    def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
-        """walk: not asked; a graph has its own way."""
+    def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
+        """run: not asked; a graph has its own way."""
         return torch.from_numpy(self._run([image.contiguous().numpy()])[0])
 
 

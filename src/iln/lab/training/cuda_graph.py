@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone
-from iln.layers.walk import WHOLE, Walk
+from iln.layers.forward_pass import WHOLE, ForwardPass
 
 
 class Recorded(nn.Module):
@@ -35,8 +35,8 @@ class Recorded(nn.Module):
             for buffer, value in zip(model.buffers(), before, strict=True):
                 buffer.copy_(value)
 
-    def forward(self, image: Tensor, walk: Walk = WHOLE) -> Tensor:
-        assert walk is WHOLE
+    def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
+        assert run is WHOLE
         return cast(Tensor, self._replay(image))
 
 

@@ -33,7 +33,7 @@ from iln.lab.training.run_state import RunState
 from iln.lab.training.runtime import Meter, deterministic, find_device, mixed, signals
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
-from iln.layers.walk import WHOLE, Recompute
+from iln.layers.forward_pass import WHOLE, Checkpointed
 
 GIVE_UP = 100
 """So many steps in a row that are not finite stop a run also where they are to be skipped."""
@@ -136,7 +136,7 @@ def _train(
             block.compile(dynamic=False)
     network: nn.Module = replicate(model, device) if here.size > 1 and not sharded else model
     adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=not sharded)
-    walk = Recompute() if recipe.recompute else WHOLE
+    run_as = Checkpointed() if recipe.recompute else WHOLE
     amp = torch.autocast(
         device.type, torch.bfloat16, enabled=recipe.precision == "bf16", cache_enabled=False
     )  # every weight is cast once a pass anyway
@@ -185,7 +185,7 @@ def _train(
                 target = to_unit(clean.to(device, non_blocking=True)).to(dtype)
                 with synchronised(network, sharded, last=number == recipe.accumulate):
                     with amp, divergences(model, recipe.kld > 0) as divergence:
-                        output = network(image, walk)
+                        output = network(image, run_as)
                     loss = LOSSES[recipe.loss](output.to(dtype), target) + recipe.kld * divergence()
                     loss = loss / recipe.accumulate
                     loss.backward()  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from iln.lab.tasks import Damaged, Pixels, Task, mean_scores
 from iln.lab.tasks.folders import load_pair
 from iln.lab.training.sets import PictureSet
-from iln.layers.walk import Strips
+from iln.layers.forward_pass import Strips
 
 Triple: TypeAlias = tuple[Damaged, Pixels, Pixels]
 """(input, output, target)."""

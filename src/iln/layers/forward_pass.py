@@ -1,13 +1,12 @@
 """How a forward pass goes over a feature map: in one piece, or strip by strip in place.
 
 All that a block does is local, with a known halo, once the statistics of the whole map are
-known. So a block describes its work as functions of rows, and a `Walk` decides how many rows
-they see at a time:
+known. So a block says what it computes, and the pass decides how many rows are seen at a time:
 
-    Walk()      the whole map at once, nothing overwritten: what training and autograd need
-    Recompute() the same, in less memory and more time: gradient checkpointing
-    Strips(n)   n rows at a time, writing into the map: the same result to rounding, in memory
-                for the map and one strip
+    ForwardPass()   the whole map at once, nothing overwritten: what training and autograd need
+    Checkpointed()  the same, in less memory and more time: gradient checkpointing
+    Strips(n)       n rows at a time, writing into the map: the same result to rounding, in memory
+                    for the map and one strip
 
 Maps are (B, H, W, C).
 """
@@ -15,13 +14,17 @@ Maps are (B, H, W, C).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from iln.layers.drop_path import DropPath
 from iln.layers.pad import bounce, reflect_pad
+from iln.norm import Norm
 
 Allocate = Callable[[Sequence[int], torch.dtype, torch.device], Tensor]
 
@@ -32,13 +35,27 @@ class Rows:
 
     pixels: (B, above + h + below, W, C); the result belongs to the h rows in the middle.
     above, below: rows of context that exist there (0 at the picture's edge, else the halo).
-    bottom: the strip ends with the last rows of the (shifted) map.
+    bottom: the strip ends with the last rows of the (rolled) map.
+    shift: pixels by which the windows still have to be moved right and down.
+    rolled: pixels by which the map was rolled up and left to move them; the last windows of it
+        hold pixels of both sides of the picture.
     """
 
     pixels: Tensor
     above: int = 0
     below: int = 0
     bottom: bool = True
+    shift: int = 0
+    rolled: int = 0
+
+    def roll(self) -> Rows:
+        """A whole map, rolled by its shift."""
+        pixels = torch.roll(self.pixels, (-self.shift, -self.shift), (1, 2))
+        return replace(self, pixels=pixels, shift=0, rolled=self.shift)
+
+    def roll_back(self, y: Tensor) -> Tensor:
+        """A result for `roll()`, as the picture lies."""
+        return torch.roll(y, (self.shift, self.shift), (1, 2))
 
     def crop(self, y: Tensor, scale: int = 1) -> Tensor:
         """Cut the context's rows off y, a result for all rows, at `scale` rows per row."""
@@ -46,16 +63,27 @@ class Rows:
 
 
 Branch = Callable[[Rows], Tensor]
-"""Rows -> (B, h, W, C) for the h rows in the middle."""
+"""Normalised rows -> (B, h, W, C) for the h rows in the middle."""
 Local = Callable[[Tensor], Tensor]
 """(B, h, W, C) -> (B, scale * h, scale * W, D), edge rows wrong by at most the halo."""
 
 
-class Walk:
-    """The whole map in one piece; no tensor is overwritten."""
+class GatedConvolution(Protocol):
+    """Convolutions, and a weight for each channel that needs the whole convolved map."""
 
-    whole = True
-    """A block may work on the map itself, without asking for rows."""
+    halo: int
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """(B, h, W, C) -> (B, h, W, C), edge rows wrong by at most the halo."""
+        ...
+
+    def gate(self, convolved: Tensor) -> Tensor:
+        """(B, H, W, C), all of it -> (B, 1, 1, C)."""
+        ...
+
+
+class ForwardPass:
+    """The whole map in one piece; no tensor is overwritten."""
 
     def copy(self, x: Tensor) -> Tensor:
         """A map that may be changed while x is still needed (here nothing ever changes)."""
@@ -81,19 +109,47 @@ class Walk:
         """onto + f(x); `onto` may be overwritten, x is not."""
         return (onto + f(x)).to(onto.dtype)
 
-    def residual(self, x: Tensor, branch: Branch, window: int = 1, halo: int = 0) -> Tensor:
-        """x + branch(x), where the branch works on whole windows of rows; x may be overwritten."""
-        return (x + branch(Rows(x))).to(x.dtype)
+    def residual(
+        self,
+        x: Tensor,
+        norm: Norm,
+        branch: Branch,
+        drop_path: DropPath | None = None,
+        *,
+        window: int = 1,
+        shift: int = 0,
+        halo: int = 0,
+        beside: GatedConvolution | None = None,
+    ) -> Tensor:
+        """x + rescale(drop_path(branch(normalize(x)))), as the norm normalises and rescales.
 
-    def shifted_residual(self, x: Tensor, branch: Branch, window: int, shift: int) -> Tensor:
-        """`residual` on the map rolled up and left by `shift`, and rolled back."""
-        if not shift:
-            return self.residual(x, branch, window)
-        y = branch(Rows(torch.roll(x, (-shift, -shift), (1, 2))))
-        return (x + torch.roll(y, (shift, shift), (1, 2))).to(x.dtype)
+        Args:
+            x: the residual stream (B, H, W, C); may be overwritten.
+            norm: one of `iln.norm.NORMS`.
+            branch: what the normalised map goes through.
+            drop_path: leaves the branch out at random in training.
+            window: the branch works on whole windows of this many rows.
+            shift: pixels by which these windows are moved right and down.
+            halo: rows above and below that the branch looks at; not together with a shift.
+            beside: convolutions of the same normalised map, added to the branch's output.
+
+        Returns:
+            (B, H, W, C) in x's dtype.
+        """
+
+        def whole(y: Tensor) -> Tensor:
+            out = branch(Rows(y, shift=shift))
+            if drop_path is not None:
+                out = drop_path(out)
+            if beside is None:
+                return out
+            convolved = beside.convolve(y)
+            return torch.addcmul(out, convolved, beside.gate(convolved))
+
+        return norm.residual(x, whole)
 
 
-class Recompute(Walk):
+class Checkpointed(ForwardPass):
     """The whole map in one piece, and what happens inside a branch computed again for its
     gradient instead of kept (gradient checkpointing, Chen et al. 2016): for training in little
     memory. Only the maps between the branches are held."""
@@ -104,13 +160,20 @@ class Recompute(Walk):
     def add(self, onto: Tensor, f: Local, x: Tensor, halo: int = 0) -> Tensor:
         return _recomputed(super().add, onto, f, x, halo)
 
-    def residual(self, x: Tensor, branch: Branch, window: int = 1, halo: int = 0) -> Tensor:
-        return _recomputed(super().residual, x, branch, window, halo)
-
-    def shifted_residual(self, x: Tensor, branch: Branch, window: int, shift: int) -> Tensor:
-        if not shift:
-            return self.residual(x, branch, window)
-        return _recomputed(super().shifted_residual, x, branch, window, shift)
+    def residual(
+        self,
+        x: Tensor,
+        norm: Norm,
+        branch: Branch,
+        drop_path: DropPath | None = None,
+        *,
+        window: int = 1,
+        shift: int = 0,
+        halo: int = 0,
+        beside: GatedConvolution | None = None,
+    ) -> Tensor:
+        again = partial(super().residual, window=window, shift=shift, halo=halo, beside=beside)
+        return _recomputed(again, x, norm, branch, drop_path)
 
 
 def _recomputed(f: Callable[..., Tensor], *arguments: object) -> Tensor:
@@ -123,15 +186,13 @@ def in_memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) ->
     return torch.empty(tuple(shape), dtype=dtype, device=device)
 
 
-class Strips(Walk):
+class Strips(ForwardPass):
     """Strip by strip, writing into the maps; for inference only.
 
     rows: rows of a strip; rounded up to whole windows where a branch works on windows.
     allocate: makes the maps, `torch.empty` unless they should lie somewhere else.
     tick: told, after each strip, which share of one pass over a map it was.
     """
-
-    whole = False
 
     def __init__(
         self,
@@ -197,7 +258,44 @@ class Strips(Walk):
             onto[:, top:end] += rows.crop(f(rows.pixels))
         return onto
 
-    def residual(self, x: Tensor, branch: Branch, window: int = 1, halo: int = 0) -> Tensor:
+    def residual(
+        self,
+        x: Tensor,
+        norm: Norm,
+        branch: Branch,
+        drop_path: DropPath | None = None,
+        *,
+        window: int = 1,
+        shift: int = 0,
+        halo: int = 0,
+        beside: GatedConvolution | None = None,
+    ) -> Tensor:
+        stats = norm.statistics(x)
+
+        def normalize(rows: Tensor) -> Tensor:
+            return norm.normalize(rows, stats)
+
+        def change(rows: Rows) -> Tensor:
+            y = branch(replace(rows, pixels=normalize(rows.pixels)))
+            return norm.rescale(y if drop_path is None else drop_path(y), stats)
+
+        convolved = None
+        if beside is not None:
+            # It reads rows that the branch is about to change, so it goes first; its gate needs
+            # the whole convolved map, so that is kept until then.
+            convolve = beside.convolve
+            convolved = self.map(lambda rows: convolve(normalize(rows)), x, beside.halo)
+            weight = beside.gate(convolved)
+        if shift:
+            self._add_rolled(x, change, window, shift)
+        else:
+            self._add_in_place(x, change, window, halo)
+        if convolved is not None:
+            x = self.add(x, lambda rows: norm.rescale(rows * weight, stats), convolved)
+        return x
+
+    def _add_in_place(self, x: Tensor, change: Branch, window: int, halo: int) -> None:
+        """x += change(x), where `change` looks `halo` rows beyond what it changes."""
         above = x[:, :0]  # the last `halo` rows before the strip, as they were
         for top, end in self._spans(x.shape[1], window):
             rows = self._context(x, top, end, halo)
@@ -206,25 +304,22 @@ class Strips(Walk):
                 rows = Rows(pixels, above.shape[1], rows.below, rows.bottom)
                 fresh = x[:, max(top, end - halo) : end]
                 above = torch.cat((above, fresh), 1)[:, -halo:]
-            x[:, top:end] += branch(rows)
-        return x
+            x[:, top:end] += change(rows)
 
-    def shifted_residual(self, x: Tensor, branch: Branch, window: int, shift: int) -> Tensor:
-        if not shift:
-            return self.residual(x, branch, window)
+    def _add_rolled(self, x: Tensor, change: Branch, window: int, shift: int) -> None:
+        """x += change(x) on the map rolled up and left by `shift`, and rolled back."""
         height = x.shape[1]
         for top, end in self._spans(height, window):
             # Row r of the rolled map is row r + shift of x; the last ones come round.
             parts = [(top + shift, min(end + shift, height)), (0, max(end + shift - height, 0))]
             pixels = torch.cat([x[:, a:b] for a, b in parts if b > a], 1)
-            y = branch(Rows(torch.roll(pixels, -shift, 2), bottom=end == height))
-            y = torch.roll(y, shift, 2)
+            rolled = torch.roll(pixels, -shift, 2)
+            y = torch.roll(change(Rows(rolled, bottom=end == height, rolled=shift)), shift, 2)
             done = 0
             for a, b in parts:
                 if b > a:
                     x[:, a:b] += y[:, done : done + b - a]
                     done += b - a
-        return x
 
 
-WHOLE = Walk()
+WHOLE = ForwardPass()

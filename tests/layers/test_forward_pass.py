@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from iln.layers.forward_pass import WHOLE, ForwardPass, Rows, Strips
 from iln.layers.pad import reflect_pad
-from iln.layers.walk import WHOLE, Rows, Strips, Walk
+from iln.norm import ILN, Norm
 
 ROWS = [1, 3, 4, 5, 1000]
 HEIGHTS = [4, 8, 20]
@@ -66,6 +67,8 @@ def windowed(window: int, halo: int) -> Callable[[Rows], Tensor]:
     """A branch that mixes all rows of a window, and the rows of context, and the bottom flag."""
 
     def branch(rows: Rows) -> Tensor:
+        if rows.shift:
+            return rows.roll_back(branch(rows.roll()))
         assert rows.above <= halo
         assert rows.below <= halo
         middle = rows.crop(rows.pixels)
@@ -83,37 +86,72 @@ def windowed(window: int, halo: int) -> Callable[[Rows], Tensor]:
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("height", HEIGHTS)
 @pytest.mark.parametrize(("window", "halo"), [(1, 0), (1, 1), (4, 0), (4, 1), (4, 2), (4, 4)])
-def test_residual(rows: int, height: int, window: int, halo: int) -> None:
+@pytest.mark.parametrize("norm", [Norm(3), ILN(3).double()], ids=["none", "i-ln"])
+def test_residual(rows: int, height: int, window: int, halo: int, norm: Norm) -> None:
     x, branch = noise(height), windowed(window, halo)
     before = x.clone()
-    expected = WHOLE.residual(x, branch, window, halo)
+    expected = WHOLE.residual(x, norm, branch, window=window, halo=halo)
     assert torch.equal(x, before)
-    same(Strips(rows).residual(x.clone(), branch, window, halo), expected)
+    with torch.no_grad():
+        found = Strips(rows).residual(x.clone(), norm, branch, window=window, halo=halo)
+    same(found, expected)
 
 
 def test_residual_with_a_halo_longer_than_the_strip() -> None:
     x, branch = noise(8), windowed(1, 2)
-    expected = WHOLE.residual(x, branch, 1, 2)
-    same(Strips(1).residual(x.clone(), branch, 1, 2), expected)
+    expected = WHOLE.residual(x, Norm(3), branch, halo=2)
+    same(Strips(1).residual(x.clone(), Norm(3), branch, halo=2), expected)
 
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("height", HEIGHTS)
 @pytest.mark.parametrize("shift", [0, 1, 2])
 def test_shifted_residual(rows: int, height: int, shift: int) -> None:
-    x, inner = noise(height), windowed(4, 0)
+    x, inner, norm = noise(height), windowed(4, 0), ILN(3).double()
 
     def branch(rows: Rows) -> Tensor:
+        if rows.shift:
+            return rows.roll_back(branch(rows.roll()))
+        assert rows.rolled == shift
         y = inner(rows)
         y[:, :, -1] *= 5  # the last column of the rolled map is the seam
         return y
 
     before = x.clone()
-    expected = WHOLE.shifted_residual(x, branch, 4, shift)
+    expected = WHOLE.residual(x, norm, branch, window=4, shift=shift)
     assert torch.equal(x, before)
-    rolled = torch.roll(x, (-shift, -shift), (1, 2))
-    same(expected, x + torch.roll(branch(Rows(rolled)), (shift, shift), (1, 2)))
-    same(Strips(rows).shifted_residual(x.clone(), branch, 4, shift), expected)
+    stats = norm.statistics(x)
+    rolled = torch.roll(norm.normalize(x, stats), (-shift, -shift), (1, 2))
+    y = torch.roll(branch(Rows(rolled, rolled=shift)), (shift, shift), (1, 2))
+    same(expected, x + norm.rescale(y, stats))
+    with torch.no_grad():
+        found = Strips(rows).residual(x.clone(), norm, branch, window=4, shift=shift)
+    same(found, expected)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("shift", [0, 2])
+def test_convolutions_beside_a_branch(rows: int, shift: int) -> None:
+    """They see the map as it was before the branch changed it, and their gate sees all of it."""
+
+    class Beside:
+        halo = 2
+
+        def convolve(self, x: Tensor) -> Tensor:
+            return blur(2)(x)
+
+        def gate(self, convolved: Tensor) -> Tensor:
+            return convolved.mean((1, 2), keepdim=True)
+
+    x, norm, branch, beside = noise(20), ILN(3).double(), windowed(4, 0), Beside()
+    expected = WHOLE.residual(x, norm, branch, window=4, shift=shift, beside=beside)
+    alone = WHOLE.residual(x, norm, branch, window=4, shift=shift)
+    stats = norm.statistics(x)
+    convolved = blur(2)(norm.normalize(x, stats))
+    same(expected, alone + norm.rescale(convolved * beside.gate(convolved), stats))
+    with torch.no_grad():
+        found = Strips(rows).residual(x.clone(), norm, branch, window=4, shift=shift, beside=beside)
+    same(found, expected)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -134,22 +172,22 @@ def test_pad(size: tuple[int, int]) -> None:
     x = noise(11)
     before = x.clone()
     expected = reflect_pad(x, *size)
-    for walk in (WHOLE, Strips(3)):
-        assert torch.equal(walk.pad(x, *size), expected)
+    for run in (WHOLE, Strips(3)):
+        assert torch.equal(run.pad(x, *size), expected)
     assert torch.equal(x, before)
     assert torch.equal(Strips(1).pad(x[:, :1, :1], *size), reflect_pad(x[:, :1, :1], *size))
 
 
 @pytest.mark.parametrize("rows", ROWS)
 def test_ticks_of_a_pass_add_up_to_one(rows: int) -> None:
-    for walk_over in (
-        lambda walk, x: walk.map(blur(1), x, 1),
-        lambda walk, x: walk.add(x, blur(1), x.clone(), 1),
-        lambda walk, x: walk.residual(x, windowed(4, 1), 4, 1),
-        lambda walk, x: walk.shifted_residual(x, windowed(4, 0), 4, 2),
+    for over_a_map in (
+        lambda run, x: run.map(blur(1), x, 1),
+        lambda run, x: run.add(x, blur(1), x.clone(), 1),
+        lambda run, x: run.residual(x, Norm(3), windowed(4, 1), window=4, halo=1),
+        lambda run, x: run.residual(x, Norm(3), windowed(4, 0), window=4, shift=2),
     ):
         ticks: list[float] = []
-        walk_over(Strips(rows, tick=ticks.append), noise(20))
+        over_a_map(Strips(rows, tick=ticks.append), noise(20))
         assert sum(ticks) == pytest.approx(1)
         assert min(ticks) > 0
 
@@ -161,23 +199,22 @@ def test_maps_lie_where_the_caller_wants_them() -> None:
         made.append(torch.full(tuple(shape), torch.nan, dtype=dtype, device=device))
         return made[-1]
 
-    x, walk = noise(11), Strips(4, allocate)
-    maps = [walk.map(blur(1), x, 1), walk.copy(x), walk.concatenate([x, x]), walk.pad(x, 12, 20)]
+    x, run = noise(11), Strips(4, allocate)
+    maps = [run.map(blur(1), x, 1), run.copy(x), run.concatenate([x, x]), run.pad(x, 12, 20)]
     for y, place in zip(maps, made, strict=True):
         assert y.data_ptr() == place.data_ptr()
         assert y.isfinite().all()  # every element has been written
 
 
-@pytest.mark.parametrize("walk", [WHOLE, Strips(4)])
-def test_the_stream_keeps_its_dtype(walk: Walk) -> None:
+@torch.no_grad()
+@pytest.mark.parametrize("run", [WHOLE, Strips(4)])
+def test_the_stream_keeps_its_dtype(run: ForwardPass) -> None:
     """i-LN's sigma is float32, and so is what it multiplies; the stream stays half."""
     x = noise(8).half()
-    assert walk.residual(x.clone(), lambda rows: rows.pixels.float(), 4).dtype == torch.float16
-    assert (
-        walk.shifted_residual(x.clone(), lambda rows: rows.pixels.float(), 4, 2).dtype
-        == torch.float16
-    )
-    assert walk.add(x.clone(), lambda rows: rows.float(), x).dtype == torch.float16
+    for shift in (0, 2):
+        y = run.residual(x.clone(), ILN(3), lambda r: r.pixels.float(), window=4, shift=shift)
+        assert y.dtype == torch.float16
+    assert run.add(x.clone(), lambda rows: rows.float(), x).dtype == torch.float16
 
 
 def test_a_strip_has_a_row() -> None:
