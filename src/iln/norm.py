@@ -25,8 +25,8 @@ the module (BatchNorm's running averages excepted), so threads may share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -51,9 +51,26 @@ class Statistics(NamedTuple):
 class Norm(nn.Module):
     """No normalisation at all (`none`), and the protocol that the other schemes fill in."""
 
-    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+    title: ClassVar[str] = "norm-free"
+    """In tables and on pages."""
+    default_eps: ClassVar[float] = LN_EPS
+    per_token: ClassVar[bool] = False
+    """Every pixel by itself: what makes features grow while a network trains (Proposition 1)."""
+    holistic: ClassVar[bool] = False
+    """One mean and one sigma for the whole image; parameters called gamma and beta."""
+    outside: ClassVar[type[Norm] | None] = None
+    """What stands outside residual branches (after the patch embedding, at the end) instead."""
+    removes_scale: ClassVar[bool] = True
+    """normalize(x / K) = normalize(x) but for eps, so a branch sees nothing of a smaller stream."""
+    carries_scale: ClassVar[bool] = False
+    """rescale() divides a branch's output by K where the stream is, with `stream_powers`."""
+    stream_powers: ClassVar[Mapping[str, int]] = {}
+    """By the name of a parameter or buffer: the power of K it is multiplied by, where the stream is
+    divided by K."""
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__()
-        self.dim, self.eps = dim, eps
+        self.dim, self.eps = dim, self.default_eps if eps is None else eps
 
     def statistics(self, x: Tensor) -> Statistics | None:
         """What `normalize` must know of the whole map x (B, H, W, C); None if nothing."""
@@ -80,10 +97,18 @@ class Norm(nn.Module):
         return f"{self.dim}, eps={self.eps:g}"
 
 
+class NoNorm(Norm):
+    """`none`: the branch reads the stream as it is."""
+
+    removes_scale = False
+
+
 class LayerNorm(Norm):
     """`ln`: every pixel by its own mean and sigma over channels (Proposition 1's culprit)."""
 
-    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+    title, per_token = "LayerNorm", True
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__(dim, eps)
         self.weight = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
@@ -95,7 +120,9 @@ class LayerNorm(Norm):
 class RMSNorm(Norm):
     """`rms`: every pixel by its own root mean square over channels; no mean, no bias."""
 
-    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+    title, per_token = "RMSNorm", True
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__(dim, eps)
         self.weight = nn.Parameter(torch.ones(dim))
 
@@ -110,7 +137,10 @@ class LayerScale(LayerNorm):
     The paper names the scheme and no initial value; 1e-5 is CaiT's for deep networks.
     """
 
-    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+    title, outside = "LayerScale", LayerNorm  # there is no branch whose output it could scale
+    carries_scale, stream_powers = True, {"scale": -1}
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__(dim, eps)
         self.scale = nn.Parameter(torch.full((dim,), 1e-5))
 
@@ -118,10 +148,12 @@ class LayerScale(LayerNorm):
         return y * self.scale
 
 
-class ReZero(Norm):
+class ReZero(NoNorm):
     """`rezero`: no norm; the branch enters through one learned scalar that starts at 0."""
 
-    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+    title, outside = "ReZero", NoNorm
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__(dim, eps)
         self.alpha = nn.Parameter(torch.zeros(()))
 
@@ -132,9 +164,10 @@ class ReZero(Norm):
 class InstanceNorm(Norm):
     """`in`: mean and sigma per image and channel, over all pixels; affine per channel."""
 
+    title = "InstanceNorm"
     dims: tuple[int, ...] = (1, 2)
 
-    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__(dim, eps)
         self.weight = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
@@ -155,12 +188,14 @@ class BatchNorm(InstanceNorm):
     before the norm learns, no gradient comes back, and the forward updates them.
     """
 
+    title = "BatchNorm"
+    stream_powers: ClassVar[Mapping[str, int]] = {"running_mean": -1, "running_var": -2}
     dims = (0, 1, 2)
     momentum = 0.1
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, dim: int, eps: float = LN_EPS) -> None:
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__(dim, eps)
         self.register_buffer("running_mean", torch.zeros(dim))
         self.register_buffer("running_var", torch.ones(dim))
@@ -204,7 +239,9 @@ class LNStar(Norm):
     (x_l - x_k) / sigma: a homothety, so the picture's structure stays (Proposition 2).
     """
 
-    def __init__(self, dim: int, eps: float = HOLISTIC_EPS) -> None:
+    title, default_eps, holistic = "LN*", HOLISTIC_EPS, True
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
         super().__init__(dim, eps)
         self.gamma = nn.Parameter(torch.ones(dim))
         self.beta = nn.Parameter(torch.zeros(dim))
@@ -217,6 +254,23 @@ class LNStar(Norm):
         return standardize(x, stats, self.gamma, self.beta)
 
 
+class Affine(Norm):
+    """Where i-LN would stand outside a residual branch: y = gamma x + beta, per channel.
+
+    Normalising and multiplying by the same sigma at once would be the identity anyway.
+    """
+
+    default_eps, stream_powers = HOLISTIC_EPS, {"gamma": 1}
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
+        super().__init__(dim, eps)
+        self.gamma = nn.Parameter(torch.ones(dim))
+        self.beta = nn.Parameter(torch.zeros(dim))
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        return torch.addcmul(self.beta, x, self.gamma).to(x.dtype)
+
+
 class ILN(LNStar):
     """`i-ln`: LN*, and the branch multiplied by the sigma that was divided out:
 
@@ -225,6 +279,8 @@ class ILN(LNStar):
     so the block answers a brighter or darker picture in proportion. No parameter is added;
     sigma is neither detached nor clamped.
     """
+
+    title, outside, carries_scale = "i-LN", Affine, True
 
     def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
         assert stats is not None
@@ -236,21 +292,6 @@ class ILN(LNStar):
             return super().residual(x, branch)
         x, normal, sigma = open_branch(x, self.gamma, self.beta, self.eps)
         return close_branch(x, branch(normal), sigma)
-
-
-class Affine(Norm):
-    """Where i-LN would stand outside a residual branch: y = gamma x + beta, per channel.
-
-    Normalising and multiplying by the same sigma at once would be the identity anyway.
-    """
-
-    def __init__(self, dim: int, eps: float = HOLISTIC_EPS) -> None:
-        super().__init__(dim, eps)
-        self.gamma = nn.Parameter(torch.ones(dim))
-        self.beta = nn.Parameter(torch.zeros(dim))
-
-    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
-        return torch.addcmul(self.beta, x, self.gamma).to(x.dtype)
 
 
 def standardize(x: Tensor, stats: Statistics | None, gain: Tensor, shift: Tensor) -> Tensor:
@@ -266,7 +307,7 @@ NORMS: dict[str, type[Norm]] = {
     "rms": RMSNorm,
     "layerscale": LayerScale,
     "rezero": ReZero,
-    "none": Norm,
+    "none": NoNorm,
     "in": InstanceNorm,
     "bn": BatchNorm,
     "ln*": LNStar,
@@ -274,15 +315,7 @@ NORMS: dict[str, type[Norm]] = {
 }
 """The nine schemes, to be placed before a residual branch."""
 
-OUTSIDE: dict[str, type[Norm]] = {
-    **NORMS,
-    "layerscale": LayerNorm,  # there is no branch whose output it could scale
-    "rezero": Norm,
-    "i-ln": Affine,
-}
-"""What takes their place outside residual branches: after the patch embedding, at the end."""
 
-
-def default_eps(norm: str) -> float:
-    """The eps that a scheme has unless told otherwise."""
-    return HOLISTIC_EPS if norm in ("ln*", "i-ln") else LN_EPS
+def kind_outside(norm: str) -> type[Norm]:
+    """What takes a scheme's place outside residual branches."""
+    return NORMS[norm].outside or NORMS[norm]

@@ -8,7 +8,7 @@ from torch import nn
 from iln.backbones import Backbone, convert
 from iln.errors import InputError
 from iln.layers.forward_pass import Strips
-from iln.norm import NORMS, OUTSIDE, Norm, default_eps
+from iln.norm import NORMS, Norm, kind_outside
 
 CASES = [
     *(("swinir", source, target) for source in NORMS for target in NORMS),
@@ -46,8 +46,8 @@ def test_every_norm_to_every_norm(backbone: str, source: str, target: str) -> No
     for path, module in model.named_modules():
         if isinstance(module, Norm):
             outside = path in ("norm", "patch_embed.norm")
-            assert type(module) is (OUTSIDE if outside else NORMS)[target], path
-            assert module.eps == default_eps(target)
+            assert type(module) is (kind_outside(target) if outside else NORMS[target]), path
+            assert module.eps == NORMS[target].default_eps
             assert not module.training
     carried = gains(original)
     for key, value in gains(model).items():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from iln.backbones import Backbone, DRCTSpec, HATSpec, Spec, SwinIRSpec, from_spec
-from iln.norm import default_eps
+from iln.norm import NORMS
 
 _SMALL: dict[str, Any] = {
     "scale": 2, "embed_dim": 12, "depths": (2,), "num_heads": (2,), "window": 4
@@ -27,7 +27,7 @@ _RANGES = {"weight": 0.2, "gamma": 0.2, "scale": 0.5, "alpha": 0.7}
 
 
 def spec(backbone: str, norm: str = "ln", **changes: Any) -> Spec:
-    return replace(TINY[backbone], norm=norm, eps=default_eps(norm), **changes)
+    return replace(TINY[backbone], norm=norm, eps=NORMS[norm].default_eps, **changes)
 
 
 def network(spec: Spec) -> Backbone:

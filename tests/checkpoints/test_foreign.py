@@ -218,14 +218,14 @@ def test_one_line_of_the_log_tells_what_was_assumed(
     assert record.name == "iln" and record.levelno == logging.INFO
     text = record.getMessage()
     assert text.startswith(str(file)) and "hat, scale 2, norm ln" in text
-    assert "by convention: img_range 1, input_stats mean, conv_scale 0.01" in text
+    assert "by convention: img_range 1, conv_scale 0.01, input_stats mean" in text
     assert "eps" not in text  # that was said
 
 
 def test_conv_scale_is_hats_alone(tmp_path: Path) -> None:
     file = tmp_path / "swinir.pth"
     torch.save(network(SPECS["swinir"]).state_dict(), file)
-    with pytest.raises(InputError, match="no conv_scale: it is a swinir"):
+    with pytest.raises(InputError, match="no conv_scale: it is a SwinIR"):
         load(file, conv_scale=1.0)
 
 

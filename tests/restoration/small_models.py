@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from iln.backbones import Backbone, DRCTSpec, HATSpec, Spec, SwinIRSpec, from_spec
-from iln.norm import default_eps
+from iln.norm import NORMS
 
 _SMALL: dict[str, Any] = {"embed_dim": 12, "depths": (2,), "num_heads": (2,), "window": 4}
 SPECS: dict[str, Spec] = {
@@ -26,7 +26,7 @@ def small_spec(
     backbone: str = "swinir", norm: str = "i-ln", scale: int = 2, **changes: Any
 ) -> Spec:
     values = {"upsampler": UPSAMPLERS[scale], "input_stats": "mean+std", **changes}
-    return replace(SPECS[backbone], norm=norm, eps=default_eps(norm), scale=scale, **values)
+    return replace(SPECS[backbone], norm=norm, eps=NORMS[norm].default_eps, scale=scale, **values)
 
 
 @functools.cache

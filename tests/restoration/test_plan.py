@@ -17,7 +17,7 @@ from iln.backbones import PRESETS
 from iln.errors import InputError
 from iln.layers.forward_pass import Strips
 from iln.restoration import plan as planning
-from iln.restoration.plan import make_plan, map_channels
+from iln.restoration.plan import make_plan
 
 MiB = 2**20
 SOME = ["swinir-light-x2", "swinir-x8", "swinir-jpeg", "swinir-real-x4", "hat-mini-x4", "drct-x4"]
@@ -101,7 +101,7 @@ def test_map_channels_are_those_of_a_real_forward(backbone: str, norm: str, grou
     counted = Counted()
     with torch.inference_mode():
         small_model(spec)(torch.rand(1, 3, 16, 20), Strips(4, allocate=counted))
-    predicted = 16 * 20 * map_channels(spec) * 4
+    predicted = 16 * 20 * spec.map_channels() * 4
     assert 0.85 * predicted <= counted.peak <= predicted
 
 
@@ -115,7 +115,7 @@ def test_the_plan_counts_all_that_is_mapped(
     counted = Counted()
     monkeypatch.setattr("iln.restoration.restorer.DiskMaps", lambda: counted)
     monkeypatch.setattr(planning, "STRIP", 1)
-    monkeypatch.setattr(planning, "HAT_WINDOWS", 1)
+    monkeypatch.setattr(type(spec), "windows_of_a_strip", 1)
     image = (255 * photo(*size)).astype(np.uint8)
     result = iln.Restorer(small_model(spec), memory="1MB", device="cpu")(image)
     # With strips of equal size, only the maps make the difference.
@@ -133,4 +133,4 @@ def test_predictions_grow_with_the_picture(preset: str) -> None:
     peaks = [make_plan(spec, side, side, None, 4).peak for side in (1, 64, 200, 1000)]
     assert peaks == sorted(peaks)
     wider = replace(spec, embed_dim=2 * spec.embed_dim)
-    assert map_channels(wider) > map_channels(spec)
+    assert wider.map_channels() > spec.map_channels()

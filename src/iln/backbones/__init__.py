@@ -12,7 +12,7 @@ from iln.backbones.hat import HAT, HATSpec
 from iln.backbones.presets import PRESETS
 from iln.backbones.swinir import SwinIR, SwinIRSpec
 from iln.errors import InputError, nearest
-from iln.norm import NORMS, default_eps
+from iln.norm import NORMS
 
 __all__ = [
     "BACKBONES",
@@ -28,6 +28,7 @@ __all__ = [
     "build",
     "convert",
     "from_spec",
+    "name_of",
 ]
 
 BACKBONES: dict[str, tuple[type[Spec], type[Backbone]]] = {
@@ -43,6 +44,11 @@ def from_spec(spec: Spec) -> Backbone:
         if type(spec) is spec_type:
             return backbone(spec)
     raise InputError(f"{type(spec).__name__} is no backbone's spec; known: {', '.join(BACKBONES)}")
+
+
+def name_of(spec: Spec) -> str:
+    """The name of a spec's backbone."""
+    return next(name for name, (kind, _) in BACKBONES.items() if type(spec) is kind)
 
 
 def build(preset: str, norm: str = "i-ln", **changes: Any) -> Backbone:
@@ -63,6 +69,6 @@ def build(preset: str, norm: str = "i-ln", **changes: Any) -> Backbone:
     for name in changes:
         if name not in known:
             raise InputError(f"{preset} has no {name!r}; {nearest(name, known)}")
-    stats = "mean+std" if norm in ("ln*", "i-ln") else spec.input_stats
-    defaults = {"norm": norm, "eps": default_eps(norm), "input_stats": stats}
+    stats = "mean+std" if NORMS[norm].holistic else spec.input_stats
+    defaults = {"norm": norm, "eps": NORMS[norm].default_eps, "input_stats": stats}
     return from_spec(replace(spec, **{**defaults, **changes}))

@@ -12,19 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from iln.backbones.shapes import Shapes
 from iln.errors import InputError
 from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import FeedForward
 from iln.layers.forward_pass import WHOLE, ForwardPass, Strips
 from iln.layers.pad import crop
 from iln.layers.pixel_unshuffle import cells, from_cells
-from iln.norm import NORMS, OUTSIDE, Norm
+from iln.norm import NORMS, Norm, kind_outside
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 RGB_STD = (0.2842, 0.2701, 0.2920)
@@ -165,6 +166,26 @@ class Spec:
         """Numbers in a cell of pixels: what goes into the first convolution."""
         return self.in_chans * self.unshuffle**2
 
+    windows_of_a_strip: ClassVar[int] = 1
+    """Windows that a strip is high at least, if the budget allows."""
+
+    def map_channels(self) -> int:
+        """Channels of all maps that exist at once, at the worst moment."""
+        return 3 * self.embed_dim  # shallow features, the group's input, the stream
+
+    def widest_channels(self) -> int:
+        """Channels per pixel of the largest tensor inside a strip."""
+        return max(3 * self.embed_dim, int(self.mlp_ratio * self.embed_dim))
+
+    def scores(self) -> int:
+        """Numbers per pixel that a graph of the network holds besides its maps."""
+        return 0
+
+    def sizes(self) -> set[tuple[str, int]]:
+        """(ending of a parameter's name, a first size that one of those has): what weights are
+        compared with before a network is built."""
+        return {("relative_position_bias_table", (2 * self.window - 1) ** 2)}
+
     def drop_paths(self) -> list[list[float]]:
         """The rate of each block, by group: linear over depth from 0 to `drop_path`."""
         last = max(1, sum(self.depths) - 1)
@@ -176,8 +197,28 @@ class Backbone(nn.Module):
     """A restoration Transformer: (B, C, H, W) in about [0, 1] -> (B, C, scale H, scale W).
 
     Any size goes in: the picture is padded by reflection to whole windows, and the padding's
-    share of the output cut off. The output is not clamped. Subclasses fill `layers`.
+    share of the output cut off. The output is not clamped.
+
+    A subclass makes the groups of Transformer blocks (`groups`), and says how its published files
+    are recognised (`mark`, `read_shapes`).
     """
+
+    title: ClassVar[str]
+    """In tables and on pages."""
+    mark: ClassVar[str]
+    """A parameter by which a published file is recognised."""
+    names_tell_norm: ClassVar[bool] = True
+    """Norms with `weight` and `bias` are LayerNorm in every published file."""
+
+    @staticmethod
+    def read_shapes(shapes: Shapes) -> dict[str, Any]:
+        """The fields of the spec that the shapes of a published file tell. Raises InputError."""
+        raise NotImplementedError
+
+    @staticmethod
+    def conventions(found: dict[str, Any]) -> dict[str, Any]:
+        """Fields that no file tells, as the authors have them. found: as `read_shapes` says."""
+        return {"img_range": 1.0}
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -191,9 +232,9 @@ class Backbone(nn.Module):
         self.std = RGB_STD if rgb and spec.input_stats == "mean+std" else (1.0,) * spec.in_chans
 
         self.conv_first = Conv2d(spec.cell_chans, dim)
-        self.patch_embed = nn.ModuleDict({"norm": OUTSIDE[spec.norm](dim, spec.eps)})
+        self.patch_embed = nn.ModuleDict({"norm": kind_outside(spec.norm)(dim, spec.eps)})
         self.layers = nn.ModuleList(self.groups())
-        self.norm = OUTSIDE[spec.norm](dim, spec.eps)
+        self.norm = kind_outside(spec.norm)(dim, spec.eps)
         self.conv_after_body, self.body_halo = residual_conv(dim, spec.resi_connection)
         self.head_halo = self._build_head()
         self.apply(_initialize)

@@ -9,7 +9,7 @@ import torch
 
 from iln.backbones.backbone import Backbone
 from iln.errors import InputError
-from iln.norm import NORMS, OUTSIDE, Norm, default_eps
+from iln.norm import NORMS, Norm, kind_outside
 
 
 def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
@@ -27,13 +27,13 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
             f"{type(model).__name__} is none of our backbones; "
             "docs/norms.md shows i-LN in a network of your own"
         )
-    eps = default_eps(norm) if eps is None else eps
+    eps = NORMS[norm].default_eps if eps is None else eps
     model = copy.deepcopy(model)
     model.spec = replace(model.spec, norm=norm, eps=eps)
     for path, old in [(n, m) for n, m in model.named_modules() if isinstance(m, Norm)]:
         parent = model.get_submodule(path.rpartition(".")[0])
         outside = path in ("norm", "patch_embed.norm")
-        new = (OUTSIDE if outside else NORMS)[norm](old.dim, eps)
+        new = (kind_outside(norm) if outside else NORMS[norm])(old.dim, eps)
         new.train(old.training)
         learns = any(parameter.requires_grad for parameter in model.parameters())
         new.requires_grad_(learns)

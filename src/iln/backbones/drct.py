@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iln.backbones.backbone import Backbone, Spec
+from iln.backbones.shapes import Shapes, common_fields, shape_of
 from iln.errors import InputError
 from iln.layers.conv import Conv2d
 from iln.layers.forward_pass import WHOLE, ForwardPass
@@ -42,6 +44,17 @@ class DRCTSpec(Spec):
                     raise InputError(
                         f"{dim} channels are no multiple of {stage_heads(dim, heads, stage)} heads"
                     )
+
+    def map_channels(self) -> int:
+        # Shallow features, the group's input and what grew from it, all of it once more.
+        return 3 * self.embed_dim + 8 * self.growth
+
+    def widest_channels(self) -> int:
+        grown = self.embed_dim + 4 * self.growth
+        return max(3 * grown, int(self.mlp_ratio * grown))
+
+    def sizes(self) -> set[tuple[str, int]]:
+        return super().sizes() | {("adjust1.bias", self.growth)}
 
 
 def stage_heads(dim: int, num_heads: int, stage: int) -> int:
@@ -94,7 +107,17 @@ class DenseGroup(nn.Module):
 class DRCT(Backbone):
     """The network of DRCT's Fig. 4; `spec.norm` chooses among the nine schemes."""
 
+    title = "DRCT"
+    mark = "layers.0.swin1.attn.relative_position_bias_table"
     spec: DRCTSpec
+
+    @staticmethod
+    def read_shapes(shapes: Shapes) -> dict[str, Any]:
+        found = common_fields(shapes, "swin1.")
+        growth, *_ = shape_of(shapes, "layers.0.adjust1.weight", 4)
+        # A group has five blocks whatever its depth says, and in all published configurations it
+        # says 6.
+        return found | {"growth": growth, "depths": (6,) * len(found["num_heads"])}
 
     def groups(self) -> list[nn.Module]:
         spec = self.spec

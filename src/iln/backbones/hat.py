@@ -4,11 +4,14 @@ arXiv 2205.04437). With `norm="i-ln"` this is the network of the i-LN paper's ow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iln.backbones.backbone import Backbone, Spec
+from iln.backbones.shapes import Shapes, ratio_of, shape_of, side_of
+from iln.backbones.swinir import SwinIR
 from iln.errors import InputError
 from iln.layers.attention import WindowAttention, attend
 from iln.layers.channel_attention import ChannelAttention
@@ -17,6 +20,7 @@ from iln.layers.drop_path import DropPath
 from iln.layers.feedforward import FeedForward
 from iln.layers.forward_pass import WHOLE, ForwardPass, Rows
 from iln.layers.position_bias import overlapping_position_index, position_bias, position_table
+from iln.layers.swin import SwinBlock
 from iln.layers.windows import from_windows, overlapping_windows, to_windows
 from iln.norm import NORMS
 
@@ -31,6 +35,7 @@ class HATSpec(Spec):
     overlap_ratio: how far the keys' windows reach beyond the queries', in windows (both sides).
     """
 
+    windows_of_a_strip = 3  # it computes its context once more
     window: int = 16
     compress_ratio: int = 3
     squeeze_factor: int = 30
@@ -49,6 +54,21 @@ class HATSpec(Spec):
                 f"overlap_ratio {self.overlap_ratio!r} of window {self.window} is {self.overlap} "
                 "pixels; it must be an even number, half on each side"
             )
+
+    def map_channels(self) -> int:
+        # Shallow features, the group's input, the stream, the conv branch.
+        return 4 * self.embed_dim
+
+    def widest_channels(self) -> int:
+        keys = 2 * self.embed_dim * (self.window + self.overlap) ** 2 // self.window**2
+        return max(super().widest_channels(), keys)
+
+    def scores(self) -> int:
+        return max(self.num_heads) * (self.window + self.overlap) ** 2  # of overlapping attention
+
+    def sizes(self) -> set[tuple[str, int]]:
+        side = 2 * self.window - 1 + self.overlap
+        return super().sizes() | {("relative_position_bias_table", side**2)}
 
     @property
     def overlap(self) -> int:
@@ -89,6 +109,13 @@ class HybridBlock(nn.Module):
     x + rescale(attention(y) + conv_scale conv(y)),  y = norm(x)
     """
 
+    branch_powers: ClassVar = {
+        **SwinBlock.branch_powers,
+        "conv_block.cab.2.weight": -1,
+        "conv_block.cab.2.bias": -1,
+        "conv_block.cab.3.attention.1.weight": 1,  # the gate looks at what was convolved
+    }
+
     def __init__(self, spec: HATSpec, num_heads: int, shift: int, drop_path: float) -> None:
         super().__init__()
         dim = spec.embed_dim
@@ -118,6 +145,10 @@ class OverlappingBlock(nn.Module):
 
     Where the larger window leaves the picture, its keys and values are zero.
     """
+
+    branch_powers = dict.fromkeys(
+        ("proj.weight", "proj.bias", "mlp.fc2.weight", "mlp.fc2.bias"), -1
+    )
 
     relative_position_index: Tensor
 
@@ -178,7 +209,33 @@ class HybridGroup(nn.Module):
 class HAT(Backbone):
     """The network of HAT's Fig. 4; `spec.norm` chooses among the nine schemes."""
 
+    title = "HAT"
+    mark = "layers.0.residual_group.overlap_attn.relative_position_bias_table"
+    names_tell_norm = False  # other projects' i-LN HAT has weight and bias, too
     spec: HATSpec
+
+    @staticmethod
+    def read_shapes(shapes: Shapes) -> dict[str, Any]:
+        found = SwinIR.read_shapes(shapes)
+        dim, window = found["embed_dim"], found["window"]
+        group = "layers.0.residual_group"
+        entries, _ = shape_of(shapes, f"{group}.overlap_attn.relative_position_bias_table", 2)
+        overlap = side_of(entries, "overlap_attn's position table") - (2 * window - 1)
+        if overlap < 0:
+            raise InputError(f"has overlapping windows smaller than its windows of {window} pixels")
+        narrow, *_ = shape_of(shapes, f"{group}.blocks.0.conv_block.cab.0.weight", 4)
+        squeezed, *_ = shape_of(shapes, f"{group}.blocks.0.conv_block.cab.3.attention.1.weight", 4)
+        # The widths are embed_dim // ratio: several ratios may give one width, and any of them
+        # builds the same network.
+        return found | {
+            "overlap_ratio": ratio_of(overlap, window),
+            "compress_ratio": dim // narrow,
+            "squeeze_factor": dim // squeezed,
+        }
+
+    @staticmethod
+    def conventions(found: dict[str, Any]) -> dict[str, Any]:
+        return {"img_range": 1.0, "conv_scale": 0.01}
 
     def groups(self) -> list[nn.Module]:
         spec = self.spec

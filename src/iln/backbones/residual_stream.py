@@ -31,14 +31,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone
-from iln.backbones.hat import ConvBranch
 from iln.errors import InputError
-from iln.norm import BatchNorm
+from iln.norm import NORMS, Norm
 
 Exponents = dict[str, int]
 """By the name of a parameter or buffer: the power of K that it is multiplied by."""
@@ -49,48 +49,28 @@ def exponents(model: Backbone) -> Exponents:
 
     Raises InputError for a network whose branches see the stream as it is.
     """
-    norm = model.spec.norm
-    if norm in ("none", "rezero"):
+    kind = NORMS[model.spec.norm]
+    if not kind.removes_scale:
         raise InputError(
-            f"a network with norm {norm!r} cannot be rescued: nothing normalises what its branches "
-            "read, so a smaller stream is another function"
+            f"a network with norm {model.spec.norm!r} cannot be rescued: nothing normalises "
+            "what its branches read, so a smaller stream is another function"
         )
     found: Exponents = {}
     for name, _ in model.patch_embed.named_parameters(prefix="patch_embed"):
         found[name] = -1
     for name, block in model.blocks().items():
-        if norm == "layerscale":
-            found |= {f"{name}.norm1.scale": -1, f"{name}.norm2.scale": -1}
-        elif norm != "i-ln":
-            found |= _branch_ends(name, block)
-        for which in ("norm1", "norm2"):
-            found |= _running(f"{name}.{which}", getattr(block, which))
-    found |= _running("norm", model.norm)
-    if norm == "i-ln":
-        found["norm.gamma"] = 1
+        if not kind.carries_scale:
+            powers = cast(Exponents, block.branch_powers)
+            found |= {f"{name}.{own}": power for own, power in powers.items()}
+    inside_norms = {n: m for n, m in model.named_modules() if isinstance(m, Norm)}
+    del inside_norms["patch_embed.norm"]  # all of it, above
+    for name, norm in inside_norms.items():
+        found |= {f"{name}.{own}": power for own, power in norm.stream_powers.items()}
     inside = {id(module) for block in model.blocks().values() for module in block.modules()}
     for name, module in model.layers.named_modules(prefix="layers"):
         if isinstance(module, nn.Conv2d) and id(module) not in inside:
             found[f"{name}.bias"] = -1
     return found
-
-
-def _branch_ends(name: str, block: nn.Module) -> Exponents:
-    attention = f"{name}.attn.proj" if hasattr(block, "attn") else f"{name}.proj"
-    ends = [attention, f"{name}.mlp.fc2"]
-    found: Exponents = {}
-    if isinstance(getattr(block, "conv_block", None), ConvBranch):
-        ends.append(f"{name}.conv_block.cab.2")
-        found[f"{name}.conv_block.cab.3.attention.1.weight"] = 1
-    for end in ends:
-        found |= {f"{end}.weight": -1, f"{end}.bias": -1}
-    return found
-
-
-def _running(name: str, norm: nn.Module) -> Exponents:
-    if not isinstance(norm, BatchNorm):
-        return {}
-    return {f"{name}.running_mean": -1, f"{name}.running_var": -2}
 
 
 def divided(tensor: Tensor, power: int) -> Tensor:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from iln.backbones.backbone import Backbone, Spec
+from iln.backbones.shapes import Shapes, common_fields, indices
 from iln.layers.conv import residual_conv
 from iln.layers.forward_pass import WHOLE, ForwardPass
 from iln.layers.swin import SwinBlock
@@ -49,7 +51,22 @@ class SwinGroup(nn.Module):
 class SwinIR(Backbone):
     """The network of the paper's Fig. 2; `spec.norm` chooses among the nine schemes."""
 
+    title = "SwinIR"
+    mark = "layers.0.residual_group.blocks.0.attn.relative_position_bias_table"
     spec: SwinIRSpec
+
+    @staticmethod
+    def read_shapes(shapes: Shapes) -> dict[str, Any]:
+        found = common_fields(shapes, "residual_group.blocks.0.")
+        found["depths"] = tuple(
+            len(indices(shapes, f"layers.{group}.residual_group.blocks."))
+            for group in range(len(found["num_heads"]))
+        )
+        return found
+
+    @staticmethod
+    def conventions(found: dict[str, Any]) -> dict[str, Any]:
+        return {"img_range": 255.0 if found["window"] == 7 else 1.0}  # its JPEG models
 
     def groups(self) -> list[nn.Module]:
         spec = self.spec

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.atomic import atomic_write, printable
-from iln.backbones import BACKBONES, Backbone, DRCTSpec, HATSpec, Spec, from_spec
+from iln.backbones import BACKBONES, Backbone, Spec, from_spec, name_of
 from iln.checkpoints.files import (
     SUFFIX,
     about,
@@ -155,7 +155,7 @@ def save(
     card = {
         "format": 2 if bits else 1,
         **({"packed": bits, "parameters": parameters} if bits else {}),
-        "backbone": _backbone_name(backbone.spec),
+        "backbone": name_of(backbone.spec),
         "spec": asdict(backbone.spec),
         "checksum": _checksum(weights),
         **({"ranges": backbone.ranges} if backbone.ranges else {}),
@@ -277,16 +277,12 @@ def _check_size(spec: Spec, weights: Mapping[str, Tensor]) -> None:
     """Before anything is allocated: is the spec about a network of this size at all?"""
     first = weights.get("conv_first.weight")
     groups = {name.split(".")[1] for name in weights if name.startswith("layers.")}
-    side = 2 * spec.window - 1
-    sides = {side, side + spec.overlap} if isinstance(spec, HATSpec) else {side}
-    growth = {spec.growth} if isinstance(spec, DRCTSpec) else set()
     fits = (
         first is not None
         and tuple(first.shape[:2]) == (spec.embed_dim, spec.cell_chans)
         and len(groups) == len(spec.depths)
         and sum(spec.depths) <= len(weights)
-        and {side**2 for side in sides} <= _lengths(weights, "relative_position_bias_table")
-        and growth <= _lengths(weights, "adjust1.bias")
+        and all(size in _lengths(weights, ending) for ending, size in spec.sizes())
     )
     if not fits:
         raise InputError("has metadata of another network than its weights are; get the file again")
@@ -415,7 +411,7 @@ def _check_fit(model: Backbone, weights: Mapping[str, Tensor]) -> None:
     }
     found = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
     if found:
-        kind, norm = _backbone_name(model.spec), model.spec.norm
+        kind, norm = name_of(model.spec), model.spec.norm
         raise InputError(f"does not fit a {kind} with norm {norm}: {'; '.join(found)}")
 
 
@@ -439,10 +435,6 @@ def _move(model: Backbone, device: str | torch.device) -> Backbone:
         raise InputError(
             f"device {str(device)!r} cannot be used: {first_line(error)}; 'cpu' always can"
         ) from error
-
-
-def _backbone_name(spec: Spec) -> str:
-    return next(name for name, (kind, _) in BACKBONES.items() if type(spec) is kind)
 
 
 # --- words -----------------------------------------------------------------------------------

@@ -27,7 +27,6 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isqrt
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,22 +34,15 @@ import torch
 from torch import Tensor
 
 from iln.atomic import printable
-from iln.backbones import BACKBONES, Spec
+from iln.backbones import BACKBONES, Backbone, Spec
+from iln.backbones.shapes import Shapes
 from iln.errors import InputError
-from iln.norm import NORMS, default_eps
+from iln.norm import NORMS
 
-Shapes = Mapping[str, tuple[int, ...]]
 T = TypeVar("T")
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 """Where training frameworks put the weights; the averaged ones first."""
-_HOLISTIC = ("i-ln", "ln*")
-_MARKS = {
-    "drct": "layers.0.swin1.attn.relative_position_bias_table",
-    "hat": "layers.0.residual_group.overlap_attn.relative_position_bias_table",
-    "swinir": "layers.0.residual_group.blocks.0.attn.relative_position_bias_table",
-}
-"""A parameter that only this backbone has; SwinIR's is in HAT too, so it comes last."""
 _ZIP = b"PK\x03\x04"
 _FOLDER = 0x10  # of an entry's attributes in MS-DOS
 
@@ -162,7 +154,7 @@ def clean(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def rename(weights: Mapping[str, T], norm: str) -> dict[str, T]:
     """A cleaned state dict (or its shapes), norms named as `norm` names its parameters."""
-    if norm not in _HOLISTIC:
+    if not NORMS[norm].holistic:
         return dict(weights)
     for old, new in (("weight", "gamma"), ("bias", "beta")):
         pattern = re.compile(rf"((?:^|\.)norm\d?)\.{old}$")
@@ -180,28 +172,27 @@ def recognise(shapes: Shapes, answers: Answers | None = None) -> Recognised:
     norm cannot be known, or if an answer contradicts the file.
     """
     answers = answers or Answers()
-    backbone = _backbone(shapes)
-    found = _FINDERS[backbone](shapes)
+    name = _backbone(shapes)
+    spec_type, backbone = BACKBONES[name]
+    found = backbone.read_shapes(shapes)
     norm = _norm(backbone, shapes, answers.norm)
     assumed: dict[str, Any] = {
-        "img_range": 255.0 if backbone == "swinir" and found["window"] == 7 else 1.0,
-        "eps": default_eps(norm),
+        **backbone.conventions(found),
+        "eps": NORMS[norm].default_eps,
         "input_stats": _input_stats(shapes, norm),
     }
-    if backbone == "hat":
-        assumed["conv_scale"] = 0.01
-    elif answers.conv_scale is not None:
-        raise InputError(f"has no conv_scale: it is a {backbone}, and only HAT has one")
+    if "conv_scale" not in assumed and answers.conv_scale is not None:
+        raise InputError(f"has no conv_scale: it is a {backbone.title}, and only HAT has one")
     given = {name: getattr(answers, name) for name in assumed}
     given = {name: value for name, value in given.items() if value is not None}
-    spec_type, _ = BACKBONES[backbone]
     spec = spec_type(**found, norm=norm, **{**assumed, **given})
-    return Recognised(backbone, spec, {k: v for k, v in assumed.items() if k not in given})
+    return Recognised(name, spec, {k: v for k, v in assumed.items() if k not in given})
 
 
 def _backbone(shapes: Shapes) -> str:
-    for name, mark in _MARKS.items():
-        if mark in shapes and "conv_first.weight" in shapes:
+    # A later one may have all that an earlier one has, and more.
+    for name, (_, backbone) in reversed(BACKBONES.items()):
+        if backbone.mark in shapes and "conv_first.weight" in shapes:
             return name
     some = printable(", ".join(list(shapes)[:3]))
     raise InputError(
@@ -210,11 +201,11 @@ def _backbone(shapes: Shapes) -> str:
     )
 
 
-def _norm(backbone: str, shapes: Shapes, asked: str | None) -> str:
+def _norm(backbone: type[Backbone], shapes: Shapes, asked: str | None) -> str:
     if asked is not None and asked not in NORMS:
         raise InputError(f"cannot have norm {asked!r}; known: {', '.join(NORMS)}")
     if _has_gamma(shapes):
-        if asked is not None and asked not in _HOLISTIC:
+        if asked is not None and not NORMS[asked].holistic:
             raise InputError(
                 f"cannot have norm {asked!r}: its norms hold gamma and beta; "
                 "accepted: 'i-ln' (what it is, as a rule) or 'ln*'"
@@ -224,11 +215,11 @@ def _norm(backbone: str, shapes: Shapes, asked: str | None) -> str:
         return asked
     if not any(name.endswith(".norm1.weight") for name in shapes):
         raise InputError(f"does not tell its norm; give norm (--norm): {', '.join(NORMS)}")
-    if backbone == "hat":
+    if not backbone.names_tell_norm:
         raise InputError(
-            "is a HAT whose norms are called weight and bias: a HAT with LayerNorm or another "
-            "project's i-LN HAT, and a guess could give wrong pictures; say which: norm='ln' or "
-            "norm='i-ln' (--norm ln or --norm i-ln)"
+            f"is a {backbone.title} whose norms are called weight and bias: with LayerNorm or "
+            f"another project's i-LN {backbone.title}, and a guess could give wrong pictures; "
+            "say which: norm='ln' or norm='i-ln' (--norm ln or --norm i-ln)"
         )
     return "ln"
 
@@ -240,127 +231,4 @@ def _has_gamma(shapes: Shapes) -> bool:
 def _input_stats(shapes: Shapes, norm: str) -> str:
     if _has_gamma(shapes):
         return "mean+std"
-    return "none" if norm in _HOLISTIC else "mean"
-
-
-def _find_swinir(shapes: Shapes) -> dict[str, Any]:
-    found = _find_common(shapes, "residual_group.blocks.0")
-    found["depths"] = tuple(
-        len(_indices(shapes, f"layers.{group}.residual_group.blocks."))
-        for group in range(len(found["num_heads"]))
-    )
-    return found
-
-
-def _find_hat(shapes: Shapes) -> dict[str, Any]:
-    found = _find_swinir(shapes)
-    dim, window = found["embed_dim"], found["window"]
-    group = "layers.0.residual_group"
-    entries, _ = _shape(shapes, f"{group}.overlap_attn.relative_position_bias_table", 2)
-    overlap = _root(entries, "overlap_attn's position table") - (2 * window - 1)
-    if overlap < 0:
-        raise InputError(f"has overlapping windows smaller than its windows of {window} pixels")
-    narrow, *_ = _shape(shapes, f"{group}.blocks.0.conv_block.cab.0.weight", 4)
-    squeezed, *_ = _shape(shapes, f"{group}.blocks.0.conv_block.cab.3.attention.1.weight", 4)
-    # The widths are embed_dim // ratio: several ratios may give one width, and any of them
-    # builds the same network.
-    return found | {
-        "overlap_ratio": _ratio(overlap, window),
-        "compress_ratio": dim // narrow,
-        "squeeze_factor": dim // squeezed,
-    }
-
-
-def _find_drct(shapes: Shapes) -> dict[str, Any]:
-    found = _find_common(shapes, "swin1")
-    growth, *_ = _shape(shapes, "layers.0.adjust1.weight", 4)
-    # A group has five blocks whatever its depth says, and in all published configurations it
-    # says 6.
-    return found | {"growth": growth, "depths": (6,) * len(found["num_heads"])}
-
-
-_FINDERS = {"swinir": _find_swinir, "hat": _find_hat, "drct": _find_drct}
-
-
-def _find_common(shapes: Shapes, block: str) -> dict[str, Any]:
-    """What all backbones have; `block` names the first block of a group."""
-    dim, in_chans, *_ = _shape(shapes, "conv_first.weight", 4)
-    if "absolute_pos_embed" in shapes:
-        raise InputError("has absolute position embeddings (ape=True), which are not supported")
-    if _outside("norm", shapes) and not _outside("patch_embed.norm", shapes):
-        raise InputError("has no norm after the patch embedding (patch_norm=False), which is not "
-                         "supported")  # fmt: skip
-    groups = len(_indices(shapes, "layers."))
-    table = "attn.relative_position_bias_table"
-    tables = [_shape(shapes, f"layers.{group}.{block}.{table}", 2) for group in range(groups)]
-    side = _root(tables[0][0], "the position table")
-    hidden, _ = _shape(shapes, f"layers.0.{block}.mlp.fc1.weight", 2)
-    return {
-        "embed_dim": dim,
-        "in_chans": in_chans,
-        "num_heads": tuple(heads for _, heads in tables),
-        "window": (side + 1) // 2,
-        "mlp_ratio": _ratio(hidden, dim),
-        "qkv_bias": f"layers.0.{block}.attn.qkv.bias" in shapes,
-        "resi_connection": _resi_connection(shapes),
-        **_find_upsampler(shapes, in_chans),
-    }
-
-
-def _outside(norm: str, shapes: Shapes) -> bool:
-    return f"{norm}.weight" in shapes or f"{norm}.gamma" in shapes
-
-
-def _resi_connection(shapes: Shapes) -> str:
-    if "conv_after_body.weight" in shapes:
-        return "1conv"
-    if "conv_after_body.0.weight" in shapes:
-        return "3conv"
-    raise InputError("has no conv_after_body (resi_connection 'identity'), which is not supported")
-
-
-def _find_upsampler(shapes: Shapes, in_chans: int) -> dict[str, Any]:
-    if "conv_up1.weight" in shapes:
-        scale = 4 if "conv_up2.weight" in shapes else 2
-        return {"upsampler": "nearest+conv", "scale": scale}
-    stages = len(_indices(shapes, "upsample."))
-    if "conv_before_upsample.0.weight" in shapes:
-        scale = 1
-        for stage in range(stages):  # between the convolutions stand the shuffles
-            wide, narrow, *_ = _shape(shapes, f"upsample.{2 * stage}.weight", 4)
-            scale *= isqrt(wide // narrow)
-        return {"upsampler": "pixelshuffle", "scale": scale}
-    if stages:
-        wide, *_ = _shape(shapes, "upsample.0.weight", 4)
-        return {"upsampler": "pixelshuffledirect", "scale": isqrt(wide // in_chans)}
-    return {"upsampler": "", "scale": 1}
-
-
-def _shape(shapes: Shapes, name: str, dims: int) -> tuple[int, ...]:
-    """The shape of a parameter without which nothing can be said."""
-    if name not in shapes:
-        raise InputError(f"lacks {name}")
-    shape = tuple(shapes[name])
-    if len(shape) != dims or 0 in shape:
-        raise InputError(f"has {name} of shape {shape}; expected {dims} dimensions, none of them 0")
-    return shape
-
-
-def _indices(shapes: Shapes, prefix: str) -> set[int]:
-    """The numbers that follow `prefix` in the names."""
-    tails = (name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix))
-    return {int(tail) for tail in tails if tail.isdecimal()}
-
-
-def _root(entries: int, what: str) -> int:
-    """Side of a position table, which has side^2 entries, side = 2 window - 1 or a little more."""
-    side = isqrt(entries)
-    if side * side != entries:
-        raise InputError(f"has {entries} entries in {what}; expected a square number")
-    return side
-
-
-def _ratio(part: int, whole: int) -> float:
-    """The ratio r for which int(whole * r) is `part`, in spite of rounding."""
-    ratio = part / whole
-    return ratio if int(whole * ratio) == part else (part + 0.5) / whole
+    return "none" if NORMS[norm].holistic else "mean"

@@ -139,7 +139,7 @@ def _subjects(
     loaded: Sequence[tuple[str, Backbone, dict[str, Any], dict[str, Any]]],
     specimens: Sequence[Specimen],
 ) -> list[Any]:
-    from iln.backbones import BACKBONES
+    from iln.backbones import name_of
     from iln.lab.dynamics import diagnose
     from iln.lab.dynamics.report import Subject
 
@@ -156,7 +156,7 @@ def _subjects(
             subjects.append(
                 Subject(
                     name=name,
-                    backbone=next(n for n, (kind, _) in BACKBONES.items() if type(spec) is kind),
+                    backbone=name_of(spec),
                     spec=spec,
                     parameters=sum(p.numel() for p in model.parameters()),
                     about=said,

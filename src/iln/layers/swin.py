@@ -17,6 +17,12 @@ class SwinBlock(nn.Module):
     shift: pixels by which the windows are moved right and down (0, or half a window).
     """
 
+    branch_powers = dict.fromkeys(
+        ("attn.proj.weight", "attn.proj.bias", "mlp.fc2.weight", "mlp.fc2.bias"), -1
+    )
+    """By the name of a parameter: the power of K it is multiplied by, where branches shall be
+    divided by K."""
+
     def __init__(
         self,
         dim: int,

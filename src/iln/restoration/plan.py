@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iln.backbones import DRCTSpec, HATSpec, Spec
+from iln.backbones import Spec
 from iln.backbones.backbone import HEAD_DIM
 from iln.errors import InputError
 
@@ -12,8 +12,6 @@ STRIP = 24 * 2**20
 """Bytes of a strip's widest tensor, if the budget allows: more is not faster on a CPU, and below
 32 MiB the C library reuses the block instead of asking the system for fresh pages each time."""
 
-HAT_WINDOWS = 3
-"""Windows that a strip of HAT is high, if the budget allows: it computes its context once more."""
 LARGE_STRIP = 512 * 2**20
 """The same on an accelerator, where starting a kernel costs more than memory does."""
 FIRST_USE = 64 * 2**20
@@ -54,7 +52,7 @@ def make_plan(
     """
     whole = spec.window * spec.unshuffle
     padded = [-(-side // whole) * spec.window for side in (height, width)]  # of the maps
-    maps = padded[0] * padded[1] * map_channels(spec) * itemsize
+    maps = padded[0] * padded[1] * spec.map_channels() * itemsize
     pixels = padded[0] * padded[1] * spec.unshuffle**2
     # The picture and its copy with whole windows, the result, and the result in whole numbers.
     maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * result_bytes
@@ -64,9 +62,9 @@ def make_plan(
         return padded[1] * max(body, head) * itemsize
 
     window = spec.window
-    widest = padded[1] * widest_channels(spec) * itemsize
+    widest = padded[1] * spec.widest_channels() * itemsize
     best = (strip_bytes or STRIP if disk else LARGE_STRIP) // (widest * window)
-    best = max(HAT_WINDOWS if isinstance(spec, HATSpec) else 1, best) * window
+    best = max(spec.windows_of_a_strip, best) * window
     room = None if budget is None else budget - FIRST_USE
     on_disk = room is not None and maps + strip(window) > room
     if on_disk and not disk:
@@ -83,31 +81,9 @@ def make_plan(
     return Plan(rows, on_disk, FIRST_USE + strip(rows) + in_memory)
 
 
-def map_channels(spec: Spec) -> int:
-    """Channels of all maps that exist at once, at the worst moment."""
-    dim = spec.embed_dim
-    if isinstance(spec, HATSpec):
-        return 4 * dim  # shallow features, the group's input, the stream, the conv branch
-    if isinstance(spec, DRCTSpec):
-        # shallow features, the group's input and what grew from it, all of it once more
-        return 3 * dim + 8 * spec.growth
-    return 3 * dim  # shallow features, the group's input, the stream
-
-
-def widest_channels(spec: Spec) -> int:
-    """Channels per input pixel of the largest tensor inside a strip."""
-    dim = spec.embed_dim
-    if isinstance(spec, DRCTSpec):
-        dim += 4 * spec.growth
-    widths = [3 * dim, int(spec.mlp_ratio * dim)]
-    if isinstance(spec, HATSpec):
-        widths.append(2 * dim * (spec.window + spec.overlap) ** 2 // spec.window**2)
-    return max(widths)
-
-
 def strip_channels(spec: Spec) -> int:
     """Channels per input pixel of all that a strip holds at once; measured, with some to spare."""
-    return 6 * widest_channels(spec)
+    return 6 * spec.widest_channels()
 
 
 def head_channels(spec: Spec) -> int:

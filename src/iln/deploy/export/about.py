@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from iln.backbones import BACKBONES, Backbone, Spec
+from iln.backbones import BACKBONES, Backbone, Spec, name_of
 from iln.checkpoints.native import describe
 from iln.errors import InputError
 
@@ -26,7 +26,7 @@ def card(model: Backbone, source: str | os.PathLike[str] | None, precision: str)
         except InputError:  # a file of others, which says nothing of itself
             said = {}
     return {
-        "backbone": next(n for n, (kind, _) in BACKBONES.items() if type(model.spec) is kind),
+        "backbone": name_of(model.spec),
         "spec": asdict(model.spec),
         "scale": model.spec.scale,
         "task": said.get("task"),

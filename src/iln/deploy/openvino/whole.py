@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.atomic import printable
-from iln.backbones import HATSpec, Spec
+from iln.backbones import Spec
 from iln.deploy.export.openvino_file import read_graph
 from iln.deploy.openvino.network import NUMBERS, compiler, numbers_here
 from iln.errors import InputError
@@ -84,7 +84,4 @@ class WholeGraph(nn.Module):
 
 def numbers_per_pixel(spec: Spec) -> int:
     """Numbers that a graph holds for each pixel, at the worst moment."""
-    numbers = _WIDTHS * spec.embed_dim
-    if isinstance(spec, HATSpec):  # scores of overlapping attention
-        numbers += max(spec.num_heads) * (spec.window + spec.overlap) ** 2
-    return numbers // spec.unshuffle**2
+    return (_WIDTHS * spec.embed_dim + spec.scores()) // spec.unshuffle**2

@@ -15,7 +15,7 @@ from iln.backbones import Backbone
 from iln.errors import InputError
 from iln.lab.dynamics.central import Central
 from iln.lab.dynamics.measures import BlockMeasures, BlockSums, MapSums
-from iln.norm import ILN, LNStar, Norm, Statistics
+from iln.norm import LNStar, Norm, Statistics
 
 
 class Probe:
@@ -121,12 +121,12 @@ def _overhear(norm: Norm, tell: Callable[[Statistics | None], None]) -> Callable
         return stats
 
     def overheard_residual(x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        if torch.is_grad_enabled():  # i-LN's own backward takes its statistics elsewhere
+        if torch.is_grad_enabled():  # its own backward takes statistics elsewhere
             with torch.no_grad():
                 tell(statistics(x))
         return residual(x, branch)
 
     own["statistics"] = overheard
-    if isinstance(norm, ILN):
+    if type(norm).residual is not Norm.residual:
         own["residual"] = overheard_residual
     return cast(Callable[[], None], lambda: [own.pop(n, None) for n in ("statistics", "residual")])

@@ -11,6 +11,7 @@ from typing import Literal
 from iln.lab.dynamics.diagnosis import Diagnosis
 from iln.lab.dynamics.formatting import decibel, number, share
 from iln.lab.dynamics.measures import BlockMeasures
+from iln.norm import NORMS
 from iln.restoration.half_precision import NarrowRun
 
 FP16_END = 65504.0
@@ -26,19 +27,6 @@ GROWS = 100.0
 """Mean square, and growth over depth, from which a stream counts as growing."""
 NOISY = 20.0
 """dB of a layer: noise of a tenth of the signal's size."""
-PER_TOKEN = ("ln", "rms", "layerscale")
-"""The norms under which the stream grows while a network trains."""
-NORM_NAMES = {
-    "ln": "LayerNorm",
-    "rms": "RMSNorm",
-    "layerscale": "LayerScale",
-    "rezero": "ReZero",
-    "none": "norm-free",
-    "in": "InstanceNorm",
-    "bn": "BatchNorm",
-    "ln*": "LN*",
-    "i-ln": "i-LN",
-}
 
 Level = Literal["good", "warning", "bad"]
 
@@ -140,7 +128,7 @@ def _output(found: Diagnosis) -> Finding | None:
 
 def _half(found: Diagnosis) -> Finding:
     run, top = found.float16, peak(found)
-    kind = NORM_NAMES[found.norm]
+    kind = NORMS[found.norm].title
     if run.first_module is not None or run.nonfinite or run.weights:
         where = run.first_module or (*run.weights, "the output")[0]
         weights = ""
@@ -186,7 +174,7 @@ def _instead(found: Diagnosis) -> str:
         advice = "Use bf16 or float32"
     stream = max((block.max_abs for block in found.blocks.values()), default=math.nan)
     # Elsewhere than in the stream, or where the norm sees its scale, a smaller one is no help.
-    if stream * HEADROOM > FP16_END and found.norm in PER_TOKEN:
+    if stream * HEADROOM > FP16_END and NORMS[found.norm].per_token:
         advice += "; `iln rescue` makes it safe for fp16"
     return f"{advice}."
 

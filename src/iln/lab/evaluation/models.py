@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from iln.atomic import printable
-from iln.backbones import BACKBONES, Spec
+from iln.backbones import Spec, name_of
 from iln.checkpoints.native import describe, shipped
 from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
@@ -40,7 +40,7 @@ class Model:
         """For the record. (The device is where the last picture was restored.)"""
         with self.file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        backbone = next(n for n, (kind, _) in BACKBONES.items() if type(self.spec) is kind)
+        backbone = name_of(self.spec)
         device = str(self.restorer.device)
         if device.startswith("cuda"):
             device += f" ({torch.cuda.get_device_name(self.restorer.device)})"

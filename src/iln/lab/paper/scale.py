@@ -18,20 +18,11 @@ from typing import Any
 from iln.errors import InputError, nearest
 from iln.lab.training import Recipe
 from iln.lab.training.recipes import RESEARCH, derive, hat1_x4
+from iln.norm import NORMS
 
 STATS = "mean+std"
-TITLES = {
-    "ln": "LN",
-    "rms": "RMSNorm",
-    "layerscale": "LayerScale",
-    "rezero": "ReZero",
-    "none": "none",
-    "in": "InstanceNorm",
-    "bn": "BatchNorm",
-    "ln*": "LN*",
-    "i-ln": "i-LN",
-}
-"""How pages call the norms."""
+TITLES = {name: kind.title for name, kind in NORMS.items()} | {"ln": "LN", "none": "none"}
+"""How pages call the norms, as the paper does."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iln import __version__
+from iln.backbones import BACKBONES
 from iln.images.synthetic import Specimen
 from iln.lab.dynamics.report.charts import Limit, Series, depth_chart
 from iln.lab.dynamics.report.details import details
@@ -12,7 +13,8 @@ from iln.lab.dynamics.report.markup import Markup, element, picture, prose
 from iln.lab.dynamics.report.style import STYLE
 from iln.lab.dynamics.report.subject import Subject, comparison
 from iln.lab.dynamics.report.tables import Row, table
-from iln.lab.dynamics.verdict import FP16_END, NORM_NAMES, Level, Verdict, judge
+from iln.lab.dynamics.verdict import FP16_END, Level, Verdict, judge
+from iln.norm import NORMS
 
 _ICONS: dict[Level, tuple[str, str]] = {
     "good": ("✓", "good"),
@@ -70,10 +72,9 @@ def _header(subjects: Sequence[Subject], title: str) -> Markup:
 
 def _kind(subject: Subject) -> str:
     spec = subject.spec
-    names = {"swinir": "SwinIR", "hat": "HAT", "drct": "DRCT"}
     what = f"enlarges {spec.scale} times" if spec.scale > 1 else "keeps the size"
     return (
-        f"{names.get(subject.backbone, subject.backbone)} with {NORM_NAMES[spec.norm]}, "
+        f"{BACKBONES[subject.backbone][1].title} with {NORMS[spec.norm].title}, "
         f"{subject.parameters / 1e6:.2f} M parameters, {sum(spec.depths)} blocks of "
         f"{spec.embed_dim} channels, {what}"
     )

@@ -1,0 +1,147 @@
+"""A norm is one class and one row; a backbone is one file and one row. Nothing else has to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import iln
+from iln.backbones import BACKBONES, Backbone, Spec, SwinIRSpec, from_spec
+from iln.backbones.shapes import Shapes, common_fields
+from iln.deploy.rescue import divide_stream, exponents
+from iln.lab.dynamics import diagnose, judge
+from iln.layers.forward_pass import WHOLE, Checkpointed, Strips
+from iln.layers.swin import SwinBlock
+from iln.norm import NORMS, Norm, Statistics
+
+TINY: dict[str, Any] = {"embed_dim": 12, "depths": (1, 1), "num_heads": (2, 2), "window": 4}
+
+
+class RootMeanSquare(Norm):
+    """One root mean square for the whole image, and the branch multiplied by it again."""
+
+    title, carries_scale = "whole-image RMS", True
+
+    def __init__(self, dim: int, eps: float | None = None) -> None:
+        super().__init__(dim, eps)
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def statistics(self, x: Tensor) -> Statistics:
+        square = x.square().mean((1, 2, 3), keepdim=True)
+        return Statistics(torch.zeros_like(square), (square + self.eps).sqrt())
+
+    def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
+        assert stats is not None
+        return x / stats.sigma * self.weight
+
+    def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
+        assert stats is not None
+        return y * stats.sigma
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainSpec(Spec):
+    """One Swin block a group, and nothing around it."""
+
+
+class Plain(Backbone):
+    title = "Plain"
+    mark = "layers.0.attn.relative_position_bias_table"
+    spec: PlainSpec
+
+    def groups(self) -> list[nn.Module]:
+        spec = self.spec
+        return [
+            SwinBlock(
+                spec.embed_dim,
+                heads,
+                spec.window,
+                shift=spec.window // 2 if i % 2 else 0,
+                mlp_ratio=spec.mlp_ratio,
+                qkv_bias=spec.qkv_bias,
+                norm=spec.norm,
+                eps=spec.eps,
+                drop_path=0.0,
+            )
+            for i, heads in enumerate(spec.num_heads)
+        ]
+
+    @staticmethod
+    def read_shapes(shapes: Shapes) -> dict[str, Any]:
+        found = common_fields(shapes, "")
+        return found | {"depths": (1,) * len(found["num_heads"])}
+
+
+@pytest.fixture
+def norm(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(NORMS, "rms*", RootMeanSquare)
+    return "rms*"
+
+
+@pytest.fixture
+def backbone(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(BACKBONES, "plain", (PlainSpec, Plain))
+    return "plain"
+
+
+def everything_works(model: Backbone, folder: Path) -> None:
+    """Whole, checkpointed and in strips; saved; restoring; converted; rescued; diagnosed."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 10, 13)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.rand_like(parameter))
+        expected = model.eval()(image)
+        torch.testing.assert_close(model(image, Strips(4)), expected, rtol=0, atol=1e-5)
+    for run in (WHOLE, Checkpointed()):
+        model.train()(image, run).square().mean().backward()
+    model.eval()
+    file = folder / "model.safetensors"
+    iln.save(model, file)
+    again = iln.load(file)
+    assert again.spec == model.spec
+    with torch.no_grad():
+        assert torch.equal(again(image), expected)
+    pixels = iln.Restorer(file, device="cpu", memory="80MB")(np.zeros((10, 13, 3), np.float32))
+    assert pixels.shape == (20, 26, 3)
+    assert iln.convert(model, "i-ln").spec.norm == "i-ln"
+    assert exponents(model)
+    divide_stream(model, [3] * len(model.spec.depths))
+    with torch.no_grad():
+        small = model(image)
+    torch.testing.assert_close(small, expected, rtol=0, atol=2e-2 * float(expected.abs().max()))
+    found = diagnose(again, [image])
+    assert judge(found).findings
+
+
+def openvino_agrees(model: Backbone) -> None:
+    pytest.importorskip("openvino")
+    from iln.deploy.openvino import compiled
+
+    image = torch.rand(1, 3, 10, 13)
+    with torch.inference_mode():
+        found, expected = compiled(model, "fp32")(image, Strips(4)), model(image)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_norm(norm: str, tmp_path: Path) -> None:
+    model = from_spec(SwinIRSpec(**TINY, norm=norm, scale=2, upsampler="pixelshuffledirect"))
+    everything_works(model, tmp_path)
+    openvino_agrees(model)
+    assert iln.build("swinir-light-x2", norm).spec.norm == norm
+
+
+def test_a_backbone(backbone: str, tmp_path: Path) -> None:
+    spec = PlainSpec(**TINY, norm="ln", scale=2, upsampler="pixelshuffledirect")
+    model = from_spec(spec)
+    published = tmp_path / "published.pth"
+    torch.save({"params": model.state_dict()}, published)
+    assert iln.load(published).spec == spec
+    everything_works(model, tmp_path)
+    openvino_agrees(model)
