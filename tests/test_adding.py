@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import iln
 from iln.backbones import BACKBONES, Backbone, Spec, SwinIRSpec, from_spec
 from iln.backbones.shapes import Shapes, common_fields
+from iln.deploy.export import export
 from iln.deploy.rescue import divide_stream, exponents
 from iln.lab.dynamics import diagnose, judge
 from iln.layers.forward_pass import WHOLE, Checkpointed, Strips
@@ -145,3 +146,14 @@ def test_a_backbone(backbone: str, tmp_path: Path) -> None:
     assert iln.load(published).spec == spec
     everything_works(model, tmp_path)
     openvino_agrees(model)
+
+
+def test_both_exported(norm: str, backbone: str, tmp_path: Path) -> None:
+    spec = PlainSpec(**TINY, norm=norm, scale=2, upsampler="pixelshuffledirect")
+    weights, graph = tmp_path / "plain.safetensors", tmp_path / "plain.pt2"
+    iln.save(from_spec(spec), weights)
+    export(weights, graph, to="torch")
+    program = torch.export.load(graph).module()
+    image = torch.rand(1, 3, 12, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(program(image), iln.load(weights)(image), rtol=0, atol=1e-5)
