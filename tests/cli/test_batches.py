@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iln.images import Picture, write
-from iln.restoration.batch import Job, Options, plan_jobs, run_jobs
+from iln.restoration.batch import BatchOptions, Job, plan_jobs, run_jobs
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_out_of_memory_does_not_stop_the_others(
     monkeypatch.setattr("iln.restoration.Restorer", Fake)
     monkeypatch.setattr(Fake, "calls", 0)
     jobs = plan_jobs([str(pictures)], None, recursive=False, overwrite=False)
-    assert run_jobs(jobs, Options(models=("any",))) == 1
+    assert run_jobs(jobs, BatchOptions(models=("any",))) == 1
     error = capsys.readouterr().err
     assert "a.png: out of memory (DefaultCPUAllocator" in error
     assert "backtrace" not in error
@@ -52,7 +52,7 @@ def test_too_large_for_the_format_is_said_before_the_work(
     monkeypatch.setattr("iln.restoration.Restorer", Fake)
     monkeypatch.setattr(Fake, "calls", 0)
     job = Job(tmp_path / "wide.png", tmp_path / "wide.webp")
-    assert run_jobs([job], Options(models=("any",))) == 2
+    assert run_jobs([job], BatchOptions(models=("any",))) == 2
     assert Fake.calls == 0
     assert "18000 x 2 is too large for WebP (at most 16383 a side)" in capsys.readouterr().err
 

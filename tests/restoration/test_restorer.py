@@ -389,3 +389,10 @@ def test_broken_weights() -> None:
         image = as_dtype(photo(8, 8), dtype)
         with pytest.raises(InputError, match=r"not finite in fp32: the model's weights are broken"):
             iln.restore(image, model, device="cpu")
+
+
+def test_an_option_that_is_none() -> None:
+    with pytest.raises(TypeError, match="unexpected option 'presision'; there are device, engine"):
+        iln.Restorer("photo", presision="fp32")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected option 'size'"):
+        iln.evaluate("photo", "folder", size=3)  # type: ignore[call-arg]

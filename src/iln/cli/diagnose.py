@@ -29,6 +29,7 @@ from iln.progress import progress_bar
 if TYPE_CHECKING:
     from iln.backbones import Backbone
     from iln.images.synthetic import Specimen
+    from iln.restoration.options import FileSays
 
 
 def diagnose(
@@ -110,7 +111,7 @@ def _sorted(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _load(
-    files: Sequence[str], given: dict[str, Any], device: str
+    files: Sequence[str], given: FileSays, device: str
 ) -> list[tuple[str, Backbone, dict[str, Any], dict[str, Any]]]:
     """(name, network, what its file says, what was assumed) of each."""
     from iln.checkpoints.native import describe, load_explained, shipped

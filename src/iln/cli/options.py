@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from iln.restoration.options import FileSays
 
 
 class Precision(StrEnum):
@@ -70,7 +73,7 @@ EpsOf = Annotated[float | None, typer.Option("--eps", help="For files that do no
 
 def answers(
     norm: str | None, input_stats: InputStats | None, img_range: float | None, eps: float | None
-) -> dict[str, Any]:
+) -> FileSays:
     """What was said of files that do not say it, by name."""
     given = {
         "norm": norm,
@@ -78,4 +81,5 @@ def answers(
         "img_range": img_range,
         "eps": eps,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    said = {name: value for name, value in given.items() if value is not None}
+    return cast("FileSays", said)

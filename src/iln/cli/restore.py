@@ -68,25 +68,27 @@ def restore(
 ) -> None:
     """Restore pictures: old ones and phone pictures, or whatever the model was trained for."""
     from iln.checkpoints.catalogue import default_model
-    from iln.restoration.batch import Options, plan_jobs, run_jobs
+    from iln.restoration.batch import BatchOptions, plan_jobs, run_jobs
 
-    overrides = answers(norm, input_stats, img_range, eps)
-    if overrides and models and len(models) > 1:
-        option = "--" + next(iter(overrides)).replace("_", "-")
+    said = answers(norm, input_stats, img_range, eps)
+    if said and models and len(models) > 1:
+        option = "--" + next(iter(said)).replace("_", "-")
         raise InputError(
             f"{option} says what one file does not; with several models, run each by itself"
         )
     jobs = plan_jobs(inputs, output, recursive=recursive, overwrite=overwrite)
-    options = Options(
+    options = BatchOptions(
         models=tuple(models or [default_model()]),
-        memory=memory,
-        precision=precision.value,
-        device=device.value,
-        engine=engine.value,
+        restore={
+            "memory": memory,
+            "precision": precision.value,
+            "device": device.value,
+            "engine": engine.value,
+            **said,
+        },
         overwrite=overwrite,
         quality=quality,
         unfade=unfade,
         max_pixels=max_pixels,
-        overrides=overrides,
     )
     raise typer.Exit(run_jobs(jobs, options))

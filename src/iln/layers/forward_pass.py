@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -82,6 +81,23 @@ class GatedConvolution(Protocol):
         ...
 
 
+class Residual(NamedTuple):
+    """A residual branch; see `ForwardPass.residual`."""
+
+    norm: Norm
+    branch: Branch
+    drop_path: DropPath | None
+    window: int
+    shift: int
+    halo: int
+    beside: GatedConvolution | None
+
+    def dropped(self, y: Tensor) -> Tensor:
+        """The branch's output, left out at random in training."""
+        out: Tensor = y if self.drop_path is None else self.drop_path(y)
+        return out
+
+
 class ForwardPass:
     """The whole map in one piece; no tensor is overwritten."""
 
@@ -136,17 +152,19 @@ class ForwardPass:
         Returns:
             (B, H, W, C) in x's dtype.
         """
+        return self.add_branch(x, Residual(norm, branch, drop_path, window, shift, halo, beside))
+
+    def add_branch(self, x: Tensor, step: Residual) -> Tensor:
+        """What `residual` does; each way to go over a map has its own."""
 
         def whole(y: Tensor) -> Tensor:
-            out = branch(Rows(y, shift=shift))
-            if drop_path is not None:
-                out = drop_path(out)
-            if beside is None:
+            out = step.dropped(step.branch(Rows(y, shift=step.shift)))
+            if step.beside is None:
                 return out
-            convolved = beside.convolve(y)
-            return torch.addcmul(out, convolved, beside.gate(convolved))
+            convolved = step.beside.convolve(y)
+            return torch.addcmul(out, convolved, step.beside.gate(convolved))
 
-        return norm.residual(x, whole)
+        return step.norm.residual(x, whole)
 
 
 class Checkpointed(ForwardPass):
@@ -160,20 +178,8 @@ class Checkpointed(ForwardPass):
     def add(self, onto: Tensor, f: Local, x: Tensor, halo: int = 0) -> Tensor:
         return _recomputed(super().add, onto, f, x, halo)
 
-    def residual(
-        self,
-        x: Tensor,
-        norm: Norm,
-        branch: Branch,
-        drop_path: DropPath | None = None,
-        *,
-        window: int = 1,
-        shift: int = 0,
-        halo: int = 0,
-        beside: GatedConvolution | None = None,
-    ) -> Tensor:
-        again = partial(super().residual, window=window, shift=shift, halo=halo, beside=beside)
-        return _recomputed(again, x, norm, branch, drop_path)
+    def add_branch(self, x: Tensor, step: Residual) -> Tensor:
+        return _recomputed(super().add_branch, x, step)
 
 
 def _recomputed(f: Callable[..., Tensor], *arguments: object) -> Tensor:
@@ -258,26 +264,16 @@ class Strips(ForwardPass):
             onto[:, top:end] += rows.crop(f(rows.pixels))
         return onto
 
-    def residual(
-        self,
-        x: Tensor,
-        norm: Norm,
-        branch: Branch,
-        drop_path: DropPath | None = None,
-        *,
-        window: int = 1,
-        shift: int = 0,
-        halo: int = 0,
-        beside: GatedConvolution | None = None,
-    ) -> Tensor:
+    def add_branch(self, x: Tensor, step: Residual) -> Tensor:
+        norm, beside = step.norm, step.beside
         stats = norm.statistics(x)
 
         def normalize(rows: Tensor) -> Tensor:
             return norm.normalize(rows, stats)
 
         def change(rows: Rows) -> Tensor:
-            y = branch(replace(rows, pixels=normalize(rows.pixels)))
-            return norm.rescale(y if drop_path is None else drop_path(y), stats)
+            y = step.branch(replace(rows, pixels=normalize(rows.pixels)))
+            return norm.rescale(step.dropped(y), stats)
 
         convolved = None
         if beside is not None:
@@ -286,10 +282,10 @@ class Strips(ForwardPass):
             convolve = beside.convolve
             convolved = self.map(lambda rows: convolve(normalize(rows)), x, beside.halo)
             weight = beside.gate(convolved)
-        if shift:
-            self._add_rolled(x, change, window, shift)
+        if step.shift:
+            self._add_rolled(x, change, step.window, step.shift)
         else:
-            self._add_in_place(x, change, window, halo)
+            self._add_in_place(x, change, step.window, step.halo)
         if convolved is not None:
             x = self.add(x, lambda rows: norm.rescale(rows * weight, stats), convolved)
         return x

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from iln.atomic import printable
 from iln.errors import InputError
 from iln.images import SUFFIXES, check_suffix, read, unfade, write
 from iln.progress import progress_bar
+from iln.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
     from iln.restoration import Restorer
@@ -38,19 +39,15 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to restore; see `iln restore --help`. models: one after the other."""
+class BatchOptions:
+    """How to restore many; see `iln restore --help`. models: one after the other."""
 
     models: tuple[str, ...]
-    memory: str | None = None
-    precision: str = "auto"
-    device: str = "auto"
-    engine: str = "torch"
+    restore: RestoreOptions = field(default_factory=lambda: RestoreOptions())
     overwrite: bool = False
     quality: int = 95
     unfade: bool = False
     max_pixels: int = 300_000_000
-    overrides: dict[str, Any] = field(default_factory=dict)
 
 
 def plan_jobs(
@@ -160,7 +157,7 @@ def _writable(suffix: str) -> str:
     return suffix if suffix.lower() in SUFFIXES else ".png"
 
 
-def run_jobs(jobs: Sequence[Job], options: Options) -> int:
+def run_jobs(jobs: Sequence[Job], options: BatchOptions) -> int:
     """Restore one after the other; a bad picture does not stop the rest.
 
     Returns the exit code: 0 if all is well, 1 if some failed, 2 if none succeeded.
@@ -172,17 +169,7 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> int:
     if jobs:
         from iln.restoration import Restorer
 
-        restorers = [
-            Restorer(
-                model,
-                memory=options.memory,
-                precision=options.precision,
-                device=options.device,
-                engine=options.engine,
-                **options.overrides,
-            )
-            for model in options.models
-        ]
+        restorers = [Restorer(model, **options.restore) for model in options.models]
         with progress_bar() as tell:
             for job in jobs:
                 try:
@@ -202,7 +189,10 @@ def run_jobs(jobs: Sequence[Job], options: Options) -> int:
 
 
 def _restore(
-    job: Job, options: Options, restorers: Sequence[Restorer], progress: Callable[[float], None]
+    job: Job,
+    options: BatchOptions,
+    restorers: Sequence[Restorer],
+    progress: Callable[[float], None],
 ) -> None:
     started = time.perf_counter()
     picture = read(job.source, options.max_pixels)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.forward_pass import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
+from iln.restoration.options import FILE_SAYS, RestoreOptions, check_names
 from iln.restoration.plan import Plan, make_plan
 from iln.restoration.precision import choose
 
@@ -72,15 +73,7 @@ class Restorer:
     model: a shipped model's name, a file, or a module from `iln.build` or `iln.load` (a copy is
         used); or an OpenVINO graph (.xml) of `iln export` or `iln quantize`, which computes
         pictures in one piece.
-    memory: peak of the whole process in bytes or as text (`4GB`); None takes what is free.
-        Feature maps that do not fit lie in temporary files; the result is the same.
-    precision: `fp32`, `bf16`, `fp16`, or `auto`: fp32 on the CPU; elsewhere fp16 if the model is
-        found to be safe in it, else bf16 or fp32, and a picture that half precision cannot do is
-        done again in fp32. With openvino also `int8`, for a model that `iln quantize` has made
-        ready; and `auto` is bf16 where the CPU has it and the model is safe in it.
-    device: `cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one).
-    engine: `torch`, or `openvino`, which computes the same faster on a CPU (`iln.deploy.openvino`).
-    norm, input_stats, img_range, eps: for files that do not say them; see `iln.load`.
+    options: see `RestoreOptions`.
 
     One object may be used from several threads; pictures are then done one after the other.
     Raises InputError for a model, size, precision or device that cannot be had.
@@ -89,24 +82,17 @@ class Restorer:
     def __init__(
         self,
         model: str | os.PathLike[str] | Backbone,
-        *,
-        memory: str | int | None = None,
-        precision: str = "auto",
-        device: str = "auto",
-        engine: str = "torch",
-        norm: str | None = None,
-        input_stats: str | None = None,
-        img_range: float | None = None,
-        eps: float | None = None,
+        **options: Unpack[RestoreOptions],
     ) -> None:
-        if is_graph(model):
-            engine = "openvino"
+        check_names(options)
+        precision, device = options.get("precision", "auto"), options.get("device", "auto")
+        engine = "openvino" if is_graph(model) else options.get("engine", "torch")
         _check_choice(precision, device, engine)
+        memory = options.get("memory")
         self.engine = engine
         self.memory = None if memory is None else parse_size(memory)
         self.device = find_device(device if engine == "torch" else "cpu")
-        given = {"norm": norm, "input_stats": input_stats, "img_range": img_range, "eps": eps}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {n: options.get(n) for n in FILE_SAYS if options.get(n) is not None}
         if given and (isinstance(model, Backbone) or is_graph(model)):
             raise InputError(
                 f"{', '.join(given)}: only for a model from a file that does not say it"
@@ -314,32 +300,14 @@ class Restorer:
 def restore(
     image: str | os.PathLike[str] | NDArray[Any],
     model: str | os.PathLike[str] | Backbone | None = None,
-    *,
-    memory: str | int | None = None,
-    precision: str = "auto",
-    device: str = "auto",
-    engine: str = "torch",
-    norm: str | None = None,
-    input_stats: str | None = None,
-    img_range: float | None = None,
-    eps: float | None = None,
+    **options: Unpack[RestoreOptions],
 ) -> NDArray[Any]:
     """Restore one picture; see `Restorer`, which loads a model once for many.
 
     model: None takes the default, as `iln restore` does, and one line of the log says which.
+    options: see `RestoreOptions`.
     """
-    restorer = Restorer(
-        default_model() if model is None else model,
-        memory=memory,
-        precision=precision,
-        device=device,
-        engine=engine,
-        norm=norm,
-        input_stats=input_stats,
-        img_range=img_range,
-        eps=eps,
-    )
-    return restorer(image)
+    return Restorer(default_model() if model is None else model, **options)(image)
 
 
 def find_device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from iln.atomic import printable
 from iln.errors import InputError
@@ -18,6 +18,7 @@ from iln.lab.evaluation.models import Model, distinct, load_models
 from iln.lab.evaluation.result import Evaluation, PictureSet, Score
 from iln.lab.tasks import Damaged, Pixels, Task, to_uint8
 from iln.lab.tasks.folders import Source, load_pair, sources
+from iln.restoration.options import RestoreOptions, check_names
 
 Progress = Callable[[str, float], None]
 """Told now and then what is being done, and which share (0 to 1) of all pixels is."""
@@ -36,15 +37,8 @@ def evaluate(
     task: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     seed: int = 0,
-    memory: str | int | None = None,
-    precision: str = "auto",
-    device: str = "auto",
-    engine: str = "torch",
-    norm: str | None = None,
-    input_stats: str | None = None,
-    img_range: float | None = None,
-    eps: float | None = None,
     progress: Progress = lambda what, share: None,
+    **options: Unpack[RestoreOptions],
 ) -> Evaluation:
     """Scores of one or more models on one or more folders of pictures.
 
@@ -52,22 +46,15 @@ def evaluate(
     sets: folders of clean pictures, which the task damages, or of pairs in `input` and `target`.
     task, parameters: what to test; by default what the models' files say they were trained for.
     seed: decides the damage of a picture, together with its name.
-    memory, precision, device, engine, norm, input_stats, img_range, eps: as for `iln.Restorer`.
+    options: as for `iln.Restorer`; see `RestoreOptions`.
 
     Pictures are restored whole. Everything is looked at before the first one is: InputError for
     what cannot be read, is too small for the metrics, or does not fit together.
     """
+    check_names(options)
     names, folders = _listed(models, "model"), _listed(sets, "folder of pictures (--sets)")
     found = _find(folders)
-    loaded = load_models(
-        names,
-        _BASELINES,
-        {"norm": norm, "input_stats": input_stats, "img_range": img_range, "eps": eps},
-        memory=memory,
-        precision=precision,
-        device=device,
-        engine=engine,
-    )
+    loaded = load_models(names, _BASELINES, options)
     name, chosen = choose_task(loaded, task, parameters or {})
     plan = list(_planned(found, chosen, progress))
     baseline = _BASELINES[0] if chosen.scale == 1 else _BASELINES[1]

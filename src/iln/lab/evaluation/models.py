@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -17,6 +17,7 @@ from iln.checkpoints.native import describe, shipped
 from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
 from iln.restoration import Restorer
+from iln.restoration.options import FILE_SAYS, RestoreOptions
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class Model:
 def load_models(
     names: Sequence[str | os.PathLike[str]],
     reserved: Sequence[str],
-    overrides: Mapping[str, Any],
-    **options: Any,
+    options: RestoreOptions,
 ) -> list[Model]:
     """All of them, before any is used: a bad one should not be found after hours.
 
-    reserved: names that no model may have. overrides: `norm` and the like, for the files that do
-    not say them. options: `memory`, `precision`, `device`, `engine`. Raises InputError.
+    reserved: names that no model may have. Raises InputError.
     """
     about = [_description(name) for name in names]
-    given = {key: value for key, value in overrides.items() if value is not None}
+    given = [name for name in FILE_SAYS if options.get(name) is not None]
+    rest = {name: value for name, value in options.items() if name not in FILE_SAYS}
+    without = cast(RestoreOptions, rest)
     if given and all(about):
         raise InputError(
             f"{', '.join(given)}: only for files that do not say it; all of these models do"
@@ -74,7 +75,7 @@ def load_models(
             shown[i],
             Path(about[i].get("file", name)),
             about[i],
-            Restorer(name, **options, **({} if about[i] else given)),
+            Restorer(name, **(without if about[i] else options)),
         )
         for i, name in enumerate(names)
     ]

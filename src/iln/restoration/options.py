@@ -1,0 +1,41 @@
+"""What is asked of a restoration, wherever a network is loaded for one."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class FileSays(TypedDict, total=False):
+    """What most files say of themselves; for those that do not (see `iln.load`)."""
+
+    norm: str | None
+    input_stats: str | None
+    img_range: float | None
+    eps: float | None
+
+
+class RestoreOptions(FileSays, total=False):
+    """Keywords of `iln.Restorer`, `iln.restore` and `iln.evaluate`, all of them optional."""
+
+    memory: str | int | None
+    """Peak of the whole process in bytes or as text (`4GB`); None takes what is free. Feature maps
+    that do not fit lie in temporary files; the result is the same."""
+    precision: str
+    """`fp32`, `bf16`, `fp16`, or `auto`: fp32 on the CPU; elsewhere fp16 if the model is found to
+    be safe in it, else bf16 or fp32, and a picture that half precision cannot do is done again in
+    fp32. With openvino also `int8`, for a model that `iln quantize` has made ready; and `auto` is
+    bf16 where the CPU has it and the model is safe in it."""
+    device: str
+    """`cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one)."""
+    engine: str
+    """`torch`, or `openvino`, which computes the same faster on a CPU (`iln.deploy.openvino`)."""
+
+
+FILE_SAYS = sorted(FileSays.__optional_keys__)
+
+
+def check_names(options: RestoreOptions) -> None:
+    """Raises TypeError for a keyword that is no option, as a function with named ones would."""
+    if unknown := sorted(options.keys() - RestoreOptions.__optional_keys__):
+        known = ", ".join(sorted(RestoreOptions.__optional_keys__))
+        raise TypeError(f"unexpected option {unknown[0]!r}; there are {known}")
