@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
         if not target.parent.is_dir():
             raise InputError(f"{shown}: the folder {printable(target.parent)} does not exist")
         if not overwrite and os.path.lexists(target):
-            raise InputError(_exists(shown))
+            raise InputError(exists_already(shown))
         # Some file systems allow 255 bytes a name: keep only as much of it as surely fits.
         temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.part")
         try:
@@ -62,7 +62,8 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
         raise InputError(f"{shown}: cannot be written: {reason}") from error
 
 
-def _exists(shown: str) -> str:
+def exists_already(shown: str) -> str:
+    """What to say of a file that nobody allowed to replace."""
     return f"{shown}: exists already; choose another name or allow overwriting (--overwrite)"
 
 
@@ -82,7 +83,7 @@ def _publish(temporary: Path, target: Path, shown: str) -> None:
         os.link(temporary, target)
         return
     except FileExistsError:
-        raise InputError(_exists(shown)) from None
+        raise InputError(exists_already(shown)) from None
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
@@ -90,7 +91,7 @@ def _publish(temporary: Path, target: Path, shown: str) -> None:
         # Reserve the name with an empty file of our own, then replace that.
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:
-        raise InputError(_exists(shown)) from None
+        raise InputError(exists_already(shown)) from None
     try:
         temporary.replace(target)
     except BaseException:

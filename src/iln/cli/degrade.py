@@ -109,6 +109,7 @@ def _damaged(picture: Picture, task: Task, seed: int) -> Picture:
 
     from iln.images import resize
     from iln.lab.tasks import generator, to_uint8
+    from iln.lab.tasks.task import luma
 
     rgb = picture.rgb8()
     if min(rgb.shape[:2]) < task.scale:
@@ -118,7 +119,7 @@ def _damaged(picture: Picture, task: Task, seed: int) -> Picture:
     damaged, _ = task.pair(rgb, generator(seed))
     pixels = to_uint8(damaged)
     if picture.channels == 1 and pixels.shape[2] == 3:
-        pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None]
+        pixels = luma(pixels)
     if picture.alpha is None:
         return replace(picture, pixels=pixels)
     full = 257 if picture.alpha.dtype == np.uint16 else 1

@@ -2,12 +2,13 @@
 
 from iln.images.levels import unfade
 from iln.images.metrics import luma, psnr_rgb, psnr_y, psnrb_y, ssim_y
-from iln.images.picture import Picture
+from iln.images.picture import LUMA, Picture
 from iln.images.reading import MAX_PIXELS, read
 from iln.images.resize import resize, resize_to
 from iln.images.writing import SUFFIXES, check_suffix, write
 
 __all__ = [
+    "LUMA",
     "MAX_PIXELS",
     "SUFFIXES",
     "Picture",

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.uint8] | NDArray[np.uint16]
+LUMA = (0.299, 0.587, 0.114)
+"""BT.601's weights of R, G and B."""
 
 
 @dataclass(frozen=True, eq=False)

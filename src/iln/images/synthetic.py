@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 
 from iln.atomic import printable
-from iln.images import read
+from iln.images import LUMA, read
 
 CROP = 128
 """Side in pixels of what is taken from the middle of a picture, unless told otherwise: a few
 seconds for a small network on one core."""
-_LUMA = (0.299, 0.587, 0.114)
-"""BT.601's weights of R, G and B."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Specimen:
         """(1, channels, H, W): gray three times for RGB, luma (BT.601) of RGB for gray."""
         pixels = self.pixels
         if channels == 1 and pixels.shape[2] == 3:
-            pixels = (pixels @ np.array(_LUMA, np.float32))[..., None]
+            pixels = (pixels @ np.array(LUMA, np.float32))[..., None]
         elif channels == 3 and pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, 2)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]

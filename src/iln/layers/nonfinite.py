@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from iln.layers.hooks import Hooks
 
-class FiniteWatch:
+
+class FiniteWatch(Hooks):
     """Looks at what modules compute inside `with`: the largest, and who gave infinity or NaN.
 
     places: by the name to call them. One forward pass inside each `with`; several `with` count
@@ -28,22 +29,12 @@ class FiniteWatch:
         self.peaks: dict[str, float] = {}
         """By place: the largest finite |value|."""
         self._calls = 0
-        self._undo = ExitStack()
 
-    def __enter__(self) -> Self:
+    def attach(self, undo: ExitStack) -> None:
         self._calls = 0
         for name, module in self.places.items():
             look = partial(self._look, name)
-            self._undo.callback(module.register_forward_hook(look).remove)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+            undo.callback(module.register_forward_hook(look).remove)
 
     def first(self, among: Mapping[str, nn.Module] | None = None) -> str | None:
         """The first place that is not finite; among all of them, or the names given."""

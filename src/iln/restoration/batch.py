@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iln.atomic import printable
+from iln.atomic import exists_already, printable
 from iln.errors import InputError
 from iln.images import SUFFIXES, check_suffix, read, unfade, write
 from iln.progress import progress_bar
@@ -114,7 +114,7 @@ def _problem(
     if place in taken:
         return f"{shown}: is the result of {printable(taken[place])} already"
     if os.path.lexists(target) and not overwrite:
-        return f"{shown}: exists already; choose another name or allow overwriting (--overwrite)"
+        return exists_already(shown)
     try:
         check_suffix(target)
     except InputError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from iln.atomic import atomic_write, printable
+from iln.atomic import atomic_write, exists_already, printable
 from iln.backbones import Backbone
 from iln.checkpoints.native import load
 from iln.deploy.export.about import KEY, card
@@ -79,9 +79,7 @@ def check_target(file: str | os.PathLike[str], suffix: str, overwrite: bool) -> 
     if Path(file).suffix != suffix:
         raise InputError(f"{shown}: the name of this file must end in {suffix}")
     if os.path.lexists(file) and not overwrite:
-        raise InputError(
-            f"{shown}: exists already; choose another name or allow overwriting (--overwrite)"
-        )
+        raise InputError(exists_already(shown))
     if Path(file).is_dir():
         raise InputError(f"{shown}: is a folder; give the name of a file to write")
     if not Path(file).parent.is_dir():

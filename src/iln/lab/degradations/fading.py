@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from iln.images import LUMA
 from iln.lab.degradations.bands import Floats, Pixels, by_bands
 
 _BLACK = np.array([1.0, 0.8, 0.6])
@@ -33,7 +34,7 @@ def fade(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
 
     def faded(x: Floats, _: slice) -> Floats:
         if channels == 3:
-            luma = 0.299 * x[..., :1] + 0.587 * x[..., 1:2] + 0.114 * x[..., 2:]
+            luma = _luma(x)
             x += np.float32(0.7) * pale * (luma - x)
         x *= slope
         x += black
@@ -48,9 +49,16 @@ def monochrome(picture: Pixels, rng: np.random.Generator) -> Pixels:
     tone = np.array([0.1, 0, -0.25], np.float32) * amount
 
     def toned(x: Floats, _: slice) -> Floats:
-        luma = 0.299 * x[..., :1] + 0.587 * x[..., 1:2] + 0.114 * x[..., 2:]
+        luma = _luma(x)
         # Middle tones take the colour; black and white keep theirs.
         coloured: Floats = luma + tone * 4 * luma * (255 - luma) / np.float32(255)
         return coloured
 
     return by_bands(picture, toned)
+
+
+def _luma(x: Floats) -> Floats:
+    """(h, W, 3) -> (h, W, 1)."""
+    r, g, b = LUMA
+    luma: Floats = r * x[..., :1] + g * x[..., 1:2] + b * x[..., 2:]
+    return luma

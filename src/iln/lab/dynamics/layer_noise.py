@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from iln.deploy.quantization import quantize_asymmetric, quantize_symmetric, sqnr
+from iln.layers.hooks import Hooks
 
 BITS = (8, 4)
 """Of weights and activations alike: W8A8 and W4A4."""
@@ -42,26 +42,16 @@ class LayerNoise:
     w4a4: float
 
 
-class InputRanges:
+class InputRanges(Hooks):
     """The smallest and largest input of each layer, over all that is computed inside `with`."""
 
     def __init__(self, model: nn.Module) -> None:
         self.layers = _layers(model)
         self.ranges: dict[str, tuple[float, float]] = {}
         """By layer, in the order in which they compute; NaN where an input is NaN."""
-        self._undo = ExitStack()
 
-    def __enter__(self) -> Self:
-        _listen(self._undo, self.layers, self._look)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+    def attach(self, undo: ExitStack) -> None:
+        _listen(undo, self.layers, self._look)
 
     def _look(self, name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
         low, high = (value.item() for value in torch.aminmax(x.detach()))
@@ -77,7 +67,7 @@ class _Sums:
     noise: list[float] = field(default_factory=lambda: [0.0] * len(BITS))
 
 
-class NoiseMeter:
+class NoiseMeter(Hooks):
     """Computes every layer twice more, quantised, inside `with`, and adds up the difference.
 
     ranges: of `InputRanges`, over the same pictures. Nothing but sums is kept.
@@ -87,19 +77,9 @@ class NoiseMeter:
         self.layers = _layers(model)
         self.ranges = ranges
         self._sums: dict[str, _Sums] = {}
-        self._undo = ExitStack()
 
-    def __enter__(self) -> Self:
-        _listen(self._undo, self.layers, self._look)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+    def attach(self, undo: ExitStack) -> None:
+        _listen(undo, self.layers, self._look)
 
     @property
     def noise(self) -> dict[str, LayerNoise]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,11 @@ from iln.backbones import Backbone
 from iln.errors import InputError
 from iln.lab.dynamics.central import Central
 from iln.lab.dynamics.measures import BlockMeasures, BlockSums, MapSums
+from iln.layers.hooks import Hooks
 from iln.norm import LNStar, Norm, Statistics
 
 
-class Probe:
+class Probe(Hooks):
     """Measures the output of every Transformer block of what is computed inside `with`.
 
         with Probe(model) as probe:
@@ -39,7 +39,6 @@ class Probe:
         self.sums: dict[str, BlockSums] = {}
         """By block, in the order in which they compute."""
         self._sigmas: dict[str, Central] | None = None  # of the block that is computing
-        self._undo = ExitStack()
 
     @property
     def measures(self) -> dict[str, BlockMeasures]:
@@ -51,29 +50,18 @@ class Probe:
         """Each block's mean energy per channel, E_l[x_c^2]: (C,) float64 on the CPU."""
         return {name: sums.maps.energy for name, sums in self.sums.items()}
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            if is_compiled(self.model):
-                # Stances belong to a part of PyTorch that takes seconds to import.
-                undo.enter_context(torch.compiler.set_stance("force_eager"))
-            for name, block in self.model.blocks().items():
-                for which in ("norm1", "norm2"):
-                    norm = getattr(block, which)
-                    if isinstance(norm, LNStar):
-                        undo.callback(_overhear(norm, partial(self._statistics, which)))
-                undo.callback(block.register_forward_pre_hook(self._before).remove)
-                after = partial(self._after, name)
-                undo.callback(block.register_forward_hook(after).remove)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+    def attach(self, undo: ExitStack) -> None:
+        if is_compiled(self.model):
+            # Stances belong to a part of PyTorch that takes seconds to import.
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
+        for name, block in self.model.blocks().items():
+            for which in ("norm1", "norm2"):
+                norm = getattr(block, which)
+                if isinstance(norm, LNStar):
+                    undo.callback(_overhear(norm, partial(self._statistics, which)))
+            undo.callback(block.register_forward_pre_hook(self._before).remove)
+            after = partial(self._after, name)
+            undo.callback(block.register_forward_hook(after).remove)
 
     def _before(self, block: nn.Module, inputs: Any) -> None:
         self._sigmas = {}

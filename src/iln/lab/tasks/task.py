@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from iln.images import LUMA
+
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """(H, W, C), C the task's channels; 0 to 255."""
 Damaged: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -95,7 +97,7 @@ class Task(BaseModel, ABC):
 
 def luma(picture: Pixels) -> Pixels:
     """(H, W, 3) -> (H, W, 1): full-range luma of BT.601, rounded."""
-    values = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    values = picture.astype(np.float64) @ np.array(LUMA)
     gray: Pixels = np.rint(values).astype(np.uint8)[..., None]
     return gray
 
