@@ -1,15 +1,20 @@
-"""A norm is one class and one row; a backbone is one file and one row. Nothing else has to know."""
+"""A norm, a task or a command is one class or function and one row; a backbone is one file and one
+row. Nothing else has to know. CONTRIBUTING.md shows these very examples."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 import torch
+import typer
+from PIL import Image
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import iln
 from iln.backbones import BACKBONES, Backbone, Spec, SwinIRSpec, from_spec
@@ -17,6 +22,10 @@ from iln.backbones.shapes import Shapes, common_fields
 from iln.deploy.export import export
 from iln.deploy.rescue import divide_stream, exponents
 from iln.lab.dynamics import diagnose, judge
+from iln.lab.tasks import TASKS, Metric, Pixels, Range, Task
+from iln.lab.tasks.ranges import Within
+from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
+from iln.lab.training import Recipe, train
 from iln.layers.forward_pass import WHOLE, Checkpointed, Strips
 from iln.layers.swin import SwinBlock
 from iln.norm import NORMS, Norm, Statistics
@@ -77,6 +86,36 @@ class Plain(Backbone):
     def read_shapes(shapes: Shapes) -> dict[str, Any]:
         found = common_fields(shapes, "")
         return found | {"depths": (1,) * len(found["num_heads"])}
+
+
+class Posterize(Task):
+    """Few levels of each colour, as old screens had them."""
+
+    scale: Literal[1] = 1
+    levels: Annotated[Range, Within(2, 64, whole=True)] = Range(4, 16)
+    """How many; from a range they are drawn for each picture."""
+
+    def degrade(self, target: Pixels, rng: np.random.Generator) -> Pixels:
+        step = 255 / (self.levels.draw_whole(rng) - 1)
+        return np.rint(np.rint(target / step) * step).astype(np.uint8)
+
+    def protocols(self) -> dict[str, Task]:
+        fixed = self.levels.fixed({f"levels {count}": count for count in (4, 8)})
+        return {name: self.model_copy(update={"levels": count}) for name, count in fixed.items()}
+
+    def metrics(self) -> dict[str, Metric]:
+        return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}
+
+
+def sizes(
+    pictures: Annotated[list[Path], typer.Argument(metavar="IN...", help="Pictures.")],
+) -> None:
+    """Print how wide and high pictures are."""
+    from iln.images import read  # slow imports wait until the command runs
+
+    for file in pictures:
+        picture = read(file)
+        typer.echo(f"{file}  {picture.width}x{picture.height}")
 
 
 @pytest.fixture
@@ -157,3 +196,50 @@ def test_both_exported(norm: str, backbone: str, tmp_path: Path) -> None:
     image = torch.rand(1, 3, 12, 20)
     with torch.no_grad():
         torch.testing.assert_close(program(image), iln.load(weights)(image), rtol=0, atol=1e-5)
+
+
+def draw(folder: Path) -> Path:
+    folder.mkdir()
+    ramp = np.linspace(0, 255, 40 * 48 * 3).reshape(40, 48, 3).astype(np.uint8)
+    for name in ("a", "b"):
+        Image.fromarray(ramp).save(folder / f"{name}.png")
+    return folder
+
+
+def test_a_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(TASKS, "posterize", Posterize)
+    pictures = draw(tmp_path / "pictures")
+    recipe = Recipe(
+        backbone="swinir-light-x2",
+        spec={**TINY, "depths": [1], "num_heads": [2], "upsampler": "", "unshuffle": 2},
+        task="posterize",
+        scale=1,
+        data=(pictures,),
+        validation=(pictures,),
+        patch=16,
+        batch=2,
+        steps=2,
+        precision="fp32",
+        tensorboard=False,
+        device="cpu",
+    )
+    run = tmp_path / "run"
+    train(recipe, run, say=lambda *_: None)
+    result = iln.evaluate(run / "last.safetensors", pictures, task="posterize", device="cpu")
+    assert {score.protocol for score in result.scores} == {"levels 4", "levels 8"}
+
+
+def test_a_command(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(sizes)
+    done = CliRunner().invoke(app, [str(draw(tmp_path / "pictures") / "a.png")])
+    assert done.output.endswith("a.png  48x40\n")
+
+
+def test_contributing_shows_what_is_tested_here() -> None:
+    page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    here = Path(__file__).read_text("utf-8")
+    assert len(blocks) == 4
+    for block in blocks:
+        assert block in here, block
