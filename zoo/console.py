@@ -9,7 +9,7 @@ from iln.errors import InputError
 
 
 def run(main: Callable[[], int]) -> None:
-    """Exit with what `main` returns, or with 2 and one line for what the user can mend."""
+    """Exit with what `main` returns, or with 2 and one line for what the user can change."""
     try:
         sys.exit(main())
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, not ours, and hints for its message."""
+"""The one kind of error whose message tells the user what to change, and hints for it."""
 
 import difflib
 from collections.abc import Iterable

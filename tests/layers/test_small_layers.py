@@ -10,7 +10,7 @@ from iln.layers.drop_path import DropPath
 from iln.layers.feedforward import FeedForward
 from iln.layers.forward_pass import WHOLE, Rows
 from iln.layers.pad import reflect_pad
-from iln.layers.pixel_unshuffle import cells, from_cells
+from iln.layers.pixel_unshuffle import pixel_shuffle, pixel_unshuffle
 from iln.norm import ILN
 
 
@@ -31,10 +31,10 @@ def test_pixel_shuffle(factor: int) -> None:
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_cells_and_back(side: int) -> None:
     x = noise(2, 4 * side, 5 * side, 3)
-    parts = cells(x, side)
+    parts = pixel_unshuffle(x, side)
     assert all(part.shape == (2, 4, 5, 3) for part in parts)
     assert torch.equal(parts[-1][:, 1, 2], x[:, 2 * side - 1, 3 * side - 1])
-    assert torch.equal(from_cells(torch.cat(parts, -1), side), x)
+    assert torch.equal(pixel_shuffle(torch.cat(parts, -1), side), x)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

@@ -24,7 +24,7 @@ from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import FeedForward
 from iln.layers.forward_pass import WHOLE, ForwardPass, Strips
 from iln.layers.pad import crop
-from iln.layers.pixel_unshuffle import cells, from_cells
+from iln.layers.pixel_unshuffle import pixel_shuffle, pixel_unshuffle
 from iln.norm import NORMS, Norm, kind_outside
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
@@ -162,7 +162,7 @@ class Spec:
         return cls(**frozen)
 
     @property
-    def cell_chans(self) -> int:
+    def input_chans(self) -> int:
         """Numbers in a cell of pixels: what goes into the first convolution."""
         return self.in_chans * self.unshuffle**2
 
@@ -231,7 +231,7 @@ class Backbone(nn.Module):
         self.mean = RGB_MEAN if rgb and spec.input_stats != "none" else (0.0,) * spec.in_chans
         self.std = RGB_STD if rgb and spec.input_stats == "mean+std" else (1.0,) * spec.in_chans
 
-        self.conv_first = Conv2d(spec.cell_chans, dim)
+        self.conv_first = Conv2d(spec.input_chans, dim)
         self.patch_embed = nn.ModuleDict({"norm": kind_outside(spec.norm)(dim, spec.eps)})
         self.layers = nn.ModuleList(self.groups())
         self.norm = kind_outside(spec.norm)(dim, spec.eps)
@@ -270,7 +270,7 @@ class Backbone(nn.Module):
         spec = self.spec
         dim, scale, channels = spec.embed_dim, spec.scale, spec.in_chans
         if spec.upsampler == "":
-            self.conv_last = Conv2d(dim, spec.cell_chans)
+            self.conv_last = Conv2d(dim, spec.input_chans)
             return 1
         if spec.upsampler == "pixelshuffledirect":
             self.upsample = nn.Sequential(
@@ -326,7 +326,7 @@ class Backbone(nn.Module):
         whole = spec.window * spec.unshuffle
         # No negative numbers here: ONNX's division rounds towards zero.
         x = run.pad(x, *((side + whole - 1) // whole * whole for side in (height, width)))
-        x = run.concatenate(cells(x, spec.unshuffle)) if spec.unshuffle > 1 else x
+        x = run.concatenate(pixel_unshuffle(x, spec.unshuffle)) if spec.unshuffle > 1 else x
         repeats = spec.unshuffle**2
         mean = _vector(self.mean, x).repeat(repeats)
         gain = (spec.img_range / _vector(self.std, x)).repeat(repeats)
@@ -347,7 +347,9 @@ class Backbone(nn.Module):
                 onto, lambda rows: self._head(rows).to(x.dtype) / gain, deep, self.head_halo
             )
             if spec.unshuffle > 1:
-                out = run.map(lambda rows: from_cells(rows, spec.unshuffle), out, 0, spec.unshuffle)
+                out = run.map(
+                    lambda rows: pixel_shuffle(rows, spec.unshuffle), out, 0, spec.unshuffle
+                )
         else:
             out = run.map(
                 lambda rows: self._head(rows).to(x.dtype) / gain + mean,

@@ -279,7 +279,7 @@ def _check_size(spec: Spec, weights: Mapping[str, Tensor]) -> None:
     groups = {name.split(".")[1] for name in weights if name.startswith("layers.")}
     fits = (
         first is not None
-        and tuple(first.shape[:2]) == (spec.embed_dim, spec.cell_chans)
+        and tuple(first.shape[:2]) == (spec.embed_dim, spec.input_chans)
         and len(groups) == len(spec.depths)
         and sum(spec.depths) <= len(weights)
         and all(size in _lengths(weights, ending) for ending, size in spec.sizes())

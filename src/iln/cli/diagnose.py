@@ -28,7 +28,7 @@ from iln.progress import progress_bar
 
 if TYPE_CHECKING:
     from iln.backbones import Backbone
-    from iln.images.synthetic import Specimen
+    from iln.images.synthetic import SamplePicture
     from iln.restoration.options import FileSays
 
 
@@ -68,7 +68,7 @@ def diagnose(
         raise InputError("--output and --json name the same file")
 
     from iln.atomic import atomic_write
-    from iln.images.synthetic import specimens_of
+    from iln.images.synthetic import sample_pictures_of
     from iln.lab.dynamics import report
     from iln.lab.dynamics.verdict import judge
     from iln.lab.evaluation.files import check_output
@@ -77,11 +77,11 @@ def diagnose(
         check_output(file, overwrite)
     checkpoints, pictures = _sorted(words)
     loaded = _load(checkpoints, answers(norm, input_stats, img_range, eps), device.value)
-    specimens = specimens_of(pictures, crop)
-    subjects = _subjects(loaded, specimens)
+    sample_pictures = sample_pictures_of(pictures, crop)
+    subjects = _subjects(loaded, sample_pictures)
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    text = report.page(subjects, specimens, date)
-    found = json.dumps(report.as_json(subjects, specimens, date), indent=1, allow_nan=False)
+    text = report.page(subjects, sample_pictures, date)
+    found = json.dumps(report.as_json(subjects, sample_pictures, date), indent=1, allow_nan=False)
     with atomic_write(output, overwrite) as one, atomic_write(numbers, overwrite) as two:
         one.write_text(text, "utf-8", errors="replace")  # a file's own words may be no Unicode
         two.write_text(found + "\n", "utf-8")
@@ -138,7 +138,7 @@ def _load(
 
 def _subjects(
     loaded: Sequence[tuple[str, Backbone, dict[str, Any], dict[str, Any]]],
-    specimens: Sequence[Specimen],
+    sample_pictures: Sequence[SamplePicture],
 ) -> list[Any]:
     from iln.backbones import name_of
     from iln.lab.dynamics import diagnose
@@ -153,7 +153,7 @@ def _subjects(
 
             spec = model.spec
             parameter = next(model.parameters())
-            images = [s.image(spec.in_chans).to(parameter.device) for s in specimens]
+            images = [s.image(spec.in_chans).to(parameter.device) for s in sample_pictures]
             subjects.append(
                 Subject(
                     name=name,

@@ -45,15 +45,15 @@ def rescue(
     from iln.checkpoints.published import Answers
     from iln.deploy.rescue import rescue as rescued_by
     from iln.deploy.rescue import write_rescued
-    from iln.images.synthetic import specimens_of
+    from iln.images.synthetic import sample_pictures_of
     from iln.lab.evaluation.files import check_output
 
     check_output(output, overwrite)
     given = answers(norm, input_stats, img_range, eps)
     model, _ = load_explained(checkpoint, Answers(**given))
-    specimens = specimens_of(pictures or [], crop)
+    sample_pictures = sample_pictures_of(pictures or [], crop)
     try:
-        found = rescued_by(model, [s.image(model.spec.in_chans) for s in specimens])
+        found = rescued_by(model, [s.image(model.spec.in_chans) for s in sample_pictures])
     except InputError as error:
         raise InputError(f"{printable(checkpoint)} {error}") from None
     if found.after.nonfinite:

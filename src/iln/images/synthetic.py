@@ -21,11 +21,11 @@ seconds for a small network on one core."""
 
 
 @dataclass(frozen=True)
-class Specimen:
+class SamplePicture:
     """A picture as a network's input.
 
     pixels: (H, W, 1 or 3) float32 in [0, 1]. width, height: of the whole picture, which pixels
-    may be the middle of. synthetic: drawn by `draw_specimen`.
+    may be the middle of. synthetic: drawn by `draw_sample_picture`.
     """
 
     name: str
@@ -48,21 +48,25 @@ class Specimen:
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
 
 
-def specimens_of(files: Sequence[str | os.PathLike[str]], crop: int = CROP) -> list[Specimen]:
+def sample_pictures_of(
+    files: Sequence[str | os.PathLike[str]], crop: int = CROP
+) -> list[SamplePicture]:
     """The files' pictures, or the built-in one if there are none. Raises InputError."""
-    return [read_specimen(file, crop) for file in files] or [draw_specimen(crop or CROP)]
+    return [read_sample_picture(file, crop) for file in files] or [
+        draw_sample_picture(crop or CROP)
+    ]
 
 
-def read_specimen(file: str | os.PathLike[str], crop: int = CROP) -> Specimen:
+def read_sample_picture(file: str | os.PathLike[str], crop: int = CROP) -> SamplePicture:
     """A picture file, without its transparency. crop: as in `middle`. Raises InputError."""
     pixels = read(file).pixels
     height, width, _ = pixels.shape
     full = np.float32(np.iinfo(pixels.dtype).max)
     piece = middle(pixels, crop).astype(np.float32) / full
-    return Specimen(printable(Path(file).name), piece, width, height)
+    return SamplePicture(printable(Path(file).name), piece, width, height)
 
 
-def draw_specimen(size: int = CROP) -> Specimen:
+def draw_sample_picture(size: int = CROP) -> SamplePicture:
     """The built-in picture (size, size, 3): the same everywhere.
 
     From the top: smooth gradients, a zone plate (stripes from coarse to as fine as pixels are),
@@ -85,7 +89,7 @@ def draw_specimen(size: int = CROP) -> Specimen:
     colours = np.array([[0.9, 0.35, 0.1], [0.1, 0.3, 0.6]])
     picture[stripes] = colours[bars[stripes].astype(int)]
     levels = np.round(picture.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
-    return Specimen("built-in test picture", levels, size, size, synthetic=True)
+    return SamplePicture("built-in test picture", levels, size, size, synthetic=True)
 
 
 def middle(pixels: npt.NDArray[np.generic], crop: int) -> npt.NDArray[np.generic]:

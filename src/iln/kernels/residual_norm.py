@@ -95,13 +95,13 @@ class _Open(torch.autograd.Function):
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
             return (*_again(_open_plainly, (x, gamma, beta), gradients, ctx.eps), None, None)
         wide, wide_gamma, gain = sigma.dtype, gamma.to(sigma.dtype), gamma.to(sigma.dtype) / sigma
-        of_x, of_u, of_sigma = gradients
+        grad_x, grad_u, grad_sigma = gradients
         a = torch.zeros(x.shape[0], 1, 1, x.shape[3], dtype=wide, device=x.device)
         b = torch.zeros_like(a)
         out = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         for images, strips in pieces(x):
             for rows in strips:
-                slopes = of_u[images, rows].to(wide)
+                slopes = grad_u[images, rows].to(wide)
                 centred = x[images, rows] - mean[images]
                 b[images] += slopes.sum((1, 2), keepdim=True)
                 a[images] += (centred * slopes).sum((1, 2), keepdim=True)
@@ -109,21 +109,21 @@ class _Open(torch.autograd.Function):
                 continue
             count = x[0].numel() * sigma[images]
             pull = (wide_gamma * a[images]).sum(3, keepdim=True) / sigma[images].square()
-            slope = (of_sigma[images] - pull) / count
+            slope = (grad_sigma[images] - pull) / count
             # What the mean lost when it was rounded is given back here.
             shift = -(wide_gamma * b[images]).sum(3, keepdim=True) / count
             shift -= slope * rounding[images]
             for rows in strips:
                 if len(strips) > 1:  # else they are still at hand
-                    slopes = of_u[images, rows].to(wide)
+                    slopes = grad_u[images, rows].to(wide)
                     centred = x[images, rows] - mean[images]
                 # x - mean first: beside a large mean, x s - mean s would lose all digits.
                 total = centred.mul_(slope).add_(shift).addcmul_(slopes, gain[images])
-                torch.add(total, of_x[images, rows], out=out[images, rows])
+                torch.add(total, grad_x[images, rows], out=out[images, rows])
         _, needs_gamma, needs_beta, *_ = ctx.needs_input_grad
-        of_gamma = (a / sigma).sum((0, 1, 2)).to(gamma.dtype) if needs_gamma else None
-        of_beta = b.sum((0, 1, 2)).to(beta.dtype) if needs_beta else None
-        return out, of_gamma, of_beta, None, None
+        grad_gamma = (a / sigma).sum((0, 1, 2)).to(gamma.dtype) if needs_gamma else None
+        grad_beta = b.sum((0, 1, 2)).to(beta.dtype) if needs_beta else None
+        return out, grad_gamma, grad_beta, None, None
 
 
 class _Close(torch.autograd.Function):
@@ -145,22 +145,22 @@ class _Close(torch.autograd.Function):
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
             y = maps[0] if ctx.keeps_y else (maps[1] - maps[0]) / sigma
             product = gradient.to(sigma.dtype) * y
-            of_sigma = product.sum((1, 2, 3), keepdim=True)
-            return gradient, (gradient * sigma).to(ctx.dtype), of_sigma
+            grad_sigma = product.sum((1, 2, 3), keepdim=True)
+            return gradient, (gradient * sigma).to(ctx.dtype), grad_sigma
         _, needs_y, needs_sigma = ctx.needs_input_grad
-        of_y = torch.empty_like(gradient, dtype=ctx.dtype) if needs_y else None
-        of_sigma = torch.zeros_like(sigma) if needs_sigma else None
+        grad_y = torch.empty_like(gradient, dtype=ctx.dtype) if needs_y else None
+        grad_sigma = torch.zeros_like(sigma) if needs_sigma else None
         for place in places(gradient):
             image = place[0]
             part = gradient[place].to(sigma.dtype)
-            if of_y is not None:
-                of_y[place] = part * sigma[image]
-            if of_sigma is not None:
+            if grad_y is not None:
+                grad_y[place] = part * sigma[image]
+            if grad_sigma is not None:
                 y = maps[0][place] if ctx.keeps_y else maps[1][place] - maps[0][place]
-                of_sigma[image] += (part * y).sum((1, 2, 3), keepdim=True)
-        if of_sigma is not None and not ctx.keeps_y:
-            of_sigma /= sigma
-        return gradient, of_y, of_sigma
+                grad_sigma[image] += (part * y).sum((1, 2, 3), keepdim=True)
+        if grad_sigma is not None and not ctx.keeps_y:
+            grad_sigma /= sigma
+        return gradient, grad_y, grad_sigma
 
 
 def _open_plainly(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, ...]:

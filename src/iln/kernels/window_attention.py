@@ -127,21 +127,21 @@ class _Attention(torch.autograd.Function):
         heads, d = q.shape[3], q.shape[5]
         scale = d**-0.5
         gradient = torch.unflatten(gradient, -1, (heads, d)).transpose(3, 4)
-        of_q, of_k, of_v = (torch.empty_like(t).view(t.mT.shape) for t in (q, k, v))
-        of_bias = torch.zeros(bias.shape, dtype=wide_type(bias), device=bias.device)
+        grad_q, grad_k, grad_v = (torch.empty_like(t).view(t.mT.shape) for t in (q, k, v))
+        grad_bias = torch.zeros(bias.shape, dtype=wide_type(bias), device=bias.device)
         for weights, place in zip(kept, _places(q, k.shape[4]), strict=True):
             g, queries, keys, values = (_flat(t[place]) for t in (gradient, q, k, v))
-            torch.bmm(g.mT, weights, out=_flat(of_v[place]))
+            torch.bmm(g.mT, weights, out=_flat(grad_v[place]))
             slopes = torch.bmm(g, values.mT)
             slopes = torch._softmax_backward_data(slopes, weights, -1, weights.dtype)
             of_windows = slopes.view(-1, *bias.shape)
             # Sums over few large windows are twice as fast when they widen first, over many
             # small ones three times slower (bfloat16 on a CPU).
-            wide = of_bias.dtype if len(of_windows) < 16 else None
-            of_bias += of_windows.sum(0, dtype=wide)
-            torch.bmm(keys.mT, slopes.mT, out=_flat(of_q[place])).mul_(scale)
-            torch.bmm(queries.mT, slopes, out=_flat(of_k[place])).mul_(scale)
-        return of_q.mT, of_k.mT, of_v.mT, of_bias.to(bias.dtype), None, None
+            wide = grad_bias.dtype if len(of_windows) < 16 else None
+            grad_bias += of_windows.sum(0, dtype=wide)
+            torch.bmm(keys.mT, slopes.mT, out=_flat(grad_q[place])).mul_(scale)
+            torch.bmm(queries.mT, slopes, out=_flat(grad_k[place])).mul_(scale)
+        return grad_q.mT, grad_k.mT, grad_v.mT, grad_bias.to(bias.dtype), None, None
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -66,14 +66,14 @@ def _attention_backward(
     heads, dim = bias.shape[0], c // 3
     windows = b * (h // window) * (w // window)
     programs = min(PROGRAMS, windows)
-    of_qkv = torch.empty_like(qkv)
+    grad_qkv = torch.empty_like(qkv)
     shares = bias.new_empty(programs, *bias.shape)
     _backward[(heads, programs)](
-        qkv, bias, gradient, of_qkv, shares, h, w, windows, shift, (dim // heads) ** -0.5,
+        qkv, bias, gradient, grad_qkv, shares, h, w, windows, shift, (dim // heads) ** -0.5,
         DIM=dim, D=dim // heads, PADDED=_padded(dim // heads), SIDE=window,
         EXACT=qkv.dtype == torch.float32, TURNS=-(-windows // programs),
     )  # fmt: skip
-    return of_qkv, shares.sum(0)
+    return grad_qkv, shares.sum(0)
 
 
 @_attention.register_fake
@@ -153,14 +153,14 @@ def _forward(
 
 @triton.jit
 def _backward(
-    qkv, bias, gradient, of_qkv, shares, height, width, windows, shift, scale,
+    qkv, bias, gradient, grad_qkv, shares, height, width, windows, shift, scale,
     DIM: tl.constexpr, D: tl.constexpr, PADDED: tl.constexpr, SIDE: tl.constexpr,
     EXACT: tl.constexpr, TURNS: tl.constexpr,
 ):  # fmt: skip
     precision: tl.constexpr = "ieee" if EXACT else "tf32"
     head, program, programs = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     channels = tl.arange(0, PADDED)
-    of_bias = tl.zeros((SIDE * SIDE, SIDE * SIDE), dtype=tl.float32)
+    grad_bias = tl.zeros((SIDE * SIDE, SIDE * SIDE), dtype=tl.float32)
     for turn in range(TURNS):
         number = program + turn * programs  # past the last one all is 0, and nothing stored
         rows, below, right = _place(number, height, width, shift, SIDE)
@@ -172,17 +172,17 @@ def _backward(
         to = rows.to(tl.int64)[:, None] * DIM + head * D + channels[None, :]
         g = tl.load(gradient + to, mask=real, other=0.0)
         p = _scores(q, k, bias, head, below, right, scale, SIDE, EXACT)
-        of_v = tl.dot(tl.trans(p.to(v.dtype)), g, input_precision=precision)
+        grad_v = tl.dot(tl.trans(p.to(v.dtype)), g, input_precision=precision)
         of_p = tl.dot(g, tl.trans(v), input_precision=precision)
         of_s = p * (of_p - tl.sum(p * of_p, 1)[:, None])
-        of_bias += of_s
+        grad_bias += of_s
         of_s = of_s.to(v.dtype)
-        of_q = tl.dot(of_s, k, input_precision=precision) * scale
-        of_k = tl.dot(tl.trans(of_s), q, input_precision=precision) * scale
-        tl.store(of_qkv + at, of_q.to(v.dtype), mask=real)
-        tl.store(of_qkv + at + DIM, of_k.to(v.dtype), mask=real)
-        tl.store(of_qkv + at + 2 * DIM, of_v.to(v.dtype), mask=real)
+        grad_q = tl.dot(of_s, k, input_precision=precision) * scale
+        grad_k = tl.dot(tl.trans(of_s), q, input_precision=precision) * scale
+        tl.store(grad_qkv + at, grad_q.to(v.dtype), mask=real)
+        tl.store(grad_qkv + at + DIM, grad_k.to(v.dtype), mask=real)
+        tl.store(grad_qkv + at + 2 * DIM, grad_v.to(v.dtype), mask=real)
     cells = tl.arange(0, SIDE * SIDE)
     table = (head * SIDE * SIDE + cells[:, None]) * SIDE * SIDE + cells[None, :]
     share = program * tl.num_programs(0) * SIDE * SIDE * SIDE * SIDE
-    tl.store(shares + share + table, of_bias)
+    tl.store(shares + share + table, grad_bias)

@@ -57,7 +57,7 @@ class WideProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
-class NarrowRun:
+class PrecisionRun:
     """A network run with weights and features of another type, beside its float32 output.
 
     dtype: `float16`, `bfloat16`, or `float32` for the reference itself.
@@ -80,7 +80,7 @@ class NarrowRun:
     weights: tuple[str, ...] = ()
 
 
-class Narrow:
+class PrecisionTrial:
     """Runs a copy of a network in `dtype`, picture after picture, and keeps the score."""
 
     def __init__(self, model: Backbone, dtype: torch.dtype) -> None:
@@ -111,11 +111,11 @@ class Narrow:
         self._squares += difference.square().sum().item()
         return output
 
-    def result(self) -> NarrowRun:
+    def result(self) -> PrecisionRun:
         """Of all pictures so far, one at least."""
         error = self._squares / self.values
         psnr = -10 * math.log10(error) if error else math.inf
-        return NarrowRun(
+        return PrecisionRun(
             str(self.dtype).removeprefix("torch."),
             self.values,
             self.nonfinite,
@@ -142,10 +142,10 @@ class Reference:
         self.nonfinite += nonfinite(output)
         return output
 
-    def result(self) -> NarrowRun:
+    def result(self) -> PrecisionRun:
         """Of all pictures so far. weights: those that are not finite as they are."""
         bad = (n for n, p in self.model.named_parameters() if not torch.isfinite(p).all())
-        return NarrowRun(
+        return PrecisionRun(
             "float32",
             self.values,
             self.nonfinite,

@@ -89,4 +89,4 @@ def strip_channels(spec: Spec) -> int:
 def head_channels(spec: Spec) -> int:
     """The same for the upsampler, whose tensors are large as the result; measured too."""
     at_once = {"pixelshuffle": 2 * HEAD_DIM, "nearest+conv": 4 * HEAD_DIM}
-    return at_once.get(spec.upsampler, 2 * spec.cell_chans) * spec.scale**2
+    return at_once.get(spec.upsampler, 2 * spec.input_chans) * spec.scale**2

@@ -9,8 +9,8 @@ import torch
 from iln.backbones import Backbone
 from iln.backbones.residual_stream import exponents
 from iln.errors import InputError
-from iln.images.synthetic import draw_specimen
-from iln.restoration.half_precision import Narrow
+from iln.images.synthetic import draw_sample_picture
+from iln.restoration.half_precision import PrecisionTrial
 
 SAFE = 50.0
 """dB from float32 that half precision has to keep; rounding to 8 bits alone is 59."""
@@ -38,14 +38,14 @@ def choose(model: Backbone, device: torch.device) -> str:
 def safe_half(model: Backbone, device: torch.device, *, bf16: bool) -> tuple[str, str]:
     """`fp16` if a test picture comes out finite and within 50 dB of float32, else `bf16` if the
     device has it and the same holds, else `fp32`; and why it is not fp16 ("" if it is)."""
-    image = draw_specimen(TRIAL_SIDE).image(model.spec.in_chans).to(device)
+    image = draw_sample_picture(TRIAL_SIDE).image(model.spec.in_chans).to(device)
     expected = model(image)
     tried = {"fp16": torch.float16, **({"bf16": torch.bfloat16} if bf16 else {})}
     reason = ""
     for name, dtype in tried.items():
-        narrow = Narrow(model, dtype)
-        narrow(image, expected)
-        run = narrow.result()
+        trial = PrecisionTrial(model, dtype)
+        trial(image, expected)
+        run = trial.result()
         if not run.nonfinite and run.psnr is not None and run.psnr >= SAFE:
             return name, reason and f"{reason}, so it runs in {name}{_advice(model)}"
         if name == "fp16":

@@ -17,7 +17,7 @@ from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.lab.dynamics import Probe, alignment, diagnose, judge
 from iln.lab.dynamics.verdict import compare
-from iln.restoration.half_precision import Narrow, WideProducts
+from iln.restoration.half_precision import PrecisionTrial, WideProducts
 
 
 def test_a_network_with_a_stream_that_grew() -> None:
@@ -175,7 +175,7 @@ def test_products_summed_in_float32_give_what_instructions_would(dtype: torch.dt
         reference = network(image)
         errors = []
         for products in (nullcontext(), WideProducts(dtype)):
-            run = Narrow(network, dtype)
+            run = PrecisionTrial(network, dtype)
             run._products = products
             run(image, reference)
             errors.append(run.result().psnr)

@@ -18,7 +18,7 @@ from PIL import Image
 from watched import SMALL, blown, small
 
 from iln.backbones import Backbone
-from iln.images.synthetic import Specimen, draw_specimen, middle
+from iln.images.synthetic import SamplePicture, draw_sample_picture, middle
 from iln.lab.dynamics import diagnose, judge
 from iln.lab.dynamics.report import Subject, as_json, page
 from iln.lab.dynamics.report.axes import linear, logarithmic, written
@@ -30,7 +30,7 @@ BROWSER = next(
 
 
 def subject(name: str, model: Backbone, backbone: str = "swinir", channels: int = 3) -> Subject:
-    image = draw_specimen(24).image(channels)
+    image = draw_sample_picture(24).image(channels)
     parameters = sum(p.numel() for p in model.parameters())
     return Subject(
         name, backbone, model.spec, parameters, {}, {"eps": 1e-5}, diagnose(model, [image])
@@ -79,7 +79,7 @@ class Checked(HTMLParser):
 
 
 def test_one_page_stands_alone(calm: Subject) -> None:
-    text = page([calm], [draw_specimen(24)], "today")
+    text = page([calm], [draw_sample_picture(24)], "today")
     found = Checked(text)
     assert "script" not in found.tags and "link" not in found.tags
     assert "http://" not in text and "https://" not in text and "@import" not in text
@@ -91,7 +91,7 @@ def test_one_page_stands_alone(calm: Subject) -> None:
 
 
 def test_two_pages_side_by_side(grown: Subject, calm: Subject) -> None:
-    given = replace(draw_specimen(24), synthetic=False, name="mine.png")
+    given = replace(draw_sample_picture(24), synthetic=False, name="mine.png")
     found = Checked(page([grown, calm], [given], "today"))
     for one in (grown, calm):
         assert judge(one.found).headline.replace("`", "") in found.text
@@ -101,10 +101,10 @@ def test_two_pages_side_by_side(grown: Subject, calm: Subject) -> None:
 
 
 def test_json_says_the_same(grown: Subject, calm: Subject) -> None:
-    specimens = [draw_specimen(24)]
-    text = json.dumps(as_json([grown, calm], specimens, "today"), allow_nan=False)
+    sample_pictures = [draw_sample_picture(24)]
+    text = json.dumps(as_json([grown, calm], sample_pictures, "today"), allow_nan=False)
     found = json.loads(text)
-    shown = Checked(page([grown, calm], specimens, "today")).text
+    shown = Checked(page([grown, calm], sample_pictures, "today")).text
     for one in found["checkpoints"]:
         assert one["verdict"]["headline"].replace("`", "") in shown
         run = one["runs"]["float16"]
@@ -118,8 +118,8 @@ def test_json_says_the_same(grown: Subject, calm: Subject) -> None:
 
 def test_hostile_names_are_text(calm: Subject) -> None:
     named = replace(calm, name=HOSTILE, about={"task": HOSTILE, "licence": {HOSTILE: HOSTILE}})
-    specimen = replace(draw_specimen(24), name=HOSTILE)
-    text = page([named, replace(named, name="b" + HOSTILE)], [specimen], HOSTILE)
+    sample_picture = replace(draw_sample_picture(24), name=HOSTILE)
+    text = page([named, replace(named, name="b" + HOSTILE)], [sample_picture], HOSTILE)
     assert "<script" not in text
     assert Checked(text).text.count("<script>alert(1)</script>") >= 6
 
@@ -128,30 +128,30 @@ def test_hostile_names_are_text(calm: Subject) -> None:
 @pytest.mark.parametrize("norm", ["rezero", "bn", "ln*"])
 def test_every_kind_has_a_page(preset: str, norm: str) -> None:
     one = subject("x", small(preset, norm).eval(), preset.split("-")[0])
-    Checked(page([one], [draw_specimen(24)], "today"))
+    Checked(page([one], [draw_sample_picture(24)], "today"))
 
 
 def test_gray_and_broken_ones_too() -> None:
     gray = small("swinir-light-x2", in_chans=1, input_stats="none")
-    Checked(page([subject("gray", gray, channels=1)], [draw_specimen(24)], "today"))
+    Checked(page([subject("gray", gray, channels=1)], [draw_sample_picture(24)], "today"))
     broken = small(norm="ln")
     for parameter in broken.parameters():
         parameter.data.fill_(math.nan)
     one = subject("broken", broken)
-    text = page([one, one], [draw_specimen(24)], "today")
+    text = page([one, one], [draw_sample_picture(24)], "today")
     assert "Broken even in float32" in Checked(text).text
     json.dumps(as_json([one, one], [], "today"), allow_nan=False)
 
 
-def test_specimens() -> None:
-    drawn = draw_specimen()
+def test_sample_pictures() -> None:
+    drawn = draw_sample_picture()
     assert drawn.pixels.shape == (128, 128, 3) and drawn.synthetic and not drawn.cropped
-    assert np.array_equal(drawn.pixels, draw_specimen().pixels)
+    assert np.array_equal(drawn.pixels, draw_sample_picture().pixels)
     assert drawn.pixels.min() >= 0 and drawn.pixels.max() <= 1
     gray = drawn.image(1)
     red, green, blue = torch.from_numpy(drawn.pixels).unbind(2)
     torch.testing.assert_close(gray[0, 0], 0.299 * red + 0.587 * green + 0.114 * blue)
-    plain = Specimen("g", drawn.pixels[..., :1], 128, 128).image(3)
+    plain = SamplePicture("g", drawn.pixels[..., :1], 128, 128).image(3)
     assert torch.equal(plain[0, 0], plain[0, 2]) and plain.shape == (1, 3, 128, 128)
     rows = np.arange(10)[:, None, None].repeat(4, 1)
     assert middle(rows, 4)[:, 0, 0].tolist() == [3, 4, 5, 6]
@@ -174,7 +174,7 @@ def test_axes() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_shows_it(dark: bool, grown: Subject, calm: Subject, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    file.write_text(page([grown, calm], [draw_specimen(24)], "today"), "utf-8")
+    file.write_text(page([grown, calm], [draw_sample_picture(24)], "today"), "utf-8")
     assert BROWSER is not None
     done = subprocess.run(
         [

@@ -8,7 +8,7 @@ import torch
 
 from iln.backbones import Backbone
 from iln.deploy.openvino.network import compiled, numbers_here
-from iln.images.synthetic import draw_specimen
+from iln.images.synthetic import draw_sample_picture
 from iln.layers.forward_pass import Strips
 from iln.restoration.precision import SAFE, TRIAL_SIDE
 
@@ -28,7 +28,7 @@ def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
     if precision != "auto":
         return compiled(model, precision, model.ranges), precision
     if "bf16" in numbers_here():
-        image = draw_specimen(TRIAL_SIDE).image(model.spec.in_chans)
+        image = draw_sample_picture(TRIAL_SIDE).image(model.spec.in_chans)
         fast, strips = compiled(model, "bf16"), Strips(TRIAL_SIDE)
         with torch.inference_mode():
             noise = (fast(image, strips) - model(image, strips)).double().square().mean()

@@ -1,4 +1,4 @@
-"""Narrow numbers: what becomes of weights and activations that have only a few bits."""
+"""PrecisionTrial numbers: what becomes of weights and activations that have only a few bits."""
 
 from iln.deploy.quantization.fake import FORMATS, Bits, bits_of, calibrate, quantized
 from iln.deploy.quantization.quantization import (

@@ -14,7 +14,7 @@ from iln.backbones import Backbone
 from iln.backbones.residual_stream import divide_stream, exponents, group_of
 from iln.errors import InputError
 from iln.layers.nonfinite import FiniteWatch
-from iln.restoration.half_precision import Narrow, NarrowRun
+from iln.restoration.half_precision import PrecisionRun, PrecisionTrial
 
 SAFE = 50.0
 """dB between float16 and float32 that count as rescued."""
@@ -40,8 +40,8 @@ class Rescued:
     model: Backbone
     exponents: tuple[int, ...]
     peak: float
-    before: NarrowRun
-    after: NarrowRun
+    before: PrecisionRun
+    after: PrecisionRun
     difference: float
 
     @property
@@ -109,7 +109,7 @@ def _best(
     images: Sequence[Tensor],
     outputs: Sequence[Tensor],
     candidates: Sequence[Sequence[int]],
-) -> tuple[Sequence[int], NarrowRun]:
+) -> tuple[Sequence[int], PrecisionRun]:
     """The first of the candidates, smallest first, that is nearly as good as the best one: the
     smaller the stream, the more eps weighs beside it."""
     runs = [_in_float16(_divided(model, tried), images, outputs) for tried in candidates]
@@ -124,17 +124,19 @@ def _divided(model: Backbone, totals: Sequence[int]) -> Backbone:
     return smaller
 
 
-def _quality(run: NarrowRun) -> float:
+def _quality(run: PrecisionRun) -> float:
     """The better, the higher: dB, or below 0 where something is not finite."""
     return -1.0 - run.nonfinite if run.nonfinite else run.psnr or 0.0
 
 
-def _safe(run: NarrowRun) -> bool:
+def _safe(run: PrecisionRun) -> bool:
     return _quality(run) >= SAFE
 
 
-def _in_float16(model: Backbone, images: Sequence[Tensor], outputs: Sequence[Tensor]) -> NarrowRun:
-    narrow = Narrow(model, torch.float16)
+def _in_float16(
+    model: Backbone, images: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> PrecisionRun:
+    trial = PrecisionTrial(model, torch.float16)
     for image, output in zip(images, outputs, strict=True):
-        narrow(image, output)
-    return narrow.result()
+        trial(image, output)
+    return trial.result()

@@ -20,7 +20,7 @@ from iln.lab.dynamics.layer_noise import InputRanges, LayerNoise, NoiseMeter
 from iln.lab.dynamics.measures import BlockMeasures, MapSums, shares
 from iln.lab.dynamics.position_bias import bias_grids, roughness
 from iln.lab.dynamics.probe import Probe, backbone_of, is_compiled
-from iln.restoration.half_precision import Narrow, NarrowRun, Reference, as_written
+from iln.restoration.half_precision import PrecisionRun, PrecisionTrial, Reference, as_written
 
 SAMPLE = 192
 """Side in output pixels of the piece that is kept to be looked at."""
@@ -59,9 +59,9 @@ class Diagnosis:
     blocks: Mapping[str, BlockMeasures]
     energies: Mapping[str, tuple[float, ...]]
     peaks: Mapping[str, float]
-    float32: NarrowRun
-    float16: NarrowRun
-    bfloat16: NarrowRun
+    float32: PrecisionRun
+    float16: PrecisionRun
+    bfloat16: PrecisionRun
     layers: Mapping[str, LayerNoise]
     bias_grids: Mapping[str, npt.NDArray[np.float64]]
     roughness: Mapping[str, tuple[float, ...]]
@@ -140,7 +140,7 @@ def _diagnose(
     model: Backbone, images: Sequence[Tensor], progress: Callable[[float], None]
 ) -> Diagnosis:
     reference = Reference(model)
-    half, brain = Narrow(model, torch.float16), Narrow(model, torch.bfloat16)
+    half, bf16 = PrecisionTrial(model, torch.float16), PrecisionTrial(model, torch.bfloat16)
     probe, ranges = Probe(model), InputRanges(model)
     deep: list[MapSums] = []
     sample: Sample | None = None
@@ -163,7 +163,7 @@ def _diagnose(
         tell(PASSES[0])
         halved = half(image, output)
         tell(PASSES[1])
-        rough = brain(image, output)
+        rough = bf16(image, output)
         tell(PASSES[2])
         sample = sample or _sample(image, output, halved, rough, model.spec.scale)
     meter = NoiseMeter(model, ranges.ranges)
@@ -181,7 +181,7 @@ def _diagnose(
         peaks=reference.watch.peaks,
         float32=reference.result(),
         float16=half.result(),
-        bfloat16=brain.result(),
+        bfloat16=bf16.result(),
         layers=meter.noise,
         bias_grids={name: grid.numpy() for name, grid in grids.items()},
         roughness={name: tuple(roughness(grid).tolist()) for name, grid in grids.items()},
@@ -201,7 +201,7 @@ def _joined(parts: Sequence[MapSums]) -> MapSums:
     return total
 
 
-def _sample(image: Tensor, wide: Tensor, half: Tensor, brain: Tensor, scale: int) -> Sample:
+def _sample(image: Tensor, wide: Tensor, half: Tensor, bf16: Tensor, scale: int) -> Sample:
     height, width = (min(side, max(1, SAMPLE // scale)) for side in image.shape[2:])
     top, left = (image.shape[2] - height) // 2, (image.shape[3] - width) // 2
 
@@ -212,7 +212,7 @@ def _sample(image: Tensor, wide: Tensor, half: Tensor, brain: Tensor, scale: int
         )
         return pixels
 
-    return Sample(cut(image, 1), cut(wide, scale), cut(half, scale), cut(brain, scale))
+    return Sample(cut(image, 1), cut(wide, scale), cut(half, scale), cut(bf16, scale))
 
 
 def jsonable(value: Any) -> Any:

@@ -58,7 +58,7 @@ class Probe(Hooks):
             for which in ("norm1", "norm2"):
                 norm = getattr(block, which)
                 if isinstance(norm, LNStar):
-                    undo.callback(_overhear(norm, partial(self._statistics, which)))
+                    undo.callback(_tell_statistics(norm, partial(self._statistics, which)))
             undo.callback(block.register_forward_pre_hook(self._before).remove)
             after = partial(self._after, name)
             undo.callback(block.register_forward_hook(after).remove)
@@ -95,7 +95,7 @@ def backbone_of(model: nn.Module) -> Backbone:
     return inner
 
 
-def _overhear(norm: Norm, tell: Callable[[Statistics | None], None]) -> Callable[[], None]:
+def _tell_statistics(norm: Norm, tell: Callable[[Statistics | None], None]) -> Callable[[], None]:
     """Have `tell` hear all statistics of a norm, which blocks ask for by method, past all hooks.
 
     Returns what undoes it.
@@ -103,18 +103,18 @@ def _overhear(norm: Norm, tell: Callable[[Statistics | None], None]) -> Callable
     statistics, residual = norm.statistics, norm.residual
     own = vars(norm)  # an attribute of the module itself goes before its class's method
 
-    def overheard(x: Tensor) -> Statistics | None:
+    def told_statistics(x: Tensor) -> Statistics | None:
         stats = statistics(x)
         tell(stats)
         return stats
 
-    def overheard_residual(x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+    def told_residual(x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
         if torch.is_grad_enabled():  # its own backward takes statistics elsewhere
             with torch.no_grad():
                 tell(statistics(x))
         return residual(x, branch)
 
-    own["statistics"] = overheard
+    own["statistics"] = told_statistics
     if type(norm).residual is not Norm.residual:
-        own["residual"] = overheard_residual
+        own["residual"] = told_residual
     return cast(Callable[[], None], lambda: [own.pop(n, None) for n in ("statistics", "residual")])

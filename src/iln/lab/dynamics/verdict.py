@@ -12,7 +12,7 @@ from iln.lab.dynamics.diagnosis import Diagnosis
 from iln.lab.dynamics.formatting import decibel, number, share
 from iln.lab.dynamics.measures import BlockMeasures
 from iln.norm import NORMS
-from iln.restoration.half_precision import NarrowRun
+from iln.restoration.half_precision import PrecisionRun
 
 FP16_END = 65504.0
 """The largest number that float16 has."""
@@ -58,7 +58,7 @@ def judge(found: Diagnosis) -> Verdict:
     broken = _output(found)
     if broken is not None:
         return Verdict(broken.text, (broken,))
-    findings = [_half(found), _channels(found), _magnitude(found), _brain(found), *_integers(found)]
+    findings = [_half(found), _channels(found), _magnitude(found), _bf16(found), *_integers(found)]
     order = {"bad": 0, "warning": 1, "good": 2}
     ranked = tuple(sorted(findings, key=lambda finding: order[finding.level]))
     if ranked[0].level == "good":
@@ -165,11 +165,11 @@ def _half(found: Diagnosis) -> Finding:
 
 def _instead(found: Diagnosis) -> str:
     """What to do where fp16 fails."""
-    brain = found.bfloat16
-    if brain.nonfinite or brain.psnr is None:
+    bf16 = found.bfloat16
+    if bf16.nonfinite or bf16.psnr is None:
         advice = "Use float32"
-    elif brain.psnr < VISIBLE:
-        advice = f"Use float32 (bf16 keeps {decibel(brain.psnr)})"
+    elif bf16.psnr < VISIBLE:
+        advice = f"Use float32 (bf16 keeps {decibel(bf16.psnr)})"
     else:
         advice = "Use bf16 or float32"
     stream = max((block.max_abs for block in found.blocks.values()), default=math.nan)
@@ -179,7 +179,7 @@ def _instead(found: Diagnosis) -> str:
     return f"{advice}."
 
 
-def _brain(found: Diagnosis) -> Finding:
+def _bf16(found: Diagnosis) -> Finding:
     run = found.bfloat16
     psnr = run.psnr if run.psnr is not None else math.nan
     if run.nonfinite:
@@ -271,7 +271,7 @@ def _strongest(found: Diagnosis) -> tuple[str, BlockMeasures]:
     return max(reversed(known or list(found.blocks.items())), key=lambda entry: entry[1].top_share)
 
 
-def _outcome(run: NarrowRun) -> str:
+def _outcome(run: PrecisionRun) -> str:
     if run.nonfinite:
         return f"loses {share(run.nonfinite / run.values)} of its output to infinities and NaN"
     return f"keeps {decibel(run.psnr if run.psnr is not None else math.nan)} PSNR"

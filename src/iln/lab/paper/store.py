@@ -167,10 +167,10 @@ class Store:
                         recipe = waiting.pop(0)
                         say(f"run {total - len(waiting)} of {total}: {self.folder(recipe).name}")
                         worker = _Worker(recipe, self.folder(recipe))
-                        active[worker.ear] = worker
-                    for ear in wait(list(active), timeout=0.5):
-                        assert isinstance(ear, Connection)
-                        problems += self._hear(active, ear, say, tell)
+                        active[worker.receiver] = worker
+                    for receiver in wait(list(active), timeout=0.5):
+                        assert isinstance(receiver, Connection)
+                        problems += self._receive(active, receiver, say, tell)
                     if problems or stop.is_set():
                         for worker in active.values():
                             worker.stop()
@@ -183,15 +183,15 @@ class Store:
             raise InputError(problems[0])
         return not stop.is_set()
 
-    def _hear(
-        self, active: dict[Connection, _Worker], ear: Connection, say: Say, tell: Tell
+    def _receive(
+        self, active: dict[Connection, _Worker], receiver: Connection, say: Say, tell: Tell
     ) -> list[str]:
         """Pass on what a worker says; problems that end everything."""
-        worker = active[ear]
+        worker = active[receiver]
         try:
-            done, value = ear.recv()
+            done, value = receiver.recv()
         except EOFError:
-            del active[ear]
+            del active[receiver]
             problem = worker.end()
             return [problem] if problem else []
         if done == _PROBLEM:
@@ -210,11 +210,11 @@ class _Worker:
         self.recipe, self.folder = recipe, folder
         # A fresh interpreter: PyTorch's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        self.ear, mouth = context.Pipe(duplex=False)
-        work = (recipe.model_dump_json(), str(folder), mouth)
+        self.receiver, sender = context.Pipe(duplex=False)
+        work = (recipe.model_dump_json(), str(folder), sender)
         self.process = context.Process(target=_work, args=work)
         self.process.start()
-        mouth.close()  # so that the pipe ends with the process
+        sender.close()  # so that the pipe ends with the process
         self._asked = False
 
     def stop(self) -> None:
@@ -226,25 +226,25 @@ class _Worker:
     def end(self) -> str | None:
         """Wait for its end; what went wrong, if anything."""
         self.process.join()
-        self.ear.close()
+        self.receiver.close()
         code = self.process.exitcode
         if code == 0 or self._asked:  # asked before it had begun, it dies of the signal
             return None
         return f"{self.folder.name}: its process ended with code {code}"
 
 
-def _work(recipe_json: str, folder: str, mouth: Connection) -> None:
+def _work(recipe_json: str, folder: str, sender: Connection) -> None:
     """Train one run in a process of its own; tells (step, loss) and (what, message)."""
     recipe = Recipe.model_validate_json(recipe_json)
 
     def tick(done: int, loss: float) -> None:
         if done % _EVERY == 0 or done == recipe.steps:
-            mouth.send((done, loss))
+            sender.send((done, loss))
 
     try:
-        _finish(recipe, Path(folder), tick, lambda line: mouth.send((_LINE, line)))
+        _finish(recipe, Path(folder), tick, lambda line: sender.send((_LINE, line)))
     except InputError as error:
-        mouth.send((_PROBLEM, str(error)))
+        sender.send((_PROBLEM, str(error)))
 
 
 def _finish(recipe: Recipe, run: Path, tick: Callable[[int, float], None], say: Say) -> bool:

@@ -16,7 +16,7 @@ from iln.backbones import Backbone
 from iln.layers.forward_pass import WHOLE, ForwardPass
 
 
-class Recorded(nn.Module):
+class CUDAGraphPass(nn.Module):
     """Stands in for a network on CUDA, for images of one shape, with all pixels at once.
 
     The network's own parameters are read where they lie, and its gradients are the graph's own

@@ -20,7 +20,7 @@ from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.lab.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.lab.tasks import Task
-from iln.lab.training.cuda_graph import Recorded
+from iln.lab.training.cuda_graph import CUDAGraphPass
 from iln.lab.training.data import Batches, check_sizes, in_order, open_pictures
 from iln.lab.training.distributed import World, replicate, shard, world
 from iln.lab.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
@@ -28,7 +28,7 @@ from iln.lab.training.model import automatic_precision, build_model, save_weight
 from iln.lab.training.nonfinite import culprit
 from iln.lab.training.penalty import divergences
 from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
-from iln.lab.training.report import Report, Say, Silence, environment, say_plainly
+from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
 from iln.lab.training.run_state import RunState
 from iln.lab.training.runtime import Meter, deterministic, find_device, mixed, signals
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
@@ -143,7 +143,7 @@ def _train(
     if recipe.compile and recipe.always_same() and device.type == "cuda" and here.size == 1:
         channels, (patch, size) = model.spec.in_chans, recipe.stage(0)
         image = torch.rand(size, channels, patch, patch, device=device, dtype=dtype)
-        network = Recorded(model, image, amp)
+        network = CUDAGraphPass(model, image, amp)
 
     state = RunState(run, model, average, adam, here, sharded)
     if resume:
@@ -225,7 +225,7 @@ def _train(
 
 
 def _log(
-    state: RunState, recipe: Recipe, meter: Meter, report: Silence, say: Say, here: World
+    state: RunState, recipe: Recipe, meter: Meter, report: NullReport, say: Say, here: World
 ) -> None:
     """Means since the last time: one line for people, one for programs, points on curves."""
     seconds, data = meter.read()
@@ -247,7 +247,7 @@ def _log(
     )
 
 
-def _observed(report: Silence, step: int, measures: dict[str, BlockMeasures]) -> None:
+def _observed(report: NullReport, step: int, measures: dict[str, BlockMeasures]) -> None:
     """What the blocks did in a step: a line in the log, points on curves."""
     report.write(step=step, dynamics=as_json(measures))
     report.scalars(step, scalars(measures))
@@ -259,7 +259,7 @@ def _validate(
     run: Path,
     task: Task,
     tests: list[PictureSet],
-    report: Silence,
+    report: NullReport,
     say: Say,
     here: World,
 ) -> None:
@@ -311,10 +311,10 @@ def _precision(run: Path, resume: bool, device: torch.device, here: World) -> st
     return "bf16" if here.any(here.first and automatic_precision(device) == "bf16") else "fp32"
 
 
-def _open_report(recipe: Recipe, run: Path, done: int, say: Say, here: World) -> Silence:
+def _open_report(recipe: Recipe, run: Path, done: int, say: Say, here: World) -> NullReport:
     """The run's folder with its recipe and environment, and what writes into it."""
     if not here.first:
-        return Silence()
+        return NullReport()
     run.mkdir(parents=True, exist_ok=True)
     with atomic_write(run / "recipe.json", overwrite=True) as file:
         file.write_text(recipe.model_dump_json(indent=2) + "\n")

@@ -32,7 +32,7 @@ def say_plainly(line: str) -> None:
     sys.stdout.flush()
 
 
-class Silence:
+class NullReport:
     """The report of processes other than the first one: nothing."""
 
     def write(self, **values: Any) -> None:
@@ -48,7 +48,7 @@ class Silence:
         pass
 
 
-class Report(Silence):
+class Report(NullReport):
     """`log.jsonl`, `samples/` and, where TensorBoard is installed and wanted, its files."""
 
     def __init__(self, run: Path, step: int, tensorboard: bool, say: Say) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from iln.images.synthetic import Specimen
+from iln.images.synthetic import SamplePicture
 from iln.lab.dynamics.report.inside import channels, last_norm, position_bias
 from iln.lab.dynamics.report.markup import Markup, element
 from iln.lab.dynamics.report.measured import blocks, layers
@@ -35,7 +35,7 @@ DEFINITIONS = (
 )
 
 
-def details(subjects: Sequence[Subject], specimens: Sequence[Specimen]) -> list[Markup]:
+def details(subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture]) -> list[Markup]:
     """One `<details>` for each theme."""
     return [
         _unfold("Every block", "magnitude, channels, kurtosis, sigma", blocks(subjects)),
@@ -44,7 +44,7 @@ def details(subjects: Sequence[Subject], specimens: Sequence[Specimen]) -> list[
         _unfold("Position bias", "what heads add over key - query", position_bias(subjects)),
         _unfold("The last norm", "does its bias answer the channels?", last_norm(subjects)),
         _unfold("The checkpoint", "what the file says, what was assumed", _files(subjects)),
-        _unfold("The pictures", "what the numbers were measured on", _pictures(specimens)),
+        _unfold("The pictures", "what the numbers were measured on", _pictures(sample_pictures)),
         _unfold("Definitions", "what each number is", _definitions()),
     ]
 
@@ -81,13 +81,18 @@ def _file(subject: Subject) -> Markup:
     return element("div", {}, element("p", {}, note) if note else Markup(), _facts(facts))
 
 
-def _pictures(specimens: Sequence[Specimen]) -> Markup:
+def _pictures(sample_pictures: Sequence[SamplePicture]) -> Markup:
     rows = []
-    for specimen in specimens:
-        height, width, channels = specimen.pixels.shape
-        used = f"the middle {width} x {height}" if specimen.cropped else "all of it"
-        kind = "drawn by iln" if specimen.synthetic else "gray" if channels == 1 else "RGB"
-        rows.append(Row(specimen.name, [f"{specimen.width} x {specimen.height}", used, kind]))
+    for sample_picture in sample_pictures:
+        height, width, channels = sample_picture.pixels.shape
+        used = f"the middle {width} x {height}" if sample_picture.cropped else "all of it"
+        kind = "drawn by iln" if sample_picture.synthetic else "gray" if channels == 1 else "RGB"
+        rows.append(
+            Row(
+                sample_picture.name,
+                [f"{sample_picture.width} x {sample_picture.height}", used, kind],
+            )
+        )
     head = ("picture", "pixels", "used", "kind")
     return table("pictures used", head, rows)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from iln import __version__
 from iln.backbones import BACKBONES
-from iln.images.synthetic import Specimen
+from iln.images.synthetic import SamplePicture
 from iln.lab.dynamics.report.charts import Limit, Series, depth_chart
 from iln.lab.dynamics.report.details import details
 from iln.lab.dynamics.report.markup import Markup, element, picture, prose
@@ -23,7 +23,7 @@ _ICONS: dict[Level, tuple[str, str]] = {
 }
 
 
-def page(subjects: Sequence[Subject], specimens: Sequence[Specimen], date: str) -> str:
+def page(subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture], date: str) -> str:
     """One or two subjects that saw the same pictures -> a whole HTML document.
 
     It asks for nothing from outside: style, drawings and pictures are in it, and there is no
@@ -43,14 +43,14 @@ def page(subjects: Sequence[Subject], specimens: Sequence[Specimen], date: str) 
             "main",
             {},
             _verdicts(subjects),
-            _notice(specimens),
+            _notice(sample_pictures),
             _comparison(subjects),
             _half(subjects),
             _charts(subjects),
             element("h2", {}, "Details"),
-            *details(subjects, specimens),
+            *details(subjects, sample_pictures),
         ),
-        _footer(specimens, date),
+        _footer(sample_pictures, date),
     ]
     root = element("html", {"lang": "en"}, element("head", {}, *head), element("body", {}, *body))
     return f"<!DOCTYPE html>\n{root}\n"
@@ -113,8 +113,8 @@ def _card(subject: Subject, verdict: Verdict, named: bool) -> Markup:
     )
 
 
-def _notice(specimens: Sequence[Specimen]) -> Markup:
-    if not any(specimen.synthetic for specimen in specimens):
+def _notice(sample_pictures: Sequence[SamplePicture]) -> Markup:
+    if not any(sample_picture.synthetic for sample_picture in sample_pictures):
         return Markup()
     return element(
         "p",
@@ -277,6 +277,6 @@ def _charts(subjects: Sequence[Subject]) -> Markup:
     )
 
 
-def _footer(specimens: Sequence[Specimen], date: str) -> Markup:
-    names = ", ".join(specimen.name for specimen in specimens)
+def _footer(sample_pictures: Sequence[SamplePicture], date: str) -> Markup:
+    names = ", ".join(sample_picture.name for sample_picture in sample_pictures)
     return element("footer", {}, f"Made by iln {__version__} on {date}, with {names}.")

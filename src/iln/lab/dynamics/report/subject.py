@@ -8,7 +8,7 @@ from typing import Any
 
 from iln import __version__
 from iln.backbones import Spec
-from iln.images.synthetic import Specimen
+from iln.images.synthetic import SamplePicture
 from iln.lab.dynamics.diagnosis import Diagnosis, jsonable
 from iln.lab.dynamics.verdict import compare, judge
 
@@ -35,7 +35,9 @@ class Subject:
     found: Diagnosis
 
 
-def as_json(subjects: Sequence[Subject], specimens: Sequence[Specimen], date: str) -> Any:
+def as_json(
+    subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture], date: str
+) -> Any:
     """Everything that the page says, of types that JSON has (see `Diagnosis.as_json`)."""
     verdicts = [judge(subject.found) for subject in subjects]
     return jsonable(
@@ -45,14 +47,14 @@ def as_json(subjects: Sequence[Subject], specimens: Sequence[Specimen], date: st
             "date": date,
             "pictures": [
                 {
-                    "name": specimen.name,
-                    "width": specimen.width,
-                    "height": specimen.height,
-                    "used_width": specimen.pixels.shape[1],
-                    "used_height": specimen.pixels.shape[0],
-                    "synthetic": specimen.synthetic,
+                    "name": sample_picture.name,
+                    "width": sample_picture.width,
+                    "height": sample_picture.height,
+                    "used_width": sample_picture.pixels.shape[1],
+                    "used_height": sample_picture.pixels.shape[0],
+                    "synthetic": sample_picture.synthetic,
                 }
-                for specimen in specimens
+                for sample_picture in sample_pictures
             ],
             "checkpoints": [
                 {

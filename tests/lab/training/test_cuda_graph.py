@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import iln
-from iln.lab.training.cuda_graph import Recorded
+from iln.lab.training.cuda_graph import CUDAGraphPass
 from iln.lab.training.recipes import override, recipe
 
 
@@ -30,7 +30,7 @@ def test_gradients_are_the_networks_own(norm: str) -> None:
     images = [torch.rand(2, 3, 64, 48, device="cuda") for _ in range(3)]
     amp = torch.autocast("cuda", torch.bfloat16, cache_enabled=False)
     buffers = {name: value.clone() for name, value in model.named_buffers()}
-    recorded = Recorded(model, torch.zeros_like(images[0]), amp)
+    recorded = CUDAGraphPass(model, torch.zeros_like(images[0]), amp)
     for name, value in model.named_buffers():
         assert torch.equal(value, buffers[name]), name
     for image in images[1:]:
