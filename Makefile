@@ -4,6 +4,7 @@
 # make test-integrations   install the wheel into an empty environment and use it
 # make test-all   all of these tests
 # make check  lint, formatting, types, which package knows which
+# make docs   build the documentation as a site, into site/
 # make fuzz   damage pictures and weights files at random for about five minutes: 15,000 of a kind
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
 # make zoo-check DATA=FOLDER [MODEL=NAME]   score the shipped models again (docs/zoo.md)
@@ -19,7 +20,7 @@ DATA ?= data
 MODEL ?=
 MINUTES ?= 60
 
-.PHONY: demo test test-older-cpu test-integrations test-all check fuzz zoo zoo-check clean
+.PHONY: demo test test-older-cpu test-integrations test-all check docs fuzz zoo zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
@@ -43,6 +44,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fuzz: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile fuzz --timeout 1800 \
@@ -70,5 +74,9 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -e ".[dev]"
 	@touch $@ $(VENV)/core.stamp
 
+$(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -e ".[docs]"
+	@touch $@ $(VENV)/core.stamp
+
 clean:
-	rm -rf $(VENV) build dist demo/out
+	rm -rf $(VENV) build dist site demo/out
