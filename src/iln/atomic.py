@@ -27,11 +27,13 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
     block raises, even KeyboardInterrupt, it is removed and `path` is as it was before. Do
     nothing but write in the block, since an OSError raised there is reported as `path`'s.
 
-    overwrite: False never replaces a file, not even one that appears during the block. True
-        replaces it and keeps its permissions; a symbolic link stays and its target is replaced.
+    Args:
+        overwrite: False never replaces a file, not even one that appears during the block. True
+            replaces it and keeps its permissions; a symbolic link stays and its target is replaced.
 
-    Raises InputError if the file exists and overwrite is False, or if it cannot be written
-    (no such folder, no permission, disk full).
+    Raises:
+        InputError: if the file exists and overwrite is False, or if it cannot be written (no such
+            folder, no permission, disk full).
     """
     shown = printable(path)
     try:

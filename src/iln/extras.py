@@ -25,6 +25,7 @@ def openvino_core() -> Any:
     """OpenVINO's one entry, kept for good: with the last of them its plugin would be unloaded,
     whose threads may still run (that ends in a crash, some time later).
 
-    Raises InputError where openvino is missing.
+    Raises:
+        InputError: where openvino is missing.
     """
     return need("openvino", "openvino").Core()

@@ -56,23 +56,26 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 class Spec:
     """Every hyperparameter of a network: with the weights, all that is needed to rebuild it.
 
-    scale: output pixels per input pixel and side; 1, 2, 3, 4 or 8.
-    in_chans: 1 (gray) or 3 (RGB).
-    embed_dim: channels of the residual stream.
-    depths, num_heads: one entry per residual group.
-    window: side of an attention window in pixels.
-    upsampler: `pixelshuffle`, `pixelshuffledirect`, `nearest+conv`, or "" (scale 1: the network
-        predicts a correction of its input).
-    resi_connection: `1conv` or `3conv` at the end of a group.
-    img_range: the network's own value range, 1 or 255; callers always use [0, 1].
-    input_stats: what is taken from RGB input: `none`, `mean`, or `mean+std` (gray: nothing).
-    norm, eps: one of `iln.norm.NORMS` and the number inside its square root.
-    unshuffle: side of the cells of pixels whose colours the network sees as the channels of one
-        (pixel unshuffling, as Real-ESRGAN's networks for scale 1 and 2 have it); scale 1 only.
-    drop_path: rate of stochastic depth of the last block (DRCT: group), growing linearly from 0;
-        training only.
-    stream_steps: one entry per group, or none: the stream is divided by 2 to this power before
-        the group. Not in any published network: `iln rescue` uses it.
+    Attributes:
+        scale: output pixels per input pixel and side; 1, 2, 3, 4 or 8.
+        in_chans: 1 (gray) or 3 (RGB).
+        embed_dim: channels of the residual stream.
+        depths: one entry per residual group.
+        num_heads: one entry per residual group.
+        window: side of an attention window in pixels.
+        upsampler: `pixelshuffle`, `pixelshuffledirect`, `nearest+conv`, or "" (scale 1: the network
+            predicts a correction of its input).
+        resi_connection: `1conv` or `3conv` at the end of a group.
+        img_range: the network's own value range, 1 or 255; callers always use [0, 1].
+        input_stats: what is taken from RGB input: `none`, `mean`, or `mean+std` (gray: nothing).
+        norm: one of `iln.norm.NORMS` and the number inside its square root.
+        eps: one of `iln.norm.NORMS` and the number inside its square root.
+        unshuffle: side of the cells of pixels whose colours the network sees as the channels of one
+            (pixel unshuffling, as Real-ESRGAN's networks for scale 1 and 2 have it); scale 1 only.
+        drop_path: rate of stochastic depth of the last block (DRCT: group), growing linearly from
+            0; training only.
+        stream_steps: one entry per group, or none: the stream is divided by 2 to this power before
+            the group. Not in any published network: `iln rescue` uses it.
     """
 
     scale: int = 4

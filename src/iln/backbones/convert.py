@@ -18,7 +18,9 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
     Gains and shifts per channel carry over where both schemes have them. The copy computes
     something else than the original did, so it is a start for training, not a finished model.
     The input statistics stay the original's (`build` would choose others for i-LN).
-    eps: the new scheme's own unless given. Raises InputError for a norm that is not known.
+
+    Args:
+        eps: the new scheme's own unless given. Raises InputError for a norm that is not known.
     """
     if norm not in NORMS:
         raise InputError(f"no norm {norm!r}; known: {', '.join(NORMS)}")

@@ -47,7 +47,8 @@ Exponents = dict[str, int]
 def exponents(model: Backbone) -> Exponents:
     """What has to change for the stream to be divided by K; what is not named stays.
 
-    Raises InputError for a network whose branches see the stream as it is.
+    Raises:
+        InputError: for a network whose branches see the stream as it is.
     """
     kind = NORMS[model.spec.norm]
     if not kind.removes_scale:

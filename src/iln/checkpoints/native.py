@@ -75,19 +75,25 @@ def load(
 ) -> Backbone:
     """A network with its weights, in eval mode, in float32 whatever the file stores.
 
-    name_or_file: a shipped model's name (`shipped()` lists them), or a file: one of `save`'s,
-        or an official one of SwinIR, HAT, DRCT or i-LN HAT, in PyTorch's format or safetensors.
-        The content decides, not the suffix; pickles are read with `weights_only=True`.
-    norm, input_stats, img_range, eps, conv_scale: for files of others, which do not say them;
-        each is otherwise filled in by convention (`iln.checkpoints.published`), and one line of
-        the log (logger `iln`, level INFO) tells what was assumed. A HAT whose norms are called
-        weight and bias needs `norm`: "ln" or "i-ln".
-    device: where the network shall be.
+    Args:
+        name_or_file: a shipped model's name (`shipped()` lists them), or a file: one of `save`'s,
+            or an official one of SwinIR, HAT, DRCT or i-LN HAT, in PyTorch's format or safetensors.
+            The content decides, not the suffix; pickles are read with `weights_only=True`.
+        norm: for files of others, which do not say them; each is otherwise filled in by convention
+            (`iln.checkpoints.published`), and one line of the log (logger `iln`, level INFO) tells
+            what was assumed. A HAT whose norms are called weight and bias needs `norm`: "ln" or
+            "i-ln".
+        input_stats: see `norm`.
+        img_range: see `norm`.
+        eps: see `norm`.
+        conv_scale: see `norm`.
+        device: where the network shall be.
 
     The state of the random number generators stays as it was.
 
-    Raises InputError if there is no such name or file, if the file is damaged, unsafe, or none
-    of these networks, or if an argument contradicts it.
+    Raises:
+        InputError: if there is no such name or file, if the file is damaged, unsafe, or none of
+            these networks, or if an argument contradicts it.
     """
     answers = Answers(
         norm=norm, input_stats=input_stats, img_range=img_range, eps=eps, conv_scale=conv_scale
@@ -124,19 +130,24 @@ def save(
 ) -> None:
     """Write a network to one safetensors file, whole or not at all, that `load` rebuilds it from.
 
-    model: one of our backbones, also inside DistributedDataParallel or torch.compile.
-    file: the name to write, ending in `.safetensors`.
-    dtype: how parameters are stored: float32, float16 (half the size) or bfloat16; as they are
-        if None. Running averages of BatchNorm are never narrowed.
-    bits: 4 stores the weights of the body's linear layers and convolutions in 4.5 bits each, and
-        the rest in float16; the network that `load` gives is a little another one then.
-    overwrite: replace an existing file.
-    task, training, scores, licence: what the model is for, what it was trained on and how, what
-        it reaches, and under which terms it may be used: text, or anything JSON can hold.
+    Args:
+        model: one of our backbones, also inside DistributedDataParallel or torch.compile.
+        file: the name to write, ending in `.safetensors`.
+        dtype: how parameters are stored: float32, float16 (half the size) or bfloat16; as they are
+            if None. Running averages of BatchNorm are never narrowed.
+        bits: 4 stores the weights of the body's linear layers and convolutions in 4.5 bits each,
+            and the rest in float16; the network that `load` gives is a little another one then.
+        overwrite: replace an existing file.
+        task: what the model is for, what it was trained on and how, what it reaches, and under
+            which terms it may be used: text, or anything JSON can hold.
+        training: see `task`.
+        scores: see `task`.
+        licence: see `task`.
 
-    Raises InputError if the file exists already, cannot be written or has another suffix, if
-    the model is none of our backbones, if a weight does not fit `dtype`, or if a description
-    does not fit JSON.
+    Raises:
+        InputError: if the file exists already, cannot be written or has another suffix, if the
+            model is none of our backbones, if a weight does not fit `dtype`, or if a description
+            does not fit JSON.
     """
     backbone = _unwrapped(model)
     shown = printable(file)
@@ -171,10 +182,13 @@ def save(
 def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
     """What a file written by `save`, or a shipped model, says of itself; no weights are loaded.
 
-    Returns `file`, `backbone`, `spec` (a dict of its fields), `task`, `training`, `scores`,
-    `licence`, `parameters` (how many numbers are stored), `dtype` (of most of them: `float32`,
-    `float16` or `bfloat16`; `int4` where weights are packed) and `bytes`.
-    Raises InputError if there is no such file or it was not written by `save`.
+    Returns:
+        `file`, `backbone`, `spec` (a dict of its fields), `task`, `training`, `scores`, `licence`,
+        `parameters` (how many numbers are stored), `dtype` (of most of them: `float32`, `float16`
+        or `bfloat16`; `int4` where weights are packed) and `bytes`.
+
+    Raises:
+        InputError: if there is no such file or it was not written by `save`.
     """
     with located(name_or_file) as path, about(path):
         undescribed = "holds no description; only files written by iln.save do"

@@ -73,8 +73,9 @@ class Recognised:
 def read_pickle(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The weights in a file of `torch.save`, through `weights_only=True`: nothing is executed.
 
-    Raises InputError if the file is damaged, is something else, holds no weights, or wants to
-    run code or build objects on loading.
+    Raises:
+        InputError: if the file is damaged, is something else, holds no weights, or wants to run
+            code or build objects on loading.
     """
     try:
         with warnings.catch_warnings():
@@ -122,7 +123,8 @@ def _check_archive(path: str | os.PathLike[str]) -> None:
 def unwrap(content: object) -> dict[str, Tensor]:
     """The state dict inside what `torch.load` returned.
 
-    Raises InputError if there is none.
+    Raises:
+        InputError: if there is none.
     """
     for _ in WRAPPERS:  # no deeper, for a pickle may contain itself
         if isinstance(content, Mapping):
@@ -168,8 +170,9 @@ def rename(weights: Mapping[str, T], norm: str) -> dict[str, T]:
 def recognise(shapes: Shapes, answers: Answers | None = None) -> Recognised:
     """Backbone and every hyperparameter of a cleaned state dict, given as {name: shape}.
 
-    Raises InputError if it is none of our backbones or a variant that we do not build, if the
-    norm cannot be known, or if an answer contradicts the file.
+    Raises:
+        InputError: if it is none of our backbones or a variant that we do not build, if the norm
+            cannot be known, or if an answer contradicts the file.
     """
     answers = answers or Answers()
     name = _backbone(shapes)

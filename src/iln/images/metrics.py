@@ -24,7 +24,8 @@ _BLOCK = 8
 def luma(rgb: Pixels) -> Plane:
     """Y of BT.601 in limited range, 16..235, unrounded float64, as MATLAB's rgb2ycbcr has it.
 
-    rgb: (H, W, 3) uint8. Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255.
+    Args:
+        rgb: (H, W, 3) uint8. Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise InputError(f"luma needs (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
@@ -35,10 +36,12 @@ def luma(rgb: Pixels) -> Plane:
 def psnr_y(a: Pixels, b: Pixels, border: int = 0, *, rounded: bool = False) -> float:
     """Peak signal-to-noise ratio in dB on Y (gray pictures: on their values); inf if equal.
 
-    border: pixels left out on each side; papers on super-resolution leave out `scale`.
-    rounded: Y rounded to whole numbers first, as papers on deraining do.
+    Args:
+        border: pixels left out on each side; papers on super-resolution leave out `scale`.
+        rounded: Y rounded to whole numbers first, as papers on deraining do.
 
-    Raises InputError if the shapes differ, are no pictures, or the border leaves nothing.
+    Raises:
+        InputError: if the shapes differ, are no pictures, or the border leaves nothing.
     """
     return _psnr(*_planes(a, b, border, rounded))
 

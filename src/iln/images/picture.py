@@ -14,15 +14,18 @@ LUMA = (0.299, 0.587, 0.114)
 class Picture:
     """Pixels, upright, with transparency and the metadata that is worth keeping.
 
-    pixels: (H, W, C), uint8 in 0..255 or uint16 in 0..65535, C = 1 (gray) or 3 (RGB).
-    alpha: (H, W) of the same dtype, 0 transparent, full scale opaque; not premultiplied.
-    icc: ICC profile that says what the pixel values mean; None is sRGB.
-    exif: EXIF as a TIFF block (it begins with "II" or "MM"), orientation 1, no thumbnail.
-    dpi: pixels per inch, horizontal and vertical.
-    source_format: what it was read from, such as "jpeg".
+    Attributes:
+        pixels: (H, W, C), uint8 in 0..255 or uint16 in 0..65535, C = 1 (gray) or 3 (RGB).
+        alpha: (H, W) of the same dtype, 0 transparent, full scale opaque; not premultiplied.
+        icc: ICC profile that says what the pixel values mean; None is sRGB.
+        exif: EXIF as a TIFF block (it begins with "II" or "MM"), orientation 1, no thumbnail.
+        dpi: pixels per inch, horizontal and vertical.
+        source_format: what it was read from, such as "jpeg".
 
-    Raises ValueError if the arrays do not fit this description. `dataclasses.replace` makes
-    the picture with other pixels.
+    Raises:
+        ValueError: if the arrays do not fit this description.
+
+    `dataclasses.replace` makes the picture with other pixels.
     """
 
     pixels: Array

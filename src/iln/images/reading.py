@@ -58,10 +58,12 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Picture:
     CMYK becomes sRGB through its profile, or a standard one. EXIF is kept without its
     thumbnail and an ICC profile where it fits the channels; both are dropped when malformed.
 
-    max_pixels: larger pictures are refused before they are decoded.
+    Args:
+        max_pixels: larger pictures are refused before they are decoded.
 
-    Raises InputError if the file is missing, unreadable, no picture, damaged or cut off, too
-    large, animated, of several pages, or of another depth or colour model.
+    Raises:
+        InputError: if the file is missing, unreadable, no picture, damaged or cut off, too large,
+            animated, of several pages, or of another depth or colour model.
     """
     name = printable(path)
     try:

@@ -22,12 +22,14 @@ _CHUNK = 1 << 16
 def resize(array: NDArray[T], scale: float | Fraction, *, antialias: bool = True) -> NDArray[T]:
     """The array, `scale` times as high and wide: ceil(size * scale), as MATLAB counts.
 
-    array: (H, W) or (H, W, C), uint8, uint16 or floating. Integers are rounded (halves up) and
-        clipped after each of the two passes, as MATLAB does; floats are neither.
-    scale: above 0. For thirds give Fraction(1, 3).
-    antialias: widen the kernel when shrinking; False is MATLAB's 'Antialiasing', false.
+    Args:
+        array: (H, W) or (H, W, C), uint8, uint16 or floating. Integers are rounded (halves up) and
+            clipped after each of the two passes, as MATLAB does; floats are neither.
+        scale: above 0. For thirds give Fraction(1, 3).
+        antialias: widen the kernel when shrinking; False is MATLAB's 'Antialiasing', false.
 
-    Raises InputError if scale is not a positive number.
+    Raises:
+        InputError: if scale is not a positive number.
     """
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(f"scale {scale}: must be a positive number")
@@ -39,7 +41,8 @@ def resize(array: NDArray[T], scale: float | Fraction, *, antialias: bool = True
 def resize_to(array: NDArray[T], size: tuple[int, int], *, antialias: bool = True) -> NDArray[T]:
     """The array at `size` (height, width); see `resize`. Each side has its own scale.
 
-    Raises InputError if a side is below 1.
+    Raises:
+        InputError: if a side is below 1.
     """
     if min(size) < 1:
         raise InputError(f"size {size[0]} x {size[1]}: must be at least 1 x 1")

@@ -75,7 +75,8 @@ def write(
     ICC profile, EXIF (pixel dimensions corrected) and dpi go along. Depth is reduced by
     rounding; each loss gives one line in the list returned, empty if there is none.
 
-    quality: 1..100, for JPEG, WebP and AVIF.
+    Args:
+        quality: 1..100, for JPEG, WebP and AVIF.
 
     Raises InputError if the suffix is unknown or cannot hold the alpha channel or the size, if
     quality is out of range, if the file exists and overwrite is False, or if it cannot be

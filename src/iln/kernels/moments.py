@@ -24,7 +24,11 @@ LARGE_PIECE = 1 << 24
 def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of x (B, H, W, C) over `dims`, dimensions kept.
 
-    dims: (1, 2, 3), (1, 2) or (0, 1, 2). Returns float64 for float64 input, else float32.
+    Args:
+        dims: (1, 2, 3), (1, 2) or (0, 1, 2).
+
+    Returns:
+        float64 for float64 input, else float32.
     """
     if torch.compiler.is_exporting():
         return _traced(x, dims)

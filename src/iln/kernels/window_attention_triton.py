@@ -31,8 +31,9 @@ PROGRAMS = 128
 def attend_map(qkv: Tensor, bias: Tensor, window: int, shift: int) -> Tensor:
     """Attention of the whole map: (B, H, W, 3 C) -> (B, H, W, C).
 
-    qkv: float32, bfloat16 or float16, contiguous, H and W multiples of the window; what
-        `WindowAttention.qkv` makes of the map as it lies. bias (heads, N, N) for N = window^2.
+    Args:
+        qkv: float32, bfloat16 or float16, contiguous, H and W multiples of the window; what
+            `WindowAttention.qkv` makes of the map as it lies. bias (heads, N, N) for N = window^2.
     """
     out: Tensor = _attention(qkv.contiguous(), bias.float().contiguous(), window, shift)
     return out

@@ -37,7 +37,8 @@ class PixelShuffle(nn.Module):
 def residual_conv(dim: int, kind: str) -> tuple[nn.Module, int]:
     """The convolution that ends a residual group, and its halo in rows.
 
-    kind: `1conv`, or `3conv`, a bottleneck of a quarter of the channels (SwinIR-L).
+    Args:
+        kind: `1conv`, or `3conv`, a bottleneck of a quarter of the channels (SwinIR-L).
     """
     if kind == "1conv":
         return Conv2d(dim, dim), 1

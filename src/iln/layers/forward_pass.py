@@ -32,12 +32,14 @@ Allocate = Callable[[Sequence[int], torch.dtype, torch.device], Tensor]
 class Rows:
     """A strip of a map, as a branch sees it.
 
-    pixels: (B, above + h + below, W, C); the result belongs to the h rows in the middle.
-    above, below: rows of context that exist there (0 at the picture's edge, else the halo).
-    bottom: the strip ends with the last rows of the (rolled) map.
-    shift: pixels by which the windows still have to be moved right and down.
-    rolled: pixels by which the map was rolled up and left to move them; the last windows of it
-        hold pixels of both sides of the picture.
+    Attributes:
+        pixels: (B, above + h + below, W, C); the result belongs to the h rows in the middle.
+        above: rows of context that exist there (0 at the picture's edge, else the halo).
+        below: the same at the other end.
+        bottom: the strip ends with the last rows of the (rolled) map.
+        shift: pixels by which the windows still have to be moved right and down.
+        rolled: pixels by which the map was rolled up and left to move them; the last windows of it
+            hold pixels of both sides of the picture.
     """
 
     pixels: Tensor
@@ -195,9 +197,10 @@ def in_memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) ->
 class Strips(ForwardPass):
     """Strip by strip, writing into the maps; for inference only.
 
-    rows: rows of a strip; rounded up to whole windows where a branch works on windows.
-    allocate: makes the maps, `torch.empty` unless they should lie somewhere else.
-    tick: told, after each strip, which share of one pass over a map it was.
+    Args:
+        rows: rows of a strip; rounded up to whole windows where a branch works on windows.
+        allocate: makes the maps, `torch.empty` unless they should lie somewhere else.
+        tick: told, after each strip, which share of one pass over a map it was.
     """
 
     def __init__(

@@ -14,7 +14,8 @@ from iln.norm import NORMS
 class SwinBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), each branch rescaled as the norm says.
 
-    shift: pixels by which the windows are moved right and down (0, or half a window).
+    Args:
+        shift: pixels by which the windows are moved right and down (0, or half a window).
     """
 
     branch_powers = dict.fromkeys(

@@ -57,7 +57,9 @@ def plan_jobs(
 
     In folders every picture is taken by its suffix, apart from earlier results. `output` is a
     file for a single input file, else a folder, which keeps the subfolders of an input folder.
-    Raises InputError for an input that does not exist and an output that cannot be meant.
+
+    Raises:
+        InputError: for an input that does not exist and an output that cannot be meant.
     """
     try:
         return _plan_jobs(inputs, output, recursive, overwrite)
@@ -160,8 +162,11 @@ def _writable(suffix: str) -> str:
 def run_jobs(jobs: Sequence[Job], options: BatchOptions) -> int:
     """Restore one after the other; a bad picture does not stop the rest.
 
-    Returns the exit code: 0 if all is well, 1 if some failed, 2 if none succeeded.
-    Raises InputError for a model or an option that cannot be used.
+    Returns:
+        The exit code: 0 if all is well, 1 if some failed, 2 if none succeeded.
+
+    Raises:
+        InputError: for a model or an option that cannot be used.
     """
     problems = [job.problem for job in jobs if job.problem is not None]
     jobs = [job for job in jobs if job.problem is None]

@@ -25,7 +25,8 @@ _USUAL_MACHINE = 4 * 2**30
 def parse_size(text: str | int | float) -> int:
     """Bytes from a number, or from text such as `4GB`, `3.5 GiB`, `800M`; K is 1024 bytes.
 
-    Raises InputError for anything else.
+    Raises:
+        InputError: for anything else.
     """
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         size = float(text)

@@ -23,7 +23,8 @@ log = logging.getLogger("iln")
 def choose(model: Backbone, device: torch.device) -> str:
     """`fp32` on a CPU, where half precision is no faster; elsewhere as `safe_half` says.
 
-    model: on that device, in float32. One line of the log tells where fp16 is not safe.
+    Args:
+        model: on that device, in float32. One line of the log tells where fp16 is not safe.
     """
     if device.type == "cpu":
         return "fp32"

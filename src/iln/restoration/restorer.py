@@ -70,13 +70,16 @@ def is_graph(model: object) -> bool:
 class Restorer:
     """A network, loaded once, that restores pictures of any size exactly.
 
-    model: a shipped model's name, a file, or a module from `iln.build` or `iln.load` (a copy is
-        used); or an OpenVINO graph (.xml) of `iln export` or `iln quantize`, which computes
-        pictures in one piece.
-    options: see `RestoreOptions`.
+    Args:
+        model: a shipped model's name, a file, or a module from `iln.build` or `iln.load` (a copy is
+            used); or an OpenVINO graph (.xml) of `iln export` or `iln quantize`, which computes
+            pictures in one piece.
+        options: see `RestoreOptions`.
 
     One object may be used from several threads; pictures are then done one after the other.
-    Raises InputError for a model, size, precision or device that cannot be had.
+
+    Raises:
+        InputError: for a model, size, precision or device that cannot be had.
     """
 
     def __init__(
@@ -155,13 +158,18 @@ class Restorer:
     ) -> NDArray[Any]:
         """Restore a picture file or array.
 
-        image: a path; or (H, W) or (H, W, C) of uint8, uint16, or float in [0, 1], C = 1 (gray),
-            2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
-        unclipped: take floats far beyond [0, 1] as well, and show them to the network as they
-            are: noise that was never clipped. The result is in [0, 1] all the same.
-        Returns an array of the same kind, `scale` times as high and wide. (From a path: uint8 or
-        uint16 as stored, alpha as the last channel.)
-        Raises InputError for anything else, and if the result is not finite.
+        Args:
+            image: a path; or (H, W) or (H, W, C) of uint8, uint16, or float in [0, 1], C = 1
+                (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
+            unclipped: take floats far beyond [0, 1] as well, and show them to the network as they
+                are: noise that was never clipped. The result is in [0, 1] all the same.
+
+        Returns:
+            An array of the same kind, `scale` times as high and wide. (From a path: uint8 or uint16
+            as stored, alpha as the last channel.)
+
+        Raises:
+            InputError: for anything else, and if the result is not finite.
         """
         if isinstance(image, (str, os.PathLike)):
             picture = self.restore_picture(read(image), progress=progress)
@@ -304,8 +312,9 @@ def restore(
 ) -> NDArray[Any]:
     """Restore one picture; see `Restorer`, which loads a model once for many.
 
-    model: None takes the default, as `iln restore` does, and one line of the log says which.
-    options: see `RestoreOptions`.
+    Args:
+        model: None takes the default, as `iln restore` does, and one line of the log says which.
+        options: see `RestoreOptions`.
     """
     return Restorer(default_model() if model is None else model, **options)(image)
 

@@ -17,7 +17,8 @@ KEY = "iln"
 def card(model: Backbone, source: str | os.PathLike[str] | None, precision: str) -> dict[str, Any]:
     """backbone, spec, scale, task, licence and precision; the last but one as `source` has them.
 
-    source: the shipped model's name or file that the model was loaded from; None if neither.
+    Args:
+        source: the shipped model's name or file that the model was loaded from; None if neither.
     """
     said: dict[str, Any] = {}
     if source is not None:

@@ -35,16 +35,18 @@ def export(
 ) -> None:
     """Write a network as a graph: `image` (1, C, H, W) float32 in [0, 1] -> `restored`.
 
-    model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
-    file: the name to write, ending in `.onnx`, `.xml`, `.pt2` or `.pte`.
-    to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); `torch` (a program
-        of `torch.export`, for `torch.export.load`); or `executorch` (for phones).
-    size: (H, W) of the only pictures it shall take; None: any (not with executorch).
-    precision: `fp32` or `fp16`; see `iln.deploy.export.graph.trace`.
-    overwrite: replace an existing file.
+    Args:
+        model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
+        file: the name to write, ending in `.onnx`, `.xml`, `.pt2` or `.pte`.
+        to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); `torch` (a program
+            of `torch.export`, for `torch.export.load`); or `executorch` (for phones).
+        size: (H, W) of the only pictures it shall take; None: any (not with executorch).
+        precision: `fp32` or `fp16`; see `iln.deploy.export.graph.trace`.
+        overwrite: replace an existing file.
 
-    Raises InputError for anything that is not accepted, a package that is missing, and a file
-    that cannot be written; then nothing is left behind.
+    Raises:
+        InputError: for anything that is not accepted, a package that is missing, and a file that
+            cannot be written; then nothing is left behind.
     """
     if to not in SUFFIXES:
         raise InputError(f"cannot export to {to!r}; accepted: {', '.join(SUFFIXES)}")

@@ -17,7 +17,8 @@ from iln.extras import need, openvino_core
 def write_openvino(content: bytes, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
     """Convert the content of an ONNX file and write `file` (.xml) and its .bin.
 
-    Raises InputError as `write_graph` does, or if openvino is missing.
+    Raises:
+        InputError: as `write_graph` does, or if openvino is missing.
     """
     write_graph(openvino_core().read_model(content), card, file, overwrite=overwrite)
 
@@ -25,7 +26,8 @@ def write_openvino(content: bytes, card: dict[str, Any], file: Path, *, overwrit
 def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
     """Write an OpenVINO graph with the card in its runtime information, under `iln`.
 
-    Raises InputError if either file exists and may not be replaced, or cannot be written.
+    Raises:
+        InputError: if either file exists and may not be replaced, or cannot be written.
     """
     openvino = need("openvino", "openvino")
     graph.set_rt_info(json.dumps(card), [KEY])

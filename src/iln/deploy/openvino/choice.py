@@ -18,9 +18,11 @@ log = logging.getLogger("iln")
 def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
     """The network as OpenVINO computes it, and in which precision.
 
-    model: on the CPU, in float32. precision: as `compiled` takes it, or `auto`: bf16
-        where the CPU has it and a test picture stays within 50 dB of float32, else fp32. bf16 and
-        fp16, where the CPU has no instructions for them, are fp32 after one line of the log.
+    Args:
+        model: on the CPU, in float32.
+        precision: as `compiled` takes it, or `auto`: bf16 where the CPU has it and a test picture
+            stays within 50 dB of float32, else fp32. bf16 and fp16, where the CPU has no
+            instructions for them, are fp32 after one line of the log.
     """
     if precision in ("bf16", "fp16") and precision not in numbers_here():
         log.info("this CPU has no instructions for %s, so OpenVINO computes in fp32", precision)

@@ -59,13 +59,16 @@ def compiled(
     (`iln.layers.forward_pass.Strips`). The residual stream, norms, statistics and convolutions
     stay in PyTorch's float32 (its convolutions are as fast, and need no other layout).
 
-    precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside those layers; or `int8`:
-        their linear layers in int8 and what is between these in bf16, or fp32 without it.
-    ranges: for int8, by layer, as `iln.deploy.quantization.calibrate` gives them.
-    half_range: for int8, weights from -64 to 64 in place of -127 to 127: exact on every CPU. None:
-        where this CPU has no 8-bit dot products (`iln.cpu`), whose sums would saturate.
-    Raises InputError for a precision that the CPU does not have, for missing ranges, and where
-    openvino is missing.
+    Args:
+        precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside those layers; or `int8`:
+            their linear layers in int8 and what is between these in bf16, or fp32 without it.
+        ranges: for int8, by layer, as `iln.deploy.quantization.calibrate` gives them.
+        half_range: for int8, weights from -64 to 64 in place of -127 to 127: exact on every CPU.
+            None: where this CPU has no 8-bit dot products (`iln.cpu`), whose sums would saturate.
+
+    Raises:
+        InputError: for a precision that the CPU does not have, for missing ranges, and where
+            openvino is missing.
     """
     here = numbers_here()
     if precision not in here:

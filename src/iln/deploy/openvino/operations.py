@@ -56,7 +56,8 @@ def feed_forward(mlp: FeedForward, ranges: Ranges) -> Any:
 def window_attention(attention: WindowAttention, ranges: Ranges, *, masked: bool) -> Any:
     """Normalised windows (n, N, C) -> the branch's output for them (n, N, C), N = w * w.
 
-    masked: takes a second input (n, 1, N, N), which is added to the scores.
+    Args:
+        masked: takes a second input (n, 1, N, N), which is added to the scores.
     """
     op, model = _operations()
     qkv, count = attention.qkv, attention.window**2
@@ -79,7 +80,8 @@ def window_attention(attention: WindowAttention, ranges: Ranges, *, masked: bool
 def attention_to_context(proj: nn.Linear, bias: Tensor, ranges: Ranges) -> Any:
     """q (n, N, C), k and v side by side (n, M, 2 C) -> proj of the attention (n, N, C).
 
-    bias: (heads, N, M) of the scores.
+    Args:
+        bias: (heads, N, M) of the scores.
     """
     op, model = _operations()
     heads, count, others = bias.shape

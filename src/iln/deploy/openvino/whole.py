@@ -29,11 +29,15 @@ _WIDTHS = 20
 class WholeGraph(nn.Module):
     """A graph in a network's place: image (1, C, H, W) -> (1, C, scale H, scale W).
 
-    file: the .xml; its .bin lies beside it. precision: what to compute in where it is not
-        quantised; `auto`, or `int8` for a quantised graph: bf16 where the CPU has it. bf16 or fp16
-        that it does not have is fp32, after one line of the log.
-    Raises InputError for anything but such a file, for a precision that the CPU does not have, and
-    where openvino is missing.
+    Args:
+        file: the .xml; its .bin lies beside it.
+        precision: what to compute in where it is not quantised; `auto`, or `int8` for a quantised
+            graph: bf16 where the CPU has it. bf16 or fp16 that it does not have is fp32, after one
+            line of the log.
+
+    Raises:
+        InputError: for anything but such a file, for a precision that the CPU does not have, and
+            where openvino is missing.
     """
 
     def __init__(self, file: str | os.PathLike[str], precision: str) -> None:

@@ -28,7 +28,8 @@ def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: boo
 
     Where groups have powers of their own, only our own layout can say it.
 
-    Raises InputError if the target exists, cannot be written, or has a suffix that does not fit.
+    Raises:
+        InputError: if the target exists, cannot be written, or has a suffix that does not fit.
     """
     with located(source) as path:
         with about(path):

@@ -31,10 +31,12 @@ NEARLY = 1.0
 class Rescued:
     """A network whose stream is divided by powers of two, and what that did.
 
-    exponents: the power for each residual group; all the same wherever that is enough.
-    peak: the largest |value| of the stream before, over all pictures, in float32.
-    before, after: float16 against float32, of the original and of the rescued network.
-    difference: the largest |difference| of their float32 outputs, pixels from 0 to 1.
+    Attributes:
+        exponents: the power for each residual group; all the same wherever that is enough.
+        peak: the largest |value| of the stream before, over all pictures, in float32.
+        before: float16 against float32, of the original and of the rescued network.
+        after: float16 against float32, of the original and of the rescued network.
+        difference: the largest |difference| of their float32 outputs, pixels from 0 to 1.
     """
 
     model: Backbone

@@ -19,7 +19,8 @@ def fade(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
     w_c, most of all in blue, as the cyan dye bleaches and the paper yellows. At strength 1, a <=
     0.7, b <= 70, w >= 165. Colour is never lost wholly, since no network could tell what it was.
 
-    strength: 0 (nothing changes) to 1.
+    Args:
+        strength: 0 (nothing changes) to 1.
     """
     amounts = rng.uniform(0, strength, 3)
     lift, sink, pale = (np.float32(amount) for amount in amounts)

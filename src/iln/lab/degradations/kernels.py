@@ -51,7 +51,8 @@ def sinc(size: int, cutoff: float) -> Kernel:
 def disc(radius: float) -> Kernel:
     """A lens out of focus: an evenly lit disc, its rim smoothed over one pixel.
 
-    radius: in pixels, above 0; below about 0.5 only the centre is left.
+    Args:
+        radius: in pixels, above 0; below about 0.5 only the centre is left.
     """
     y, x = _grid(2 * math.ceil(radius) + 1)
     return _normalised(np.clip(radius + 0.5 - np.sqrt(x * x + y * y), 0, 1))

@@ -27,7 +27,9 @@ def gaussian_noise(
 ) -> Pixels:
     """y = x + n, n ~ N(0, sigma^2), clipped and rounded.
 
-    sigma: in 8-bit levels, 0 and more. gray: the same n in all channels of a pixel.
+    Args:
+        sigma: in 8-bit levels, 0 and more.
+        gray: the same n in all channels of a pixel.
     """
     strength = np.float32(sigma)
     return by_bands(picture, lambda x, _: x + strength * _normal(x.shape, rng, gray))

@@ -20,7 +20,9 @@ def scratches(picture: Pixels, strength: float, rng: np.random.Generator) -> Pix
 
     Scratches wander smoothly and skip; cracks, as along folds, are jagged, of uneven width and
     opaque. Lines are 0.7 to 4 pixels wide and cover 0.3 to 1 of what is below them.
-    strength: 0 (none) to 1 (about ten for 100 pixels of a side).
+
+    Args:
+        strength: 0 (none) to 1 (about ten for 100 pixels of a side).
     """
     height, width = picture.shape[:2]
     cover = np.zeros((height, width), np.uint8)
@@ -67,7 +69,8 @@ def _scratch(cover: Pixels, rng: np.random.Generator) -> None:
 def dust(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
     """Specks up to 3 pixels in radius and now and then a hair, light and dark ones.
 
-    strength: 0 (none) to 1 (about five for 100 x 100 pixels).
+    Args:
+        strength: 0 (none) to 1 (about five for 100 x 100 pixels).
     """
     height, width = picture.shape[:2]
     amount = 5 * strength * height * width / 100**2

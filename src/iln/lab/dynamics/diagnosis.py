@@ -43,16 +43,18 @@ class Sample:
 class Diagnosis:
     """What `diagnose` found. All numbers are over all pictures together.
 
-    norm: one of `iln.norm.NORMS`.
-    blocks: by Transformer block, in the order in which they compute, its measures.
-    energies: by block, E_l[x_c^2] of each channel.
-    peaks: by module, in the order in which they finish, the largest finite |output|, in float32.
-    float32: the network as it is; float16, bfloat16: run in these types.
-    layers: by linear layer and convolution, in the order in which they compute, int8 and int4.
-    bias_grids: by block, the position bias of its heads as pictures (heads, n, n).
-    roughness: by block, one number a head: 0 smooth, 1 independent noise.
-    alignment: the last norm's bias beside the channels' magnitude; None if it has no bias.
-    sample: pixels to look at.
+    Attributes:
+        norm: one of `iln.norm.NORMS`.
+        blocks: by Transformer block, in the order in which they compute, its measures.
+        energies: by block, E_l[x_c^2] of each channel.
+        peaks: by module, in the order in which they finish, the largest finite |output|, in
+            float32.
+        float32: the network as it is; float16, bfloat16: run in these types.
+        layers: by linear layer and convolution, in the order in which they compute, int8 and int4.
+        bias_grids: by block, the position bias of its heads as pictures (heads, n, n).
+        roughness: by block, one number a head: 0 smooth, 1 independent noise.
+        alignment: the last norm's bias beside the channels' magnitude; None if it has no bias.
+        sample: pixels to look at.
     """
 
     norm: str
@@ -108,11 +110,12 @@ def diagnose(
 ) -> Diagnosis:
     """Look into a network with pictures: its blocks, half precision, int8 and int4, its tables.
 
-    model: a backbone with float32 weights, or a wrapper with one as `module`, on any device. It
-        is run in eval mode, and is afterwards as it was. Two copies in half precision are made.
-    images: one or more (B, C, H, W) in [0, 1], of any sizes. Each passes the network five times,
-        whole, so its size decides the memory: a few maps of H x W x channels.
-    progress: told the share that is done, 0 to 1.
+    Args:
+        model: a backbone with float32 weights, or a wrapper with one as `module`, on any device. It
+            is run in eval mode, and is afterwards as it was. Two copies in half precision are made.
+        images: one or more (B, C, H, W) in [0, 1], of any sizes. Each passes the network five
+            times, whole, so its size decides the memory: a few maps of H x W x channels.
+        progress: told the share that is done, 0 to 1.
 
     A network that gives infinities or NaN is measured as well. Raises InputError for another
     kind of network or type of weights, and for pictures that do not fit it.

@@ -70,7 +70,8 @@ class _Sums:
 class NoiseMeter(Hooks):
     """Computes every layer twice more, quantised, inside `with`, and adds up the difference.
 
-    ranges: of `InputRanges`, over the same pictures. Nothing but sums is kept.
+    Args:
+        ranges: of `InputRanges`, over the same pictures. Nothing but sums is kept.
     """
 
     def __init__(self, model: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> None:

@@ -74,8 +74,11 @@ class BlockMeasures:
 class MapSums:
     """Sums over maps of one block, in float64; those of two sets of pictures join to one.
 
-    values: of all finite values. sigmas: of sigma_l, of tokens that are finite throughout.
-    squares, counts: per channel (C,), sum of squares and number of finite values.
+    Attributes:
+        values: of all finite values.
+        sigmas: of sigma_l, of tokens that are finite throughout.
+        squares: per channel (C,), sum of squares and number of finite values.
+        counts: per channel (C,), sum of squares and number of finite values.
     """
 
     values: Central

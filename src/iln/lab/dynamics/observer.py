@@ -32,8 +32,10 @@ class Observer:
 
     With several processes all of them call it, and what each gets is of all their pictures.
 
-    model: a backbone, or a wrapper with one as `module`; parameters may be sharded (FSDP2).
-    every: 0 never looks. write: told the measures at the end of each step observed.
+    Args:
+        model: a backbone, or a wrapper with one as `module`; parameters may be sharded (FSDP2).
+        every: 0 never looks.
+        write: told the measures at the end of each step observed.
     """
 
     def __init__(self, model: nn.Module, every: int, write: Write) -> None:

@@ -30,8 +30,11 @@ class Probe(Hooks):
     padding to whole windows is part of a map, as it is for the norms. A compiled network runs
     uncompiled meanwhile, since compiled code calls no hooks. One thread at a time.
 
-    model: a backbone, or a wrapper such as DistributedDataParallel with one as `module`.
-    Raises InputError for any other network.
+    Args:
+        model: a backbone, or a wrapper such as DistributedDataParallel with one as `module`.
+
+    Raises:
+        InputError: for any other network.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -98,7 +101,8 @@ def backbone_of(model: nn.Module) -> Backbone:
 def _tell_statistics(norm: Norm, tell: Callable[[Statistics | None], None]) -> Callable[[], None]:
     """Have `tell` hear all statistics of a norm, which blocks ask for by method, past all hooks.
 
-    Returns what undoes it.
+    Returns:
+        What undoes it.
     """
     statistics, residual = norm.statistics, norm.residual
     own = vars(norm)  # an attribute of the module itself goes before its class's method

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class TokenMaps:
     """Of a block's output for one picture, (H, W) each, without the padding.
 
-    sigma: the standard deviation over channels of every token, what LayerNorm divides by.
-    energy: E_c[x_lc^2] of every token.
+    Attributes:
+        sigma: the standard deviation over channels of every token, what LayerNorm divides by.
+        energy: E_c[x_lc^2] of every token.
     """
 
     sigma: npt.NDArray[np.float64]

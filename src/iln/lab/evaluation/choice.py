@@ -21,7 +21,9 @@ def choose_task(
     Scale, and gray or colour, come from the networks. Where `name` is None, name and parameters
     are those that the models' files say they were trained for; files that say nothing join the
     others, or are taken for super-resolution if they enlarge. `parameters` replace single values.
-    Raises InputError if the models do not belong on one task.
+
+    Raises:
+        InputError: if the models do not belong on one task.
     """
     _must_agree("of different scale", {model.name: str(model.spec.scale) for model in models})
     if name is not None:

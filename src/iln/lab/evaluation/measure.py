@@ -42,11 +42,14 @@ def evaluate(
 ) -> Evaluation:
     """Scores of one or more models on one or more folders of pictures.
 
-    models: shipped models' names or files, of one scale and for one task.
-    sets: folders of clean pictures, which the task damages, or of pairs in `input` and `target`.
-    task, parameters: what to test; by default what the models' files say they were trained for.
-    seed: decides the damage of a picture, together with its name.
-    options: as for `iln.Restorer`; see `RestoreOptions`.
+    Args:
+        models: shipped models' names or files, of one scale and for one task.
+        sets: folders of clean pictures, which the task damages, or of pairs in `input` and
+            `target`.
+        task: what to test; by default what the models' files say they were trained for.
+        parameters: see `task`.
+        seed: decides the damage of a picture, together with its name.
+        options: as for `iln.Restorer`; see `RestoreOptions`.
 
     Pictures are restored whole. Everything is looked at before the first one is: InputError for
     what cannot be read, is too small for the metrics, or does not fit together.

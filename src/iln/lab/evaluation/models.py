@@ -58,7 +58,8 @@ def load_models(
 ) -> list[Model]:
     """All of them, before any is used: a bad one should not be found after hours.
 
-    reserved: names that no model may have. Raises InputError.
+    Args:
+        reserved: names that no model may have. Raises InputError.
     """
     about = [_description(name) for name in names]
     given = [name for name in FILE_SAYS if options.get(name) is not None]

@@ -29,10 +29,14 @@ TITLES = {name: kind.title for name, kind in NORMS.items()} | {"ln": "LN", "none
 class Scale:
     """A family of recipes: `recipe` picks one.
 
-    tasks, backbones: what their names replace in `base`; `spec` and `degradation` are tables, of
-        which single values are replaced. depths, widths: what Fig. 2 varies, specs by the name to
-        show. wide: what Table 6 replaces, once for each of `wide_rates`, learning rates relative
-        to that of `base`. note: what a page has to say about the scale.
+    Attributes:
+        tasks: what their names replace in `base`; `spec` and `degradation` are tables, of which
+            single values are replaced. depths, widths: what Fig. 2 varies, specs by the name to
+            show.
+        backbones: see `tasks`.
+        wide: what Table 6 replaces, once for each of `wide_rates`, learning rates relative to that
+            of `base`.
+        note: what a page has to say about the scale.
     """
 
     name: str

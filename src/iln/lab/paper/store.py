@@ -99,7 +99,10 @@ class Run:
 class Store:
     """A folder of runs.
 
-    root: the folder. data_root: where recipes look for pictures. device: as in a recipe.
+    Args:
+        root: the folder.
+        data_root: where recipes look for pictures.
+        device: as in a recipe.
     """
 
     def __init__(self, root: Path, data_root: Path, device: str = "auto") -> None:
@@ -131,9 +134,13 @@ class Store:
 
         Runs that were stopped go on where they were. A run that meets numbers that are not
         finite counts as finished, as a failure.
-        Returns False when SIGINT or SIGTERM asked to stop: all runs are saved then.
-        Raises InputError for what a recipe cannot be trained with, or another program at work
-        in the same folder.
+
+        Returns:
+            False when SIGINT or SIGTERM asked to stop: all runs are saved then.
+
+        Raises:
+            InputError: for what a recipe cannot be trained with, or another program at work in the
+                same folder.
         """
         missing = {self.folder(r): r for r in recipes if not self.finished(r)}
         if not missing:

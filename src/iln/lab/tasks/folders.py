@@ -32,8 +32,9 @@ class Source:
 def sources(folder: Path) -> list[Source]:
     """The pictures of a folder (not of its subfolders), or the pairs of its `input` and `target`.
 
-    Raises InputError for a folder that is missing or holds no pictures, and for pairs whose names
-    do not match, all of them in one message.
+    Raises:
+        InputError: for a folder that is missing or holds no pictures, and for pairs whose names do
+            not match, all of them in one message.
     """
     if not folder.is_dir():
         raise InputError(f"{printable(folder)} is not a folder of pictures")
@@ -54,7 +55,9 @@ def load_pair(source: Source, task: Task, seed: int = 0) -> Pair:
 
     A clean picture is damaged by a generator that depends on `seed` and the file's name without
     its suffix, so that its damage is the same in every run and whatever lies beside it.
-    Raises InputError for a file that is no picture and a pair whose sizes do not fit the scale.
+
+    Raises:
+        InputError: for a file that is no picture and a pair whose sizes do not fit the scale.
     """
     target = task.target(read(source.target).rgb8())
     if source.input is None:

@@ -79,7 +79,9 @@ def open_pictures(
     The cache file is named by a fingerprint of what the task makes of the pictures and of every
     file's path, size and time of change, so a changed picture gets a new file, and runs share
     what is the same. Files that cannot be read are left out and counted.
-    Raises InputError for more unreadable files than `UNREADABLE`, and a disk without room.
+
+    Raises:
+        InputError: for more unreadable files than `UNREADABLE`, and a disk without room.
     """
     made = repr(task) if task.whole else [task.scale, task.channels]
     key: list[Any] = [_FORMAT, type(task).__name__ if task.whole else "", made]
@@ -99,7 +101,8 @@ def check_sizes(
 ) -> None:
     """Say how many pictures are too small for crops of these sides, in pixels of the input.
 
-    Raises InputError if all are.
+    Raises:
+        InputError: if all are.
     """
     for patch in sorted(patches):
         small = int((pictures.positions(patch, scale) == 0).sum())

@@ -63,8 +63,10 @@ def train(
     Called in each of several processes (torchrun), it trains one network together; a step's
     batch is the recipe's, whatever the number of processes.
 
-    on_nonfinite: what a step does whose loss or gradient is not finite: `stop` the run, or `skip`
-        the step (it is counted in the log).
+    Args:
+        on_nonfinite: what a step does whose loss or gradient is not finite: `stop` the run, or
+            `skip` the step (it is counted in the log).
+
     Returns True when all steps are done; False when SIGINT or SIGTERM asked to stop, after the
     step under way was finished and saved. A run that was stopped or killed and then resumed
     computes what it would have computed undisturbed, on the CPU bit for bit (with the same

@@ -205,7 +205,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 def recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """A recipe by its name, with `key=value` replacements as `override` takes them.
 
-    Raises InputError for an unknown recipe or key, naming the nearest, or for a bad value.
+    Raises:
+        InputError: for an unknown recipe or key, naming the nearest, or for a bad value.
     """
     if name not in RECIPES:
         raise InputError(f"there is no recipe {name!r}; {nearest(name, RECIPES)}")

@@ -79,7 +79,8 @@ class RunState:
     def save(self, say: Say, must: bool) -> None:
         """Write everything; where the disk is full, warn and keep what is there.
 
-        must: there will be no other chance, so that a failure raises InputError.
+        Args:
+            must: there will be no other chance, so that a failure raises InputError.
         """
         plain = {name: getattr(self, name) for name in _PLAIN}
         problem = ""

@@ -43,7 +43,8 @@ def with_validation(recipe: Recipe) -> tuple[Recipe, list[str]]:
 def picture_sets(recipe: Recipe) -> tuple[list[Source], list[PictureSet]]:
     """The pictures to learn from and the sets to test on.
 
-    Raises InputError for a folder that is missing or holds no pictures.
+    Raises:
+        InputError: for a folder that is missing or holds no pictures.
     """
     found = [source for folder in recipe.folders(recipe.data) for source in sources(folder)]
     tests = [PictureSet.of(folder) for folder in recipe.folders(recipe.validation)]

@@ -28,7 +28,8 @@ def validate(
 ) -> Scores:
     """Scores of a model in eval mode, its output clamped and rounded to 8 bits.
 
-    sample: is shown the first picture of each protocol, with the protocol's name.
+    Args:
+        sample: is shown the first picture of each protocol, with the protocol's name.
     """
     scores: Scores = {}
     for name, fixed in _protocols(task, chosen):

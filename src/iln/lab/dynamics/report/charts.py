@@ -54,9 +54,13 @@ def depth_chart(
 ) -> Markup:
     """Values from the first to the last block or layer.
 
-    says: one sentence under the title. lines: join the points. low: where a linear axis begins.
-    limit: drawn, and within the axis, if the values come near it. across: what is counted.
-    unit: of the values, written after them.
+    Args:
+        says: one sentence under the title.
+        lines: join the points.
+        low: where a linear axis begins.
+        limit: drawn, and within the axis, if the values come near it.
+        across: what is counted.
+        unit: of the values, written after them.
     """
     values = [v for s in series for v in s.values]
     top = max((v for v in values if v is not None and math.isfinite(v)), default=0.0)
@@ -78,7 +82,8 @@ def depth_chart(
 def channel_bars(title: str, says: str, shares: npt.NDArray[np.float64], top: float) -> Markup:
     """Each channel's share of the energy; the strongest is named, a line marks 1 / C.
 
-    top: the share at which the axis ends, so that several charts can be compared.
+    Args:
+        top: the share at which the axis ends, so that several charts can be compared.
     """
     y = linear([top], low=0.0)
     count = len(shares)

@@ -20,10 +20,13 @@ FORMAT = 1
 class Subject:
     """A checkpoint and what was found.
 
-    name: to show. backbone: `swinir`, `hat` or `drct`. parameters: how many numbers.
-    about: what the file says of itself (`iln.checkpoints.native.describe`); empty for files of
-        others.
-    assumed: what such a file did not say, and was filled in by convention.
+    Attributes:
+        name: to show.
+        backbone: `swinir`, `hat` or `drct`.
+        parameters: how many numbers.
+        about: what the file says of itself (`iln.checkpoints.native.describe`); empty for files of
+            others.
+        assumed: what such a file did not say, and was filled in by convention.
     """
 
     name: str
