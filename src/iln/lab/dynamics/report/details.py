@@ -7,7 +7,7 @@ from typing import Any
 
 from iln.images.synthetic import SamplePicture
 from iln.lab.dynamics.report.inside import channels, last_norm, position_bias
-from iln.lab.dynamics.report.markup import Markup, element
+from iln.lab.dynamics.report.markup import Markup, element, macro
 from iln.lab.dynamics.report.measured import blocks, layers
 from iln.lab.dynamics.report.subject import Subject
 from iln.lab.dynamics.report.tables import Row, each, table
@@ -35,23 +35,20 @@ DEFINITIONS = (
 )
 
 
-def details(subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture]) -> list[Markup]:
-    """One `<details>` for each theme."""
+def details(
+    subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture]
+) -> list[tuple[str, str, Markup]]:
+    """What can be unfolded: title, hint, content."""
     return [
-        _unfold("Every block", "magnitude, channels, kurtosis, sigma", blocks(subjects)),
-        _unfold("Every layer in int8 and int4", "by kind, then one by one", layers(subjects)),
-        _unfold("Dominant channels", "first, middle and last block", channels(subjects)),
-        _unfold("Position bias", "what heads add over key - query", position_bias(subjects)),
-        _unfold("The last norm", "does its bias answer the channels?", last_norm(subjects)),
-        _unfold("The checkpoint", "what the file says, what was assumed", _files(subjects)),
-        _unfold("The pictures", "what the numbers were measured on", _pictures(sample_pictures)),
-        _unfold("Definitions", "what each number is", _definitions()),
+        ("Every block", "magnitude, channels, kurtosis, sigma", blocks(subjects)),
+        ("Every layer in int8 and int4", "by kind, then one by one", layers(subjects)),
+        ("Dominant channels", "first, middle and last block", channels(subjects)),
+        ("Position bias", "what heads add over key - query", position_bias(subjects)),
+        ("The last norm", "does its bias answer the channels?", last_norm(subjects)),
+        ("The checkpoint", "what the file says, what was assumed", _files(subjects)),
+        ("The pictures", "what the numbers were measured on", _pictures(sample_pictures)),
+        ("Definitions", "what each number is", _definitions()),
     ]
-
-
-def _unfold(title: str, hint: str, content: Markup) -> Markup:
-    summary = element("summary", {}, title, element("span", {"class": "quiet"}, f" – {hint}"))
-    return element("details", {}, summary, content)
 
 
 def _files(subjects: Sequence[Subject]) -> Markup:
@@ -102,12 +99,7 @@ def _definitions() -> Markup:
 
 
 def _facts(facts: dict[str, Any]) -> Markup:
-    pairs = [
-        part
-        for key, value in facts.items()
-        for part in (element("dt", {}, key), element("dd", {}, _said(value)))
-    ]
-    return element("dl", {}, *pairs)
+    return macro("table.html", "facts", [(name, _said(value)) for name, value in facts.items()])
 
 
 def _said(value: Any) -> str:

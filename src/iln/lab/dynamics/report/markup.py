@@ -1,4 +1,7 @@
-"""HTML and SVG as text, in which nothing from outside can become markup."""
+"""HTML and SVG as text, in which nothing from outside can become markup.
+
+The page's markup lies in `templates`; drawings are put together of elements here.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,18 @@ import base64
 import html
 import io
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
+import jinja2
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 from PIL import Image
 
+__all__ = ["Markup", "element", "joined", "macro", "picture", "prose", "render"]
+
 _VOID = {"meta", "img", "br", "col"}
-
-
-class Markup(str):
-    """Text that is markup already. Any other text is escaped when it is put into an element."""
-
-    __slots__ = ()
 
 
 def element(name: str, attributes: Mapping[str, object], *children: str) -> Markup:
@@ -59,3 +61,29 @@ def picture(pixels: npt.NDArray[np.uint8], alt: str, sized: str) -> Markup:
 def _plain(value: Any) -> str:
     """Numbers of drawings with two decimals at most."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("iln.lab.dynamics.report")
+    made = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.filters["prose"] = prose
+    return made
+
+
+def render(template: str, **values: object) -> str:
+    """A template of `templates`, filled in. Text that is no `Markup` is escaped."""
+    return _environment().get_template(template).render(values)
+
+
+def macro(template: str, name: str, *values: object) -> Markup:
+    """What a macro of a template makes of some values."""
+    module: Any = _environment().get_template(template).module
+    made: Markup = getattr(module, name)(*values)
+    return made

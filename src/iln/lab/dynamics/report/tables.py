@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from iln.lab.dynamics.report.markup import Markup, element, joined
+from iln.lab.dynamics.report.markup import Markup, element, joined, macro
 from iln.lab.dynamics.report.subject import Subject
 
 
@@ -23,25 +23,7 @@ def table(
 ) -> Markup:
     """about: what it shows, for those who hear it read. head: of all columns, the rows' names
     first. words: columns that hold text, by number, which may break."""
-    heads = [
-        element("th", {"scope": "col", "class": "words" if i in words else None}, text)
-        for i, text in enumerate(head)
-    ]
-    top = element("tr", {}, *heads)
-    body = []
-    for row in rows:
-        cells = [
-            element("td", {"class": "words" if i in words else None}, text)
-            for i, text in enumerate(row.cells, 1)
-        ]
-        name = element("th", {"scope": "row"}, row.name)
-        body.append(element("tr", {"class": "alarm"} if row.alarm else {}, name, *cells))
-    made = element(
-        "table", {"aria-label": about}, element("thead", {}, top), element("tbody", {}, *body)
-    )
-    return element(
-        "div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": about}, made
-    )
+    return macro("table.html", "table", about, head, rows, words)
 
 
 def each(subjects: Sequence[Subject], part: Callable[[Subject], Markup]) -> Markup:
