@@ -36,3 +36,5 @@ def test_a_wheel_restores_a_picture(tmp_path: Path) -> None:
     where = run(programs / "python", "-c", "import iln; print(iln.__file__)")
     assert str(tmp_path) in where
     assert "scratches" in run(programs / "iln", "models")
+    run(programs / "iln", "diagnose", "sr-x2", "a.png", "-o", "page.html")
+    assert "sr-x2" in (tmp_path / "page.html").read_text("utf-8")

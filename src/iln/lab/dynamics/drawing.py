@@ -1,4 +1,4 @@
-"""How all pictures of this room look, and how they reach the disk.
+"""How all pictures of features look, and how they reach the disk.
 
 matplotlib is imported only when something is drawn, and only its objects are used: no pyplot, no
 backend chosen, no global setting changed, so that it may be called from any thread or program.
