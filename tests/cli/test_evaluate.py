@@ -57,7 +57,7 @@ def test_parameters(command: Command, weights: Path) -> None:
     ("words", "message"),
     [
         (["--sets", "none"], "none is not a folder of pictures"),
-        (["--sets", "one", "--param", "scale"], "--param 'scale' is not of the form key=value"),
+        (["--sets", "one", "--param", "scale"], "'scale' is not of the form key=value"),
         (["--sets", "one", "--param", "scale=4"], "tiny enlarges 2 times, the task 4 times"),
         (["--sets", "one", "--csv", "two"], "two: is a folder"),
         (["--sets", "one", "--json", "one/a.png"], "one/a.png: exists already"),

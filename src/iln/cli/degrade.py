@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iln.assignment import parse_assignment
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def degrade(
     from iln.lab.tasks import task as task_by_name
     from iln.restoration.batch import plan_jobs
 
-    chosen = task_by_name(task, dict(map(_parameter, overrides or [])))
+    chosen = task_by_name(task, dict(map(parse_assignment, overrides or [])))
     if not photo.is_file():
         what = "is a folder; give one picture" if photo.is_dir() else "is no file"
         raise InputError(f"{printable(photo)} {what}")
@@ -79,17 +79,6 @@ def degrade(
         notes = [*notes, f"seed {seed} leaves this picture as it was; take another --seed"]
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-
-
-def _parameter(item: str) -> tuple[str, Any]:
-    """key=value; the value is JSON where that parses, such as [0,55], else text."""
-    key, equals, text = item.partition("=")
-    if not equals:
-        raise InputError(f"{item!r} is not of the form key=value")
-    try:
-        return key, json.loads(text)
-    except json.JSONDecodeError:
-        return key, text
 
 
 def _writable(target: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from iln.assignment import parse_assignment
 from iln.cli.options import (
     Compute,
     Device,
@@ -98,7 +98,7 @@ def evaluate(
 
     Pictures are damaged as the task does it, the same in every run, and restored whole.
     """
-    parameters = _parameters(param or [])
+    parameters = dict(map(parse_assignment, param or []))
     if csv_file is not None and json_file is not None and csv_file.resolve() == json_file.resolve():
         raise InputError("--csv and --json name the same file")
 
@@ -133,20 +133,3 @@ def evaluate(
         write_csv(result, csv_file, overwrite=overwrite)
     if json_file is not None:
         write_json(result, json_file, overwrite=overwrite)
-
-
-def _parameters(words: Sequence[str]) -> dict[str, Any]:
-    """`sigma=25`, `sigma=15,50` and `subsampling=4:2:0` -> numbers, a list, text."""
-    found: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise InputError(f"--param {word!r} is not of the form key=value")
-        found[key] = text
-        for form in (text, f"[{text}]"):
-            try:
-                found[key] = json.loads(form)
-                break
-            except json.JSONDecodeError:
-                continue
-    return found

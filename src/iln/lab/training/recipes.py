@@ -1,12 +1,12 @@
 """The recipes that come with the package: functions, so that one can derive from another."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from iln.assignment import parse_assignment
 from iln.errors import InputError, nearest
 from iln.lab.training.recipe import Recipe
 
@@ -222,15 +222,13 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
     """
     changes: dict[str, Any] = {}
     for item in items:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise InputError(f"{item!r} is not of the form key=value")
+        key, value = parse_assignment(item)
         table, dot, inner = key.partition(".")
         if dot and table in ("spec", "degradation", "dynamics"):
             before = changes.get(table, base.model_dump()[table])
-            changes[table] = {**before, inner: _value(text)}
+            changes[table] = {**before, inner: value}
         else:
-            changes[key] = _value(text)
+            changes[key] = value
     return derive(base, changes)
 
 
@@ -251,10 +249,3 @@ def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
         where = ".".join(str(part) for part in first["loc"])
         given = f" {where}={first['input']!r}" if where else ""
         raise InputError(f"recipe{given}: {first['msg']}") from None
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
