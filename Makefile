@@ -5,7 +5,7 @@
 # make test-all   all of these tests
 # make check  lint, formatting, types, which package knows which
 # make docs   build the documentation as a site, into site/
-# make fuzz   damage pictures and weights files at random for about five minutes: 15,000 of a kind
+# make fuzz   damage pictures and weights files at random for 7 to 10 minutes: 15,000 of a kind
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
 # make zoo-check DATA=FOLDER [MODEL=NAME]   score the shipped models again (docs/zoo.md)
 #

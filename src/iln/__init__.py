@@ -4,7 +4,7 @@ import iln
 better = iln.restore("photo.jpg", model="sr-x2")       # an array; or the `iln restore` command
 model = iln.build("hat-mini-x4", norm="i-ln")          # an untrained network
 model = iln.load("SwinIR_lightweight_x2.pth")          # a published or our own file
-calm = iln.convert(model, "i-ln")                      # exchange its normalisation
+converted = iln.convert(model, "i-ln")                 # replace its normalisation
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Packages that few need: found when asked for, and named where they are missing."""
+"""Optional dependencies: imported on demand, with a clear error if they are missing."""
 
 from __future__ import annotations
 

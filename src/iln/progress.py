@@ -1,4 +1,4 @@
-"""How far a long command is."""
+"""Progress bar of a long command."""
 
 from __future__ import annotations
 

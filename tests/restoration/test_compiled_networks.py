@@ -17,7 +17,14 @@ import iln
 from iln.backbones import Backbone
 from iln.cpu import instructions
 from iln.deploy.openvino import choice as choosing
-from iln.deploy.openvino import compiled, modules, network, numbers_here, operations, scratch
+from iln.deploy.openvino import (
+    compiled,
+    modules,
+    network,
+    operations,
+    scratch_bytes,
+    supported_precisions,
+)
 from iln.deploy.quantization import HALF_RANGE, bits_of, calibrate, quantized
 from iln.errors import InputError
 from iln.extras import openvino_core
@@ -84,9 +91,9 @@ def test_a_picture_lower_and_narrower_than_a_window() -> None:
 def test_pieces_do_not_show(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model(small_spec(backbone))
     expected = run(compiled(model), 1000)
-    before = scratch(compiled(model))
+    before = scratch_bytes(compiled(model))
     monkeypatch.setattr(modules, "PIECE", 1 << 11)
-    assert scratch(compiled(model)) < before / 100
+    assert scratch_bytes(compiled(model)) < before / 100
     assert decibels(run(compiled(model), 1000), expected) > 130
 
 
@@ -104,7 +111,7 @@ def test_masks_do_not_make_pieces_larger(window: int, pieces: int) -> None:
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_bf16(backbone: str) -> None:
-    if "bf16" not in numbers_here():
+    if "bf16" not in supported_precisions():
         pytest.skip("this CPU has no bfloat16")
     model = small_model(small_spec(backbone))
     found = decibels(run(compiled(model, "bf16")), run(model))
@@ -118,7 +125,9 @@ def test_int8_is_what_fake_quantisation_foretells(
 ) -> None:
     if not half_range and not instructions().int8:
         pytest.skip("this CPU has no 8-bit dot products, so it never uses the full range")
-    monkeypatch.setattr(network, "numbers_here", lambda: ["fp32", "int8"])  # no bf16 between them
+    monkeypatch.setattr(
+        network, "supported_precisions", lambda: ["fp32", "int8"]
+    )  # no bf16 between them
     model = small_model(small_spec(backbone))
     ranges = calibrate(model, [tensor()])
     foreteller = quantized(model, bits_of("W8A8"), ranges, half_range=half_range)
@@ -173,7 +182,7 @@ def test_missing_ranges() -> None:
 
 
 def test_numbers_that_the_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "numbers_here", lambda: ["fp32", "int8"])
+    monkeypatch.setattr(network, "supported_precisions", lambda: ["fp32", "int8"])
     with pytest.raises(InputError, match="has no 'bf16' on this CPU; it has fp32, int8"):
         compiled(small_model(small_spec()), "bf16")
 
@@ -196,14 +205,18 @@ def test_a_restorer_with_the_engine(memory: int | None, scratch: Path) -> None:
 
 def test_auto_is_bf16_where_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model(small_spec())
-    safe = decibels(run(compiled(model, "bf16")), run(model)) if "bf16" in numbers_here() else 0
+    safe = (
+        decibels(run(compiled(model, "bf16")), run(model))
+        if "bf16" in supported_precisions()
+        else 0
+    )
     chosen = iln.Restorer(model, engine="openvino").precision
     assert chosen == ("bf16" if safe > choosing.SAFE else "fp32")
     for needed, expected in ((10.0, "bf16"), (200.0, "fp32")):
         monkeypatch.setattr(choosing, "SAFE", needed)
-        if expected in numbers_here():
+        if expected in supported_precisions():
             assert iln.Restorer(model, engine="openvino").precision == expected
-    monkeypatch.setattr(choosing, "numbers_here", lambda: ["fp32", "int8"])
+    monkeypatch.setattr(choosing, "supported_precisions", lambda: ["fp32", "int8"])
     assert iln.Restorer(model, engine="openvino").precision == "fp32"
 
 
@@ -243,7 +256,7 @@ def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_infinite_results_are_done_again_in_float32() -> None:
-    if "bf16" not in numbers_here():
+    if "bf16" not in supported_precisions():
         pytest.skip("this CPU has no bfloat16")
     restorer = iln.Restorer(small_model(small_spec()), engine="openvino")
     restorer.precision, restorer._spare = "bf16", small_model(small_spec())
@@ -258,7 +271,7 @@ def test_infinite_results_are_done_again_in_float32() -> None:
 def test_a_precision_without_instructions_is_float32_after_one_line(
     precision: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(choosing, "numbers_here", lambda: ["fp32", "int8"])
+    monkeypatch.setattr(choosing, "supported_precisions", lambda: ["fp32", "int8"])
     caplog.set_level("INFO", "iln")
     restorer = iln.Restorer(small_model(small_spec()), engine="openvino", precision=precision)
     assert restorer.precision == "fp32"

@@ -11,7 +11,7 @@ from small_models import photo, small_model, small_spec
 import iln
 from iln.backbones import Backbone
 from iln.deploy.export import export
-from iln.deploy.openvino import numbers_here
+from iln.deploy.openvino import supported_precisions
 from iln.errors import InputError
 
 for package in ("openvino", "onnx", "onnxscript"):
@@ -45,7 +45,7 @@ def test_the_same_picture(model: Backbone, graph: Path, size: tuple[int, int]) -
 
 def test_auto_precision(model: Backbone, graph: Path) -> None:
     restorer = iln.Restorer(graph)
-    assert restorer.precision == ("bf16" if "bf16" in numbers_here() else "fp32")
+    assert restorer.precision == ("bf16" if "bf16" in supported_precisions() else "fp32")
     difference = restorer(photo(16, 20)) - iln.Restorer(model, device="cpu")(photo(16, 20))
     assert np.abs(difference).mean() < 0.02
 

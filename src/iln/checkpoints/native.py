@@ -1,4 +1,4 @@
-"""One format out, many in.
+"""Save our checkpoint format; load ours and those that others publish.
 
 `save` writes one safetensors file whose metadata says everything needed to rebuild the network:
 backbone, spec (norm, eps and input statistics are part of it), and, where given, what it was

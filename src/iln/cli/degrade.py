@@ -24,22 +24,25 @@ def degrade(
         typer.Argument(metavar="[KEY=VALUE]...", help="The task's parameters: sigma=25, scale=4."),
     ] = None,
     task: Annotated[
-        str, typer.Option(help="sr, denoise, jpeg, derain, deblur or photo.")
+        str,
+        typer.Option(
+            help="Choose the task: sr, denoise, jpeg, derain, deblur, photo or scratches."
+        ),
     ] = "photo",
-    seed: Annotated[int, typer.Option(min=0, help="Of what is random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Set the random seed.")] = 0,
     output: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="File or folder for the result; without it NAME_degraded beside the input.",
+            help="Write to this file or folder. Default: NAME_degraded beside the input.",
         ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing result.")
     ] = False,
     quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Of a JPEG, WebP or AVIF result.")
+        int, typer.Option(min=1, max=100, help="Set the quality of JPEG, WebP and AVIF output.")
     ] = 95,
 ) -> None:
     """Damage a picture: noise, JPEG, rain, blur, old photographs, low resolution.

@@ -29,7 +29,7 @@ from iln.progress import progress_bar
 if TYPE_CHECKING:
     from iln.backbones import Backbone
     from iln.images.synthetic import SamplePicture
-    from iln.restoration.options import FileSays
+    from iln.restoration.options import CheckpointOverrides
 
 
 def diagnose(
@@ -37,17 +37,24 @@ def diagnose(
         list[str],
         typer.Argument(
             metavar="CHECKPOINT...",
-            help="A shipped model (see `iln models`) or a file; after it one more to compare with, "
-            "and pictures, told apart by their content. Without pictures a built-in one is used.",
+            help="Diagnose this shipped model (see `iln models`) or file. Add a second to compare. "
+            "Add pictures to measure on. Default: a built-in picture.",
             show_default=False,
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE.html", help="The page.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE.html", help="Write the HTML report to this file."
+        ),
     ] = Path("report.html"),
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="All numbers; else beside the page, .json."),
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write all numbers here. Default: the report's name with .json.",
+        ),
     ] = None,
     crop: Crop = 128,
     device: Compute = Device.auto,
@@ -57,9 +64,9 @@ def diagnose(
     img_range: RangeOf = None,
     eps: EpsOf = None,
 ) -> None:
-    """Look into a model: features, half precision, int8 and int4, and what to do about them.
+    """Diagnose a model: features, half precision, int8 and int4, with recommendations.
 
-    Writes a page that needs no network, and its numbers as JSON; two models side by side.
+    Write a self-contained HTML report and a JSON file. A second model is compared with it.
     """
     if output.suffix.lower() != ".html":
         raise InputError(f"{printable(output)}: the name of the page must end in .html")
@@ -111,7 +118,7 @@ def _sorted(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _load(
-    files: Sequence[str], given: FileSays, device: str
+    files: Sequence[str], given: CheckpointOverrides, device: str
 ) -> list[tuple[str, Backbone, dict[str, Any], dict[str, Any]]]:
     """(name, network, what its file says, what was assumed) of each."""
     from iln.checkpoints.native import describe, load_explained, shipped

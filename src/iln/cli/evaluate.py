@@ -63,27 +63,36 @@ def evaluate(
         list[Path],
         typer.Option(
             metavar="DIR...",
-            help="Folders of clean pictures, or of pairs in `input` and `target`.",
+            help="Evaluate on these folders: clean pictures, or pairs in `input` and `target`.",
         ),
     ],
     task: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What to test; else what the models were trained for."),
+        typer.Option(
+            metavar="NAME",
+            help="Choose the task. Default: the task that the models were trained for.",
+        ),
     ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE...", help="Parameters of the task, such as sigma=25."),
     ] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write every number, one a line.")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write all scores as CSV, one per line."),
     ] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write every number and what decided it."),
+        typer.Option(
+            "--json", metavar="FILE", help="Write all scores and the evaluation settings as JSON."
+        ),
     ] = None,
     overwrite: Overwrite = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Decides the damage, with each picture's name.")
+        int,
+        typer.Option(
+            min=0, help="Set the seed of the degradation. Each picture's name is mixed in."
+        ),
     ] = 0,
     memory: Memory = None,
     precision: Numbers = Precision.auto,
@@ -94,9 +103,9 @@ def evaluate(
     img_range: RangeOf = None,
     eps: EpsOf = None,
 ) -> None:
-    """Score models on folders of pictures, side by side.
+    """Evaluate models on folders of pictures and compare their scores.
 
-    Pictures are damaged as the task does it, the same in every run, and restored whole.
+    Pictures are degraded by the task, the same in every run, and restored without tiling.
     """
     parameters = dict(map(parse_assignment, param or []))
     if csv_file is not None and json_file is not None and csv_file.resolve() == json_file.resolve():

@@ -28,16 +28,18 @@ def export(
     model: ModelName,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="Ends in .onnx, .xml, .pt2 or .pte."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write to this file (.onnx, .xml, .pt2 or .pte)."
+        ),
     ],
-    to: Annotated[Format, typer.Option(help="Which kind of file.")] = Format.onnx,
+    to: Annotated[Format, typer.Option(help="Choose the file format.")] = Format.onnx,
     dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="For pictures of any size (what happens anyway).")
+        bool, typer.Option("--dynamic", help="Accept pictures of any size (the default).")
     ] = False,
-    size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="For pictures of this size alone.")
-    ] = None,
-    precision: Annotated[Precision, typer.Option(help="Of weights and features.")] = Precision.fp32,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Fix the input size.")] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Set the precision of weights and activations.")
+    ] = Precision.fp32,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.

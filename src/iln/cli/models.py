@@ -18,7 +18,7 @@ def models(
         str | None, typer.Argument(metavar="[NAME]", help="Show the card of this model.")
     ] = None,
 ) -> None:
-    """List the shipped models, or show what one was trained on, reaches and cannot do."""
+    """List the shipped models, or show the model card of one: data, scores and limits."""
     from rich.console import Console
     from rich.markdown import Markdown
 

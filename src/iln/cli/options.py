@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
-    from iln.restoration.options import FileSays
+    from iln.restoration.options import CheckpointOverrides
 
 
 class Precision(StrEnum):
@@ -38,42 +38,56 @@ class InputStats(StrEnum):
 
 
 ModelName = Annotated[str, typer.Argument(help="A shipped model (see `iln models`) or a file.")]
-Compute = Annotated[Device, typer.Option("--device", help="Where to compute.")]
-Numbers = Annotated[Precision, typer.Option("--precision", help="Numbers to compute in.")]
+Compute = Annotated[Device, typer.Option("--device", help="Choose the device.")]
+Numbers = Annotated[Precision, typer.Option("--precision", help="Choose the numeric precision.")]
 EngineOf = Annotated[
-    Engine, typer.Option("--engine", help="What computes; openvino is faster on CPUs.")
+    Engine,
+    typer.Option("--engine", help="Choose the inference engine; openvino is faster on CPUs."),
 ]
 Memory = Annotated[
     str | None,
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Peak of the whole process, such as 4GB; else what is free.",
+        help="Limit the peak memory of the process, such as 4GB. Default: free memory.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 Crop = Annotated[
     int,
     typer.Option(
-        "--crop", min=0, metavar="PIXELS", help="Use the middle of larger pictures; 0: whole."
+        "--crop",
+        min=0,
+        metavar="PIXELS",
+        help="Crop larger pictures to their central PIXELS x PIXELS; 0 uses them whole.",
     ),
 ]
 
 NormOf = Annotated[
-    str | None, typer.Option("--norm", help="For files that do not say their norm: ln, i-ln, ...")
+    str | None,
+    typer.Option("--norm", help="Set the norm (ln, i-ln, ...) if the file does not record it."),
 ]
 StatsOf = Annotated[
-    InputStats | None, typer.Option("--input-stats", help="For files that do not say them.")
+    InputStats | None,
+    typer.Option(
+        "--input-stats", help="Set the input statistics if the file does not record them."
+    ),
 ]
 RangeOf = Annotated[
-    float | None, typer.Option("--img-range", help="For files that do not say it: 1 or 255.")
+    float | None,
+    typer.Option(
+        "--img-range", help="Set the image range (1 or 255) if the file does not record it."
+    ),
 ]
-EpsOf = Annotated[float | None, typer.Option("--eps", help="For files that do not say it.")]
+EpsOf = Annotated[
+    float | None,
+    typer.Option("--eps", help="Set the norm's epsilon if the file does not record it."),
+]
 
 
 def answers(
     norm: str | None, input_stats: InputStats | None, img_range: float | None, eps: float | None
-) -> FileSays:
+) -> CheckpointOverrides:
     """What was said of files that do not say it, by name."""
     given = {
         "norm": norm,
@@ -82,4 +96,4 @@ def answers(
         "eps": eps,
     }
     said = {name: value for name, value in given.items() if value is not None}
-    return cast("FileSays", said)
+    return cast("CheckpointOverrides", said)

@@ -26,31 +26,39 @@ class ScaleName(StrEnum):
 def paper(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Figures and tables, or `all`; none lists them."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Reproduce these figures and tables, or `all`. Without a name, list them.",
+        ),
     ] = None,
     scale: Annotated[
         ScaleName,
         typer.Option(
-            help="mini: small networks, two CPU cores. paper: the official settings, GPUs. "
-            "smoke: seconds, only to see that it runs."
+            help="Choose mini (small networks, two CPU cores), paper (official settings, GPUs) or "
+            "smoke (a test that takes seconds)."
         ),
     ] = ScaleName.mini,
     data_root: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the folders of pictures lie.")
+        Path, typer.Option(metavar="DIR", help="Read the datasets from this folder.")
     ] = Path("data"),
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="DIR", help="Pages go into DIR/NAME."),
+        typer.Option("-o", "--output", metavar="DIR", help="Write each page to DIR/NAME."),
     ] = Path("paper"),
     store: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Trained runs are kept here, and found again."),
+        typer.Option(
+            metavar="DIR", help="Keep trained runs in this folder, and use those that are there."
+        ),
     ] = Path("runs/paper"),
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; else one a CPU core, or one a GPU.")
+        int | None,
+        typer.Option(
+            min=1, help="Train this many runs in parallel. Default: one per CPU core or GPU."
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=4, help="Length of the runs, in place of the scale's.")
+        int | None, typer.Option(min=4, help="Override the number of training steps.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to train: auto, cpu, cuda, ...")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing pages.")] = False,
@@ -58,7 +66,7 @@ def paper(
     """Reproduce the paper's figures and tables: train what is missing, write a page with our
     numbers beside the published ones.
 
-    Ctrl-C or SIGTERM: all runs are saved, and the same command goes on there. Exit codes: 0
+    On Ctrl-C or SIGTERM all runs are saved. Run the same command again to resume. Exit codes: 0
     done, 2 bad input, 3 stopped.
     """
     from iln.lab.paper import ITEMS, Store, find_item, reproduce, scale_of

@@ -36,25 +36,34 @@ def quantize(
             "-o",
             "--output",
             metavar="FILE",
-            help="Ends in .safetensors, for iln; or, for int8, in .xml: an OpenVINO graph.",
+            help="Write to this file: .safetensors, or .xml (OpenVINO, int8 only).",
         ),
     ],
     precision: Annotated[
         Kind,
         typer.Option(
-            help="int8: faster with --engine openvino. int4: weights that lie in a fourth of the "
-            "space; they are computed in float."
+            help="Choose int8 (calibrated; faster with --engine openvino) or int4 (weights only; "
+            "smaller file, computed in float32)."
         ),
     ] = Kind.int8,
     calibrate: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Clean pictures to measure ranges on, for int8."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Calibrate activation ranges on these clean pictures. Required for int8.",
+        ),
     ] = None,
     pictures: Annotated[
-        int, typer.Option(min=1, max=64, help="So many of them, spread over the folder.")
+        int,
+        typer.Option(
+            min=1, max=64, help="Calibrate on this many pictures, spread evenly over the folder."
+        ),
     ] = 16,
     crop: Annotated[
-        int, typer.Option(min=16, metavar="PIXELS", help="Of each the middle: of the input.")
+        int,
+        typer.Option(
+            min=16, metavar="PIXELS", help="Crop each network input to its central PIXELS x PIXELS."
+        ),
     ] = 128,
     overwrite: Overwrite = False,
 ) -> None:

@@ -21,12 +21,14 @@ def rescue(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="The rescued file, of the same type."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write to this file, in the format of the input."
+        ),
     ],
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PICTURE]...", help="Inputs to measure with; else a built-in picture."
+            metavar="[PICTURE]...", help="Measure on these pictures. Default: a built-in picture."
         ),
     ] = None,
     crop: Crop = 128,
@@ -36,10 +38,10 @@ def rescue(
     img_range: RangeOf = None,
     eps: EpsOf = None,
 ) -> None:
-    """Make a checkpoint safe for float16, without training and without changing its pictures.
+    """Make a checkpoint safe for float16, without training and with the same output.
 
     The residual stream is divided by a power of two, chosen by running the network in float16. A
-    file of others stays in its own layout, so that its authors' code loads it like the original.
+    third-party file keeps its layout, so its authors' code can still load it.
     """
     from iln.checkpoints.native import load_explained
     from iln.checkpoints.published import Answers

@@ -34,15 +34,15 @@ def restore(
         typer.Option(
             "-o",
             "--output",
-            help="File or folder for the result; without it NAME_restored beside the input.",
+            help="Write to this file or folder. Default: NAME_restored beside the input.",
         ),
     ] = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
             "--model",
-            help="A shipped model (see `iln models`) or a file; several are applied one after the "
-            "other. Without it a note says which is taken.",
+            help="Use a shipped model (see `iln models`) or a file. Repeat to apply several. "
+            "Default: a model that is chosen and reported.",
         ),
     ] = None,
     memory: Memory = None,
@@ -50,7 +50,7 @@ def restore(
     device: Compute = Device.auto,
     engine: EngineOf = Engine.torch,
     recursive: Annotated[
-        bool, typer.Option("-r", "--recursive", help="Folders with their subfolders.")
+        bool, typer.Option("-r", "--recursive", help="Include subfolders.")
     ] = False,
     overwrite: Overwrite = False,
     unfade: Annotated[
@@ -58,9 +58,11 @@ def restore(
         typer.Option("--unfade", help="Stretch every colour to its full range, for faded prints."),
     ] = False,
     quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF results.")
+        int, typer.Option(min=1, max=100, help="Set the quality of JPEG, WebP and AVIF output.")
     ] = 95,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 300_000_000,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Refuse pictures with more pixels than this.")
+    ] = 300_000_000,
     norm: NormOf = None,
     input_stats: StatsOf = None,
     img_range: RangeOf = None,

@@ -28,27 +28,31 @@ def train(
         str | None, typer.Argument(help="A recipe, such as sr-x2; see `iln recipes`.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Values of the recipe.")
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override recipe values.")
     ] = None,
     output: Annotated[
         Path | None,  # not --run: torchrun would take that for its own --run-path
         typer.Option(
-            "-o", "--output", metavar="RUN", help="Folder of a new run; else runs/RECIPE."
+            "-o",
+            "--output",
+            metavar="RUN",
+            help="Write a new run to this folder. Default: runs/RECIPE.",
         ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")
+        Path | None, typer.Option(metavar="RUN", help="Resume the run in this folder.")
     ] = None,
     on_nonfinite: Annotated[
-        OnNonfinite, typer.Option(help="What to do about a step that is not finite.")
+        OnNonfinite,
+        typer.Option(help="Choose what to do if the loss or a gradient is NaN or infinite."),
     ] = OnNonfinite.stop,
 ) -> None:
     """Train a network by a recipe, or resume a run that was stopped.
 
     With several processes: torchrun --nproc_per_node=2 -m iln train RECIPE.
 
-    Ctrl-C or SIGTERM: the step is finished and saved. Exit codes: 0 all steps done, 1 a step was
-    not finite, 2 bad input, 3 stopped and to be resumed.
+    On Ctrl-C or SIGTERM the step is finished and saved. Exit codes: 0 all steps done, 1 a step was
+    not finite, 2 bad input, 3 interrupted; resume with --resume.
     """
     from iln.lab import training
     from iln.lab.training.recipes import override

@@ -1,1 +1,1 @@
-"""The laboratory: tasks and their damage, training, evaluation, dynamics, and the paper."""
+"""Research code: tasks, degradations, training, evaluation, diagnosis and the paper."""

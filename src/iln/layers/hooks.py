@@ -1,4 +1,4 @@
-"""Listening to modules for a while."""
+"""Temporary forward hooks, as a context manager."""
 
 from __future__ import annotations
 

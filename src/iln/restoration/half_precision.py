@@ -1,4 +1,4 @@
-"""What a network gives in half precision, found by running it so."""
+"""Measure a network's error and overflow in half precision by running it."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""What is asked of a restoration, wherever a network is loaded for one."""
+"""Keyword options of restoration, with their validation."""
 
 from __future__ import annotations
 
 from typing import TypedDict
 
 
-class FileSays(TypedDict, total=False):
-    """What most files say of themselves; for those that do not (see `iln.load`)."""
+class CheckpointOverrides(TypedDict, total=False):
+    """Values to use where the checkpoint file does not record them (see `iln.load`)."""
 
     norm: str | None
     input_stats: str | None
@@ -14,7 +14,7 @@ class FileSays(TypedDict, total=False):
     eps: float | None
 
 
-class RestoreOptions(FileSays, total=False):
+class RestoreOptions(CheckpointOverrides, total=False):
     """Keywords of `iln.Restorer`, `iln.restore` and `iln.evaluate`, all of them optional."""
 
     memory: str | int | None
@@ -31,7 +31,7 @@ class RestoreOptions(FileSays, total=False):
     """`torch`, or `openvino`, which computes the same faster on a CPU (`iln.deploy.openvino`)."""
 
 
-FILE_SAYS = sorted(FileSays.__optional_keys__)
+CHECKPOINT_OVERRIDES = sorted(CheckpointOverrides.__optional_keys__)
 
 
 def check_names(options: RestoreOptions) -> None:

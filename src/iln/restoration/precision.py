@@ -1,4 +1,4 @@
-"""What `--precision auto` means: the fastest numbers that a network's pictures survive."""
+"""Precision selection: `auto` picks the fastest precision that is safe for the network."""
 
 from __future__ import annotations
 

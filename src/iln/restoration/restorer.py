@@ -24,7 +24,7 @@ from iln.errors import InputError
 from iln.images import Picture, read
 from iln.layers.forward_pass import Allocate, Strips
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
-from iln.restoration.options import FILE_SAYS, RestoreOptions, check_names
+from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions, check_names
 from iln.restoration.plan import Plan, make_plan
 from iln.restoration.precision import choose
 
@@ -95,7 +95,7 @@ class Restorer:
         self.engine = engine
         self.memory = None if memory is None else parse_size(memory)
         self.device = find_device(device if engine == "torch" else "cpu")
-        given = {n: options.get(n) for n in FILE_SAYS if options.get(n) is not None}
+        given = {n: options.get(n) for n in CHECKPOINT_OVERRIDES if options.get(n) is not None}
         if given and (isinstance(model, Backbone) or is_graph(model)):
             raise InputError(
                 f"{', '.join(given)}: only for a model from a file that does not say it"
@@ -145,7 +145,7 @@ class Restorer:
             from iln.deploy import openvino
 
             self.model, self.precision = openvino.compile_for(network, self.precision)
-            self._unused = openvino.scratch(self.model)
+            self._unused = openvino.scratch_bytes(self.model)
             self._strip_bytes = openvino.STRIP
         self._spare = spare if self.precision != "fp32" else None
 

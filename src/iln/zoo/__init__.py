@@ -1,0 +1,1 @@
+"""Data only: the weights (.safetensors) and model cards (.md) of the shipped models."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from iln.deploy.quantization import quantize_asymmetric, quantize_symmetric, sqnr
 from iln.errors import InputError
-from iln.lab.dynamics.layer_noise import InputRanges, NoiseMeter
+from iln.lab.dynamics.layer_sqnr import InputRanges, NoiseMeter
 
 
 def test_symmetric_by_hand() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from iln.lab.paper import Store, scale_of
-from iln.lab.paper.drawn import draw_data
+from iln.lab.paper.synthetic_data import draw_data
 from iln.lab.training import Recipe
 
 

@@ -11,7 +11,7 @@ import torch
 from iln.errors import InputError
 from iln.lab.paper.items.structure import distances, normalised, spread
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, growth, last, over_blocks, score, show
+from iln.lab.paper.statistics import all_above, growth, last, over_blocks, score, show
 from iln.lab.paper.store import Run
 
 
@@ -63,7 +63,7 @@ def test_a_score_is_the_first_metric_of_the_last_step(tmp_path: Path) -> None:
     ],
 )
 def test_above(ones: list[float], others: list[float], expected: bool | None) -> None:
-    assert above(ones, others) is expected
+    assert all_above(ones, others) is expected
 
 
 def test_numbers_as_shown() -> None:

@@ -7,7 +7,7 @@ import logging
 import torch
 
 from iln.backbones import Backbone
-from iln.deploy.openvino.network import compiled, numbers_here
+from iln.deploy.openvino.network import compiled, supported_precisions
 from iln.images.synthetic import draw_sample_picture
 from iln.layers.forward_pass import Strips
 from iln.restoration.precision import SAFE, TRIAL_SIDE
@@ -24,12 +24,12 @@ def compile_for(model: Backbone, precision: str) -> tuple[Backbone, str]:
             stays within 50 dB of float32, else fp32. bf16 and fp16, where the CPU has no
             instructions for them, are fp32 after one line of the log.
     """
-    if precision in ("bf16", "fp16") and precision not in numbers_here():
+    if precision in ("bf16", "fp16") and precision not in supported_precisions():
         log.info("this CPU has no instructions for %s, so OpenVINO computes in fp32", precision)
         precision = "fp32"
     if precision != "auto":
         return compiled(model, precision, model.ranges), precision
-    if "bf16" in numbers_here():
+    if "bf16" in supported_precisions():
         image = draw_sample_picture(TRIAL_SIDE).image(model.spec.in_chans)
         fast, strips = compiled(model, "bf16"), Strips(TRIAL_SIDE)
         with torch.inference_mode():

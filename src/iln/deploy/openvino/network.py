@@ -21,7 +21,7 @@ from iln.deploy.openvino.modules import (
 )
 from iln.deploy.openvino.operations import Ranges, Rounding
 from iln.deploy.quantization.fake import Range
-from iln.deploy.quantization.quantization import HALF_RANGE
+from iln.deploy.quantization.rounding import HALF_RANGE
 from iln.errors import InputError
 from iln.extras import openvino_core
 from iln.layers.attention import WindowAttention
@@ -38,7 +38,7 @@ _THREADS_BESIDE = 4
 for their next work without sleeping, would take the cores away."""
 
 
-def numbers_here() -> list[str]:
+def supported_precisions() -> list[str]:
     """Of fp32, bf16, fp16 and int8, those that this CPU has. Raises InputError without openvino."""
     has = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     cpu = instructions()  # OpenVINO does not see what a limit of oneDNN rules out
@@ -70,7 +70,7 @@ def compiled(
         InputError: for a precision that the CPU does not have, for missing ranges, and where
             openvino is missing.
     """
-    here = numbers_here()
+    here = supported_precisions()
     if precision not in here:
         raise InputError(f"OpenVINO has no {precision!r} on this CPU; it has {', '.join(here)}")
     if precision == "int8":
@@ -99,7 +99,7 @@ def compiler(hint: str) -> Compile:
     return lambda graph: core.compile_model(graph, "CPU", options)
 
 
-def scratch(network: Backbone) -> int:
+def scratch_bytes(network: Backbone) -> int:
     """Bytes that a compiled network's graphs take when they first compute, and then keep."""
     programs = (
         program

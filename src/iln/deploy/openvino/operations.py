@@ -3,7 +3,7 @@
 Inputs and outputs are float32, channels last. With the range of a layer's input, as
 `iln.deploy.quantization.calibrate` measures it, the layer is marked to compute in int8
 (FakeQuantize, from which OpenVINO makes products of integers): weights symmetric with a step for
-each output channel, inputs asymmetric with one step, as in `iln.deploy.quantization.quantization`.
+each output channel, inputs asymmetric with one step, as in `iln.deploy.quantization.rounding`.
 """
 
 from __future__ import annotations

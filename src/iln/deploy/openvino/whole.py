@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from iln.atomic import printable
 from iln.backbones import Spec
 from iln.deploy.export.openvino_file import read_graph
-from iln.deploy.openvino.network import NUMBERS, compiler, numbers_here
+from iln.deploy.openvino.network import NUMBERS, compiler, supported_precisions
 from iln.errors import InputError
 from iln.layers.forward_pass import WHOLE, ForwardPass
 
@@ -45,7 +45,7 @@ class WholeGraph(nn.Module):
         graph, self.spec, card = read_graph(Path(file))
         self.name = printable(file)
         quantized = card["precision"] == "int8"
-        here = [name for name in numbers_here() if name != "int8"]
+        here = [name for name in supported_precisions() if name != "int8"]
         usual = precision == "auto" or (precision == "int8" and quantized)
         chosen = ("bf16" if "bf16" in here else "fp32") if usual else precision
         if chosen in ("bf16", "fp16") and chosen not in here:

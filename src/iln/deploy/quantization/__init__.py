@@ -1,7 +1,7 @@
-"""PrecisionTrial numbers: what becomes of weights and activations that have only a few bits."""
+"""Fake quantization of weights and activations: formats, calibration and SQNR."""
 
 from iln.deploy.quantization.fake import FORMATS, Bits, bits_of, calibrate, quantized
-from iln.deploy.quantization.quantization import (
+from iln.deploy.quantization.rounding import (
     HALF_RANGE,
     quantize_asymmetric,
     quantize_symmetric,

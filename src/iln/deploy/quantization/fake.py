@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone
-from iln.deploy.quantization.quantization import HALF_RANGE, quantize_asymmetric, quantize_symmetric
+from iln.deploy.quantization.rounding import HALF_RANGE, quantize_asymmetric, quantize_symmetric
 from iln.errors import InputError
 
 FORMATS = ("W8A8", "W8A16", "W4A16", "W4A8", "W4A4")

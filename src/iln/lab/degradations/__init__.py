@@ -1,4 +1,4 @@
-"""What happens to pictures: noise, blur, compression, resizing, rain, and what age does to prints.
+"""Synthetic degradations: noise, blur, compression, resizing, rain and aging of prints.
 
 Pure functions of (picture, parameters, generator). Pictures are (H, W, C) uint8, C = 1 or 3, and
 are not modified; sizes stay unless a function says otherwise. All randomness comes from the

@@ -1,4 +1,4 @@
-"""What light and time do to the colours of a print."""
+"""Fading of the colours of a print."""
 
 from __future__ import annotations
 

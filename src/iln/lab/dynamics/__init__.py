@@ -1,4 +1,4 @@
-"""See what happens inside: probes on every Transformer block, and pictures of what they find."""
+"""Feature statistics of every Transformer block: hooks, measures, plots and reports."""
 
 from iln.lab.dynamics.channels import Alignment, alignment, draw_alignment, draw_channels
 from iln.lab.dynamics.curves import History, draw_training, read_history

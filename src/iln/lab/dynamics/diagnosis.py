@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from iln.backbones import Backbone
 from iln.errors import InputError
 from iln.lab.dynamics.channels import Alignment, last_bias
-from iln.lab.dynamics.layer_noise import InputRanges, LayerNoise, NoiseMeter
+from iln.lab.dynamics.layer_sqnr import InputRanges, LayerNoise, NoiseMeter
 from iln.lab.dynamics.measures import BlockMeasures, MapSums, shares
 from iln.lab.dynamics.position_bias import bias_grids, roughness
 from iln.lab.dynamics.probe import Probe, backbone_of, is_compiled

@@ -1,4 +1,4 @@
-"""How good models are: whole pictures, a task's protocols, side by side; see docs/evaluate.md."""
+"""Evaluate models on whole pictures by a task's protocols. See docs/evaluate.md."""
 
 from iln.lab.evaluation.measure import evaluate
 from iln.lab.evaluation.result import Evaluation, Group, Score

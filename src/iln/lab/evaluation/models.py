@@ -17,7 +17,7 @@ from iln.checkpoints.native import describe, shipped
 from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
 from iln.restoration import Restorer
-from iln.restoration.options import FILE_SAYS, RestoreOptions
+from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def load_models(
         reserved: names that no model may have. Raises InputError.
     """
     about = [_description(name) for name in names]
-    given = [name for name in FILE_SAYS if options.get(name) is not None]
-    rest = {name: value for name, value in options.items() if name not in FILE_SAYS}
+    given = [name for name in CHECKPOINT_OVERRIDES if options.get(name) is not None]
+    rest = {name: value for name, value in options.items() if name not in CHECKPOINT_OVERRIDES}
     without = cast(RestoreOptions, rest)
     if given and all(about):
         raise InputError(

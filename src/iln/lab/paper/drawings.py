@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from iln.lab.dynamics.curves import LABELS
 from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, logarithmic, new_figure, plain
-from iln.lab.paper.reading import over_blocks
+from iln.lab.paper.statistics import over_blocks
 from iln.lab.paper.store import Run
 
 if TYPE_CHECKING:

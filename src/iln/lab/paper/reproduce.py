@@ -11,7 +11,6 @@ import torch
 
 import iln
 from iln.errors import InputError, nearest
-from iln.lab.paper.drawn import draw_data
 from iln.lab.paper.item import Item
 from iln.lab.paper.items import (
     fig1,
@@ -33,6 +32,7 @@ from iln.lab.paper.items import (
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import Scale
 from iln.lab.paper.store import Store, Tell
+from iln.lab.paper.synthetic_data import draw_data
 from iln.lab.training.report import Say
 
 _MODULES = (

@@ -1,4 +1,4 @@
-"""Where numbers stopped being finite: what a run says when it stops."""
+"""Locate the first NaN or infinity of a failed training step."""
 
 from __future__ import annotations
 

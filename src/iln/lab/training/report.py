@@ -1,4 +1,4 @@
-"""What a run says while it goes on: the log, TensorBoard, sample pictures, lines or a live bar."""
+"""Training logs: JSON log, TensorBoard, sample pictures and console progress."""
 
 from __future__ import annotations
 

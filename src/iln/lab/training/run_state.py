@@ -1,4 +1,4 @@
-"""Everything that decides the next step, and its way to the disk and back.
+"""The full training state, saved and restored for resuming.
 
 Random numbers are not part of it: a step's draws depend on the seed and its number alone.
 """

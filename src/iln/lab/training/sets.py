@@ -1,4 +1,4 @@
-"""Which pictures a run learns from, and which it is tested on."""
+"""The training and validation sets of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where values lie on an axis, and which of them are written beside it."""
+"""Chart axes: scales and tick labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What unfolds below the charts: every number, what each is, and what was measured."""
+"""The collapsible details of the report: all numbers with their definitions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from iln.images.synthetic import SamplePicture
-from iln.lab.dynamics.report.inside import channels, last_norm, position_bias
+from iln.lab.dynamics.report.blocks_and_layers import blocks, layers
+from iln.lab.dynamics.report.features import channels, last_norm, position_bias
 from iln.lab.dynamics.report.markup import Markup, element, macro
-from iln.lab.dynamics.report.measured import blocks, layers
 from iln.lab.dynamics.report.subject import Subject
 from iln.lab.dynamics.report.tables import Row, each, table
 

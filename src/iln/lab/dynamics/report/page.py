@@ -1,4 +1,4 @@
-"""The page: a verdict, what half precision does, charts over depth, and the rest to unfold."""
+"""The report page: verdict, half precision, charts over depth and collapsible details."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from iln.lab.dynamics import draw_training
 from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, growth, last, plain, seeds, show
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, growth, last, plain, seeds, show
 from iln.lab.paper.store import Store
 
 NORMS = ("ln", "i-ln")
@@ -21,23 +21,23 @@ def report(scale: Scale, store: Store, page: Page) -> None:
 
     page.claim(
         "LN: the features keep growing while the network trains",
-        above(grown["LN"], [2.0]),
+        all_above(grown["LN"], [2.0]),
         f"mean square of the largest block grows {show(grown['LN'], None)} times over the last "
         "three quarters of the steps; more than 2 counts as growing",
     )
     page.claim(
         "i-LN: they do not",
-        above([2.0], grown["i-LN"]),
+        all_above([2.0], grown["i-LN"]),
         f"{show(grown['i-LN'], None)} times",
     )
     page.claim(
         "Features are larger under LN",
-        above(sizes["LN"], sizes["i-LN"]),
+        all_above(sizes["LN"], sizes["i-LN"]),
         f"{show(sizes['LN'], None)} and {show(sizes['i-LN'], None)} at the end",
     )
     page.claim(
         "Channel entropy falls lower under LN",
-        above(entropies["i-LN"], entropies["LN"]),
+        all_above(entropies["i-LN"], entropies["LN"]),
         f"{show(entropies['LN'])} and {show(entropies['i-LN'])} nats in the lowest block",
     )
     page.picture("curves", "The worst block of each run, a line a seed.", draw_runs(arms))

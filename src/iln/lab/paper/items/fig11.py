@@ -7,8 +7,8 @@ import statistics
 from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import last, plain, score, seeds, test_sets
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import last, plain, score, seeds, test_sets
 from iln.lab.paper.store import Store
 
 NORMS = ("ln", "i-ln")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, growth, last, score, show, test_sets
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, growth, last, score, show, test_sets
 from iln.lab.paper.store import Run, Store
 from iln.lab.training import Recipe
 
@@ -33,13 +33,13 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         sizes = {n: [last(run, "mean_square") for run in arms[batch, n]] for n in NORMS}
         page.claim(
             f"Batch {batch}: features are larger under LN",
-            above(sizes["ln"], sizes["i-ln"]),
+            all_above(sizes["ln"], sizes["i-ln"]),
             f"mean square {show(sizes['ln'], None)} and {show(sizes['i-ln'], None)}",
         )
         scores = {n: [score(run, sets[-1]) for run in arms[batch, n]] for n in NORMS}
         page.claim(
             f"Batch {batch}: i-LN is better ({sets[-1]})",
-            above(scores["i-ln"], scores["ln"]),
+            all_above(scores["i-ln"], scores["ln"]),
             f"{show(scores['i-ln'], 3)} and {show(scores['ln'], 3)} dB",
         )
     for norm in NORMS:

@@ -9,8 +9,8 @@ from iln.lab.dynamics.drawing import HUES, SMALL, new_figure
 from iln.lab.paper.drawings import draw_arm, finish_axes
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, growth, last, show
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, growth, last, show
 from iln.lab.paper.store import Run, Store
 from iln.lab.training import Recipe
 
@@ -57,12 +57,12 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         ends = [[last(r, "mean_square") for r in arm["ln"]] for arm in found[factor].values()]
         page.claim(
             f"Under LN a {adjective} network has larger features",
-            above(ends[-1], ends[0]),
+            all_above(ends[-1], ends[0]),
             "; ".join(f"{n}: {show(e, None)}" for n, e in zip(found[factor], ends, strict=True)),
         )
     everything = [arm for variants in found.values() for arm in variants.values()]
     smaller = [
-        above(
+        all_above(
             [last(run, "mean_square") for run in arm["ln"]],
             [last(run, "mean_square") for run in arm["i-ln"]],
         )
@@ -74,7 +74,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         f"in {smaller.count(True)} of {len(smaller)} cases, every seed",
     )
     lower = [
-        above(
+        all_above(
             [last(run, "entropy", "min") for run in arm["i-ln"]],
             [last(run, "entropy", "min") for run in arm["ln"]],
         )
@@ -114,7 +114,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
 
 
 def draw(variants: Mapping[str, Mapping[str, list[Run]]]) -> Figure:
-    """Mean square above, entropy below; LN left, i-LN right, on the same axes."""
+    """Mean square all_above, entropy below; LN left, i-LN right, on the same axes."""
     figure = new_figure(10.4, 7.6)
     panels = figure.subplots(2, 2, sharey="row", squeeze=False)
     for row, measure in zip(panels, ("mean_square", "entropy"), strict=True):

@@ -6,8 +6,8 @@ from iln.lab.dynamics import alignment, draw_alignment
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.pictures import picture_of
-from iln.lab.paper.reading import above, plain, seeds, show
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, plain, seeds, show
 from iln.lab.paper.store import Store
 
 NORMS = ("ln", "i-ln")
@@ -25,7 +25,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     ):
         page.claim(
             f"Bias and channel magnitude go together more under LN ({name} correlation)",
-            above(values["ln"], values["i-ln"]),
+            all_above(values["ln"], values["i-ln"]),
             f"{show(values['ln'])} and {show(values['i-ln'])}",
         )
     page.picture(

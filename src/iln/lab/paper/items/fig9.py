@@ -5,8 +5,8 @@ from __future__ import annotations
 from iln.lab.dynamics import bias_grids, draw_position_bias, roughness
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, plain, seeds, show
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, plain, seeds, show
 from iln.lab.paper.store import Store
 
 NORMS = ("ln", "i-ln")
@@ -25,11 +25,11 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     blocks = list(scores["ln"][0])
     page.claim(
         "Position bias is rougher under LN, over all blocks",
-        above(means["ln"], means["i-ln"]),
+        all_above(means["ln"], means["i-ln"]),
         f"roughness {show(means['ln'], 3)} and {show(means['i-ln'], 3)}; 1 is independent noise",
     )
     rougher = [
-        above([s[block] for s in scores["ln"]], [s[block] for s in scores["i-ln"]])
+        all_above([s[block] for s in scores["ln"]], [s[block] for s in scores["i-ln"]])
         for block in blocks
     ]
     page.claim(

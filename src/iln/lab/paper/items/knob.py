@@ -13,9 +13,9 @@ from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, new_figure, plain, shor
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.pictures import picture_of
-from iln.lab.paper.reading import above, seeds, show
-from iln.lab.paper.reading import plain as plain_recipes
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, seeds, show
+from iln.lab.paper.statistics import plain as plain_recipes
 from iln.lab.paper.store import Store
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     }
     page.claim(
         "Features of i-LN follow the contrast of the picture, those of LN do not",
-        above([abs(r - 1) for r in ratios["i-ln"]], [abs(r - 1) for r in ratios["ln"]]),
+        all_above([abs(r - 1) for r in ratios["i-ln"]], [abs(r - 1) for r in ratios["ln"]]),
         f"half the contrast: sigma is {show(ratios['i-ln'])} times as large under i-LN, "
         f"{show(ratios['ln'])} times under LN, mean over blocks",
     )
@@ -75,7 +75,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         }
         page.claim(
             f"The {light} picture costs LN more than i-LN",
-            above(worse["ln"], worse["i-ln"]),
+            all_above(worse["ln"], worse["i-ln"]),
             f"relative error {show(worse['ln'], 3)} and {show(worse['i-ln'], 3)} times that of the "
             "picture as it is",
         )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from iln.lab.dynamics.drawing import HUES, SMALL, logarithmic, new_figure, plain
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import growth, last, score, test_sets
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import growth, last, score, test_sets
 from iln.lab.paper.store import Run, Store
 from iln.lab.training import Recipe
 

@@ -14,9 +14,9 @@ from iln.lab.dynamics.drawing import HUES, SMALL, new_figure, plain, short
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.pictures import picture_of
-from iln.lab.paper.reading import plain as plain_recipes
-from iln.lab.paper.reading import seeds, show
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import plain as plain_recipes
+from iln.lab.paper.statistics import seeds, show
 from iln.lab.paper.store import Store
 from iln.norm import HOLISTIC_EPS, ILN, LN_EPS, LayerNorm, LNStar, Norm
 

@@ -8,8 +8,18 @@ from iln.lab.dynamics.drawing import HUES, new_figure
 from iln.lab.paper.drawings import draw_arm, finish_axes
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import GROWTH, above, growth, last, plain, score, seeds, show, test_sets
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import (
+    GROWTH,
+    all_above,
+    growth,
+    last,
+    plain,
+    score,
+    seeds,
+    show,
+    test_sets,
+)
 from iln.lab.paper.store import Run, Store
 from iln.lab.training.sets import PictureSet
 from iln.lab.training.validation import validate
@@ -44,13 +54,13 @@ def report(scale: Scale, store: Store, page: Page) -> None:
 
     page.claim(
         f"i-LN is better than LN ({deciding})",
-        above(quality["i-ln"], quality["ln"]),
+        all_above(quality["i-ln"], quality["ln"]),
         f"{show(quality['i-ln'], 3)} and {show(quality['ln'], 3)} dB",
     )
     best = max((n for n in NORMS if n != "i-ln"), key=lambda n: sum(quality[n]) / len(quality[n]))
     page.claim(
         f"i-LN is the best of all nine ({deciding})",
-        above(quality["i-ln"], quality[best]),
+        all_above(quality["i-ln"], quality[best]),
         f"the best other is {TITLES[best]}: {show(quality[best], 3)} dB",
     )
     page.claim(
@@ -66,7 +76,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     batch = [batch_statistics(run, scale, store, deciding) for run in arms["bn"]]
     page.claim(
         f"BatchNorm loses quality in eval mode ({deciding})",
-        above(batch, quality["bn"]),
+        all_above(batch, quality["bn"]),
         f"{show(batch, 3)} dB with each picture's own statistics, {show(quality['bn'], 3)} with "
         "the running averages",
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, last, score, show, test_sets
 from iln.lab.paper.scale import Scale
+from iln.lab.paper.statistics import all_above, last, score, show, test_sets
 from iln.lab.paper.store import Store
 from iln.lab.training import Recipe
 
@@ -42,10 +42,10 @@ def report(scale: Scale, store: Store, page: Page) -> None:
                 for norm in NORMS
             }
             sizes = {n: [last(run, "mean_square") for run in runs] for n, runs in arms.items()}
-            verdicts["size"].append(above(sizes["ln"], sizes["i-ln"]))
+            verdicts["size"].append(all_above(sizes["ln"], sizes["i-ln"]))
             for name in test_sets(arms["ln"][0].recipe):
                 scores = {n: [score(run, name) for run in runs] for n, runs in arms.items()}
-                better = above(scores["i-ln"], scores["ln"])
+                better = all_above(scores["i-ln"], scores["ln"])
                 verdicts["quality"].append(better)
                 gains = [b - a for a, b in zip(scores["ln"], scores["i-ln"], strict=True)]
                 rows.append(

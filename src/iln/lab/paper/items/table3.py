@@ -5,8 +5,8 @@ from __future__ import annotations
 from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, growth, last, plain, score, seeds, show, test_sets
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, growth, last, plain, score, seeds, show, test_sets
 from iln.lab.paper.store import Store
 
 NORMS = ("ln", "ln*", "i-ln")
@@ -30,12 +30,12 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     ):
         page.claim(
             f"{what} ({deciding})",
-            above(quality[better], quality[worse]),
+            all_above(quality[better], quality[worse]),
             f"{show(quality[better], 3)} and {show(quality[worse], 3)} dB",
         )
     entropies = {n: [last(run, "entropy", "min") for run in runs] for n, runs in arms.items()}
     steps = [
-        above(entropies[high], entropies[low]) for high, low in (("i-ln", "ln*"), ("ln*", "ln"))
+        all_above(entropies[high], entropies[low]) for high, low in (("i-ln", "ln*"), ("ln*", "ln"))
     ]
     page.claim(
         "Entropy falls step by step, from i-LN to LN* to LN",

@@ -15,8 +15,8 @@ from iln.errors import InputError
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.pictures import picture_of
-from iln.lab.paper.reading import above, plain, seeds, show, test_sets
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, plain, seeds, show, test_sets
 from iln.lab.paper.store import Store
 from iln.lab.training.sets import PictureSet
 from iln.lab.training.validation import validate
@@ -43,7 +43,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     for label, found in losses.items():
         page.claim(
             f"{label} costs LN more than i-LN",
-            above(found["ln"], found["i-ln"]),
+            all_above(found["ln"], found["i-ln"]),
             f"{show(found['ln'], 3)} and {show(found['i-ln'], 3)} dB lost",
         )
     picture, _ = picture_of(scale.base, store)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, growth, last, score, show, test_sets
 from iln.lab.paper.scale import TITLES, Scale
+from iln.lab.paper.statistics import all_above, growth, last, score, show, test_sets
 from iln.lab.paper.store import Store
 from iln.lab.training import Recipe
 
@@ -47,13 +47,13 @@ def report(scale: Scale, store: Store, page: Page) -> None:
             scores = [[score(run, name) for run in runs] for runs in (own, ln)]
             page.claim(
                 f"i-LN is better in the widest network{at} ({name})",
-                above(*scores),
+                all_above(*scores),
                 f"{show(scores[0], 3)} and {show(scores[1], 3)} dB",
             )
         sizes = [[last(run, "mean_square") for run in runs] for runs in (ln, own)]
         page.claim(
             f"Features are larger under LN{at}",
-            above(*sizes),
+            all_above(*sizes),
             f"mean square {show(sizes[0], None)} and {show(sizes[1], None)}",
         )
     page.table(

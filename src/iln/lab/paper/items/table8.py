@@ -7,8 +7,8 @@ from typing import Any
 from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item
 from iln.lab.paper.page import Page
-from iln.lab.paper.reading import above, growth, last, score, show, test_sets
 from iln.lab.paper.scale import Scale
+from iln.lab.paper.statistics import all_above, growth, last, score, show, test_sets
 from iln.lab.paper.store import Store
 from iln.lab.training import Recipe
 
@@ -37,24 +37,24 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     quality = {name: [score(run, sets[-1]) for run in runs] for name, runs in arms.items()}
     page.claim(
         "Clipping does not tame the features of LN",
-        above(sizes["LN, clipped"], sizes["i-LN"]),
+        all_above(sizes["LN, clipped"], sizes["i-LN"]),
         f"max abs {show(sizes['LN, clipped'], None)}; plain LN {show(sizes['LN'], None)}, i-LN "
         f"{show(sizes['i-LN'], None)}",
     )
     page.claim(
         "The KLD penalty does",
-        above(sizes["LN"], sizes["LN, KLD"]),
+        all_above(sizes["LN"], sizes["LN, KLD"]),
         f"max abs {show(sizes['LN, KLD'], None)}",
     )
     page.claim(
         f"... and costs quality ({sets[-1]})",
-        above(quality["LN"], quality["LN, KLD"]),
+        all_above(quality["LN"], quality["LN, KLD"]),
         f"{show(quality['LN'], 3)} without and {show(quality['LN, KLD'], 3)} dB with it",
     )
     for name in ("LN, clipped", "LN, KLD"):
         page.claim(
             f"i-LN is better than {name} ({sets[-1]})",
-            above(quality["i-LN"], quality[name]),
+            all_above(quality["i-LN"], quality[name]),
             f"{show(quality['i-LN'], 3)} and {show(quality[name], 3)} dB",
         )
     page.table(

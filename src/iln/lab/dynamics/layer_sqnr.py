@@ -7,7 +7,7 @@ its own doing and not that of the layers before it:
 
 Q_w is symmetric, with a step for every output channel, from its largest weight. Q_a is
 asymmetric, one step for the layer, from the smallest and largest input over all pictures
-(`iln.deploy.quantization.quantization`). Attention's own products stay in float.
+(`iln.deploy.quantization.rounding`). Attention's own products stay in float.
 """
 
 from __future__ import annotations

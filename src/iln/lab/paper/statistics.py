@@ -76,7 +76,7 @@ def show(values: Sequence[float], digits: int | None = 2) -> str:
     return text + (f" ({failed} of {len(values)} failed)" if failed else "")
 
 
-def above(ones: Sequence[float], others: Sequence[float]) -> bool | None:
+def all_above(ones: Sequence[float], others: Sequence[float]) -> bool | None:
     """Whether one arm lies above the other: every seed of it above every seed of the other.
 
     With three seeds each that happens by chance, if the arms are alike, once in twenty times.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from iln.lab.dynamics.formatting import number, share
-from iln.lab.dynamics.layer_noise import LayerNoise
+from iln.lab.dynamics.layer_sqnr import LayerNoise
 from iln.lab.dynamics.report.charts import (
     Series,
     depth_chart,
