@@ -198,8 +198,9 @@ def _backbone(shapes: Shapes) -> str:
         if backbone.mark in shapes and "conv_first.weight" in shapes:
             return name
     some = printable(", ".join(list(shapes)[:3]))
+    *others, last = [backbone.title for _, backbone in BACKBONES.values()]
     raise InputError(
-        f"is no SwinIR, HAT or DRCT (it holds {some}{', ...' if len(shapes) > 3 else ''}); "
+        f"is no {', '.join(others)} or {last} (it holds {some}{', ...' if len(shapes) > 3 else ''}); "
         "only these networks are read"
     )
 
