@@ -197,11 +197,10 @@ def _backbone(shapes: Shapes) -> str:
     for name, (_, backbone) in reversed(BACKBONES.items()):
         if backbone.mark in shapes and "conv_first.weight" in shapes:
             return name
-    some = printable(", ".join(list(shapes)[:3]))
+    some = printable(", ".join(list(shapes)[:3])) + (", ..." if len(shapes) > 3 else "")
     *others, last = [backbone.title for _, backbone in BACKBONES.values()]
     raise InputError(
-        f"is no {', '.join(others)} or {last} (it holds {some}{', ...' if len(shapes) > 3 else ''}); "
-        "only these networks are read"
+        f"is no {', '.join(others)} or {last} (it holds {some}); only these networks are read"
     )
 
 
