@@ -32,7 +32,8 @@ test: $(VENV)/dev.stamp
 test-older-cpu: $(VENV)/dev.stamp
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
 		tests/test_cpu.py tests/norm tests/layers tests/backbones tests/restoration tests/lab/dynamics \
-		tests/lab/training/test_golden_losses.py tests/lab/training/test_loop.py tests/cli/test_quantize.py $(PYTEST_ARGS)
+		tests/lab/training/test_golden_losses.py tests/lab/training/test_loop.py \
+		tests/lab/training/test_recipe_options.py tests/cli/test_quantize.py $(PYTEST_ARGS)
 
 test-integrations: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)

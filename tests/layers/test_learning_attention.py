@@ -86,7 +86,7 @@ def test_a_frozen_input(frozen: int) -> None:
 
 
 def test_gradient_of_the_position_bias() -> None:
-    """HAT's index, part of it negative: the sums are those of PyTorch's own indexing, each time."""
+    """HAT's index: the sums are those of PyTorch's own indexing, each time."""
     index = overlapping_position_index(4, 6)
     table = noise(81, HEADS).requires_grad_()
     weight = noise(HEADS, 16, 36, seed=1)

@@ -21,14 +21,15 @@ def relative_position_index(window: int) -> Tensor:
 def overlapping_position_index(window: int, extended: int) -> Tensor:
     """The same for keys of a larger window around the queries': (w * w, e * e) int64.
 
-    HAT's rows are counted so that some come out negative, and Python's indexing then counts
-    from the table's end. Trained tables rely on it, so it stays.
+    HAT counts its rows so that some come out negative, and Python's indexing then counts from the
+    table's end. Trained tables rely on it; here these rows are counted from the beginning.
     """
     qy, qx = coordinates(window)
     ky, kx = coordinates(extended)
     dy = ky[None, :] - qy[:, None] + window - extended + 1
     dx = kx[None, :] - qx[:, None] + window - extended + 1
-    return dy * (window + extended - 1) + dx
+    entries = (window + extended - 1) ** 2
+    return (dy * (window + extended - 1) + dx) % entries
 
 
 def position_table(entries: int, num_heads: int) -> nn.Parameter:
@@ -39,9 +40,7 @@ def position_table(entries: int, num_heads: int) -> nn.Parameter:
 def position_bias(table: Tensor, index: Tensor) -> Tensor:
     """(entries, heads) and (N, M) int64 -> the bias of each head's scores (heads, N, M)."""
     if torch.compiler.is_exporting():
-        # Not by the remainder, which engines take of negative numbers in their own ways.
-        rows = torch.where(index < 0, index + table.shape[0], index).flatten()
-        return table.t().index_select(1, rows).view(-1, *index.shape)
+        return table.t().index_select(1, index.flatten()).view(-1, *index.shape)
     bias: Tensor = _PositionBias.apply(table, index)  # type: ignore[no-untyped-call]
     return bias
 
@@ -55,7 +54,7 @@ class _PositionBias(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
-        rows = index.flatten() % table.shape[0]  # negative ones count from the table's end
+        rows = index.flatten()
         ctx.save_for_backward(rows)
         ctx.entries = table.shape[0]
         return table.t().contiguous().index_select(1, rows).view(-1, *index.shape)

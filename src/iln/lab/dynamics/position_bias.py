@@ -29,7 +29,7 @@ def bias_grids(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _grid(block: nn.Module) -> Tensor:
-    """By the block's own index: HAT's runs into negative rows, which count from the end."""
+    """By the block's own index; HAT's is counted in a way of its own."""
     holder = cast(nn.Module, getattr(block, "attn", block))
     table = cast(Tensor, holder.relative_position_bias_table).detach()
     index = cast(Tensor, holder.relative_position_index).cpu()
