@@ -222,6 +222,8 @@ def test_in_data_parallel_training(tmp_path: Path) -> None:
         (parallel(MAPS["ordinary"]) * weight).sum().backward()
         for p, expected in zip(net.block.parameters(), wanted[1:], strict=True):
             torch.testing.assert_close(p.grad, expected)
+        # Before the group: as its last owner it would wait for threads that wait for Python.
+        del parallel
     finally:
         dist.destroy_process_group()
 

@@ -42,7 +42,7 @@ def attend(
     Returns:
         (B, rows, columns, N, C).
     """
-    parts = [(tensor, count) for tensor, count in zip(packed, _PARTS[len(packed)], strict=True)]
+    parts = list(zip(packed, _PARTS[len(packed)], strict=True))
     if torch.is_grad_enabled() and (packed[0].requires_grad or bias.requires_grad):
         q, k, v = (part for tensor, count in parts for part in heads_of(tensor, count, heads))
         return attend_learning(q, k, v, bias, seams, bottom)
