@@ -31,8 +31,8 @@ class Instructions(NamedTuple):
         int8: products of 8-bit numbers are summed in 32 bits. Without it (x86 before VNNI) two
             products of an unsigned and a signed number are summed in 16 bits, and what does not fit
             saturates.
-        bf16: products of bfloat16 and float16 matrices, faster than those of float32.
-        fp16: see `bf16`.
+        bf16: products of bfloat16 matrices, faster than those of float32.
+        fp16: the same of float16.
     """
 
     int8: bool
