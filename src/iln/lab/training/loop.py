@@ -30,7 +30,14 @@ from iln.lab.training.penalty import divergences
 from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
 from iln.lab.training.run_state import RunState
-from iln.lab.training.runtime import Meter, deterministic, find_device, mixed, signals
+from iln.lab.training.runtime import (
+    Meter,
+    deterministic,
+    find_device,
+    mixed,
+    own_compile_cache,
+    signals,
+)
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
 from iln.layers.forward_pass import WHOLE, Checkpointed
@@ -134,6 +141,7 @@ def _train(
         shard(model)
         shard(average)
     if recipe.compile:
+        own_compile_cache()
         for block in model.blocks().values():  # one piece of code for all of them: seconds
             block.compile(dynamic=False)
     network: nn.Module = replicate(model, device) if here.size > 1 and not sharded else model

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,3 +109,16 @@ class Meter:
         self._whole = self._data = 0.0
         self._steps = 0
         return pace, share
+
+
+def own_compile_cache() -> None:
+    """Keep what torch.compile makes apart for each CPU instruction set, unless the user names a
+    folder.
+
+    PyTorch 2.13 finds compiled graphs again whatever the instruction set is. One made for vectors
+    of another length reads and writes beside its arrays: wrong numbers, or a crash.
+    """
+    # A user of a container may have no name.
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    name = f"torchinductor_{user}_{torch.backends.cpu.get_cpu_capability()}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / name))
