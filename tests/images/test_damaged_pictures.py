@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "webp": ("WEBP", "RGB", {"exif": exif_block()}),
     "lossless webp": ("WEBP", "RGBA", {"lossless": True}),
     "bmp": ("BMP", "RGB", {}),
+    "ppm": ("PPM", "RGB", {}),
     "palette bmp": ("BMP", "P", {}),
     "gif": ("GIF", "P", {}),
     "avif": ("AVIF", "RGB", {"exif": exif_block(), "speed": 9}),

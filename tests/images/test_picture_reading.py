@@ -319,10 +319,21 @@ def test_exif_stays_as_it_is_but_for_the_three_corrections():
     assert b"thumbnail" not in edited
 
 
-@pytest.mark.parametrize("cut", [0, 3, 7, 9, 30, 100, 150, 250])
+@pytest.mark.parametrize("cut", [0, 3, 7, 9, 30])
 def test_malformed_exif_is_refused_by_the_editor(cut):
     with pytest.raises(ValueError, match=r"TIFF block|beyond the end|no directory"):
         exif_blocks.upright(exif_block(thumbnail=False)[:cut], 56, 40)
+
+
+@pytest.mark.parametrize("cut", range(104, 300, 7))
+def test_fields_beyond_the_end_cost_only_themselves(cut):
+    whole = exif_fields(exif_block(orientation=1, width=56, height=40, thumbnail=False))
+    left = exif_fields(
+        exif_blocks.upright(exif_block(orientation=6, thumbnail=False)[:cut], 56, 40)
+    )
+    for found, expected in zip(left, whole, strict=False):
+        assert found.items() <= expected.items()
+    assert left[0][0x0112] == 1
 
 
 def test_circular_exif_ends():
@@ -388,7 +399,6 @@ def test_premultiplied_tiff_gives_its_colours_back(tmp_path, channels, dtype):
         ("text.jpg", b"Not a picture at all.\n" * 10, "is not a picture"),
         ("BMW.bmp", b"BMW is a car, not a bitmap, and this is a text about it.", "not a picture"),
         ("scan.pdf", b"%PDF-1.7\n", "is a PDF document"),
-        ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0heicmif1", "is a HEIC picture"),
         ("short.png", b"\x89PNG\r\n\x1a\n", "damaged or cut off"),
         ("short.jpg", b"\xff\xd8\xff\xe0", "damaged or cut off"),
         ("short.tif", b"II*\0\x08\0\0\0", "damaged or cut off"),
@@ -402,7 +412,7 @@ def test_what_is_no_picture_is_refused(tmp_path, name, content, expected):
     (tmp_path / name).write_bytes(content)
     message = refusal(tmp_path / name)
     assert expected in message
-    assert "; give a " in message
+    assert any(f"; {advice}" in message for advice in ("give a ", "export it", "convert it"))
 
 
 def test_missing_folder_and_pipe(tmp_path):

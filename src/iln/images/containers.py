@@ -1,47 +1,17 @@
-"""Put an EXIF block, byte for byte, into an encoded picture."""
+"""Put an EXIF block, byte for byte, into an encoded WebP or AVIF picture."""
 
 import struct
-import zlib
 
-from iln.images import exif
-
-# A JPEG segment holds 65,535 bytes: two are its length, six the word "Exif".
-JPEG_EXIF_LIMIT = 65535 - 2 - 6
 # What stands in for the block while libvips lays out an AVIF file.
 _FILLER = b"\xa5 iln exif \xa5"
 
 
-def insert_exif(kind: str, data: bytes, block: bytes, *, alpha: bool) -> list[bytes]:
-    """The encoded picture with the block inside, as parts to write one after the other.
+def into_webp(data: bytes, block: bytes, *, alpha: bool) -> list[bytes]:
+    """The WebP file with the block inside, as parts to write one after the other.
 
-    kind: "jpeg", "png", "webp" or "tiff", encoded without EXIF. Raises ValueError if the
-    block does not fit (JPEG: 65,527 bytes) or the picture is not laid out as expected.
+    WebP container specification: an extended header announces the chunk at the end. Raises
+    ValueError if the picture is not laid out as expected.
     """
-    if kind == "jpeg":
-        return _into_jpeg(data, block)
-    if kind == "png":
-        # The header chunk always ends at byte 33 (PNG, 11.2.2).
-        chunk = b"eXIf" + block
-        size, check = struct.pack(">I", len(block)), struct.pack(">I", zlib.crc32(chunk))
-        return [data[:33], size, chunk, check, data[33:]]
-    if kind == "webp":
-        return _into_webp(data, block, alpha)
-    return exif.into_tiff(data, block)
-
-
-def _into_jpeg(data: bytes, block: bytes) -> list[bytes]:
-    if len(block) > JPEG_EXIF_LIMIT:
-        raise ValueError(f"JPEG holds {JPEG_EXIF_LIMIT} bytes of it")
-    at = 2
-    if data[2:4] == b"\xff\xe0":
-        # JFIF wants its own segment first.
-        at += 2 + int.from_bytes(data[4:6])
-    body = b"Exif\0\0" + block
-    return [data[:at], b"\xff\xe1" + struct.pack(">H", len(body) + 2), body, data[at:]]
-
-
-def _into_webp(data: bytes, block: bytes, alpha: bool) -> list[bytes]:
-    """WebP container specification: an extended header announces the chunk at the end."""
     flags = 0x08 | (0x10 if alpha else 0)
     if data[12:16] == b"VP8X":
         flags |= data[20]

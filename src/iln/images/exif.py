@@ -3,22 +3,27 @@
 An EXIF block is a small TIFF file (TIFF 6.0, section 2; CIPA DC-008 for the tags). libvips
 rewrites such blocks through libexif, which drops private tags and moves maker notes, whose
 inner offsets then point nowhere. So blocks are edited in place here and carried as they are.
+A field that reaches beyond the end, or that holds what it cannot hold, is taken out by itself.
 """
 
 import mmap
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
 # Bytes per value of each TIFF field type; rationals (5, 10) are two 4-byte integers.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_SIZES |= {16: 8, 17: 8, 18: 8}
 _SWAP_UNIT = _SIZES | {5: 4, 10: 4}
 
 ORIENTATION = 0x0112
 WIDTH_AND_HEIGHT = (0xA002, 0xA003)
+_RESOLUTION, _UNIT = (0x011A, 0x011B), 0x0128
 SUBFILE_TYPE = 0x00FE
+IPTC = 0x83BB
 EXTRA_SAMPLES = 0x0152
 _EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
 _POINTERS = (_EXIF, _GPS, _INTEROP)
@@ -44,48 +49,82 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """One TIFF directory; `next_at` is where the offset of the following one is stored."""
+    """One TIFF directory; `next_at` is where the offset of the following one is stored.
+
+    damaged: where the records of fields lie whose values reach beyond the end.
+    """
 
     entries: list[Entry]
     next_at: int
+    damaged: list[int] = field(default_factory=list)
+
+    def find(self, tag: int) -> Entry | None:
+        """The first field of this tag."""
+        return next((entry for entry in self.entries if entry.tag == tag), None)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the numbers of a directory lie in a block: 4 bytes each, or 8 in a BigTIFF file."""
+
+    order: str
+    big: bool
+
+    def read(self, block: Buffer, at: int) -> int:
+        """A count of values, or an offset."""
+        (value,) = struct.unpack_from(self.order + ("Q" if self.big else "I"), block, at)
+        return int(value)
+
+
+def _layout(block: Buffer) -> _Layout:
+    kinds = {b"II*\0": ("<", False), b"MM\0*": (">", False)}
+    kinds |= {b"II+\0": ("<", True), b"MM\0+": (">", True)}
+    found = kinds.get(bytes(block[:4]))
+    if found is None:
+        raise ValueError("not a TIFF block")
+    return _Layout(*found)
 
 
 def byte_order(block: Buffer) -> str:
-    """The struct prefix, "<" or ">". Raises ValueError if this is no (classic) TIFF block."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
-    if order is None:
-        raise ValueError("not a TIFF block")
-    return order
+    """The struct prefix, "<" or ">". Raises ValueError if this is no TIFF block."""
+    return _layout(block).order
 
 
 def directory(block: Buffer, at: int) -> Directory:
     """The directory at offset `at`. Raises ValueError if it reaches beyond the block."""
-    order = byte_order(block)
+    layout = _layout(block)
+    order, wide = layout.order, 8 if layout.big else 4
+    if at >= len(block):
+        raise ValueError("a directory reaches beyond the end")
     try:
-        (count,) = struct.unpack_from(order + "H", block, at)
-        entries = []
-        for record_at in range(at + 2, at + 2 + 12 * count, 12):
-            tag, kind, values = struct.unpack_from(order + "HHI", block, record_at)
+        (count,) = struct.unpack_from(order + ("Q" if layout.big else "H"), block, at)
+        first, size_of_record = at + (8 if layout.big else 2), 4 + 2 * wide
+        next_at = first + size_of_record * count
+        if next_at + wide > len(block):
+            raise ValueError("a directory reaches beyond the end")
+        found = Directory([], next_at)
+        for record_at in range(first, next_at, size_of_record):
+            tag, kind = struct.unpack_from(order + "HH", block, record_at)
+            values = layout.read(block, record_at + 4)
             size = values * _SIZES.get(kind, 1)
-            value_at = record_at + 8
-            if size > 4:
-                (value_at,) = struct.unpack_from(order + "I", block, record_at + 8)
+            value_at = record_at + 4 + wide
+            if size > wide:
+                value_at = layout.read(block, value_at)
             if value_at + size > len(block):
-                raise ValueError(f"tag {tag:#06x} reaches beyond the end")
-            entries.append(Entry(tag, kind, values, record_at, value_at, size))
-        next_at = at + 2 + 12 * count
-        struct.unpack_from(order + "I", block, next_at)
+                found.damaged.append(record_at)
+            else:
+                found.entries.append(Entry(tag, kind, values, record_at, value_at, size))
     except struct.error as error:
         raise ValueError("a directory reaches beyond the end") from error
-    return Directory(entries, next_at)
+    return found
 
 
 def main_directories(block: Buffer) -> Iterator[Directory]:
     """The chain of top-level directories: a TIFF file's pages; EXIF's second is a thumbnail."""
-    order = byte_order(block)
-    at_pointer, seen = 4, set[int]()
-    while len(block) >= at_pointer + 4:
-        (at,) = struct.unpack_from(order + "I", block, at_pointer)
+    layout = _layout(block)
+    at_pointer, seen = 8 if layout.big else 4, set[int]()
+    while len(block) >= at_pointer + (8 if layout.big else 4):
+        at = layout.read(block, at_pointer)
         if at == 0 or at in seen:
             return
         seen.add(at)
@@ -96,19 +135,32 @@ def main_directories(block: Buffer) -> Iterator[Directory]:
 
 def integer(block: Buffer, entry: Entry) -> int:
     """The first value of an integer field."""
-    code = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I"}.get(entry.kind)
-    if code is None or entry.count == 0:
+    found = integers(block, entry)
+    if not found:
         raise ValueError(f"tag {entry.tag:#06x} is no integer")
-    (value,) = struct.unpack_from(byte_order(block) + code, block, entry.value_at)
-    return int(value)
+    return found[0]
+
+
+def integers(block: Buffer, entry: Entry) -> list[int]:
+    """The values of an integer field, sixteen at most; none of a field of another type."""
+    code = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.kind)
+    if code is None:
+        return []
+    form = f"{byte_order(block)}{min(entry.count, 16)}{code}"
+    return [int(value) for value in struct.unpack_from(form, block, entry.value_at)]
 
 
 def set_integer(block: bytearray, entry: Entry, value: int) -> None:
     """Overwrite the first value of a SHORT or LONG field."""
-    code = {3: "H", 4: "I"}.get(entry.kind)
-    if code is None or value >= 1 << (8 * _SIZES[entry.kind]):
-        raise ValueError(f"tag {entry.tag:#06x} cannot hold {value}")
+    code = _integer_code(entry, value)
     struct.pack_into(byte_order(block) + code, block, entry.value_at, value)
+
+
+def _integer_code(entry: Entry, value: int) -> str:
+    code = {3: "H", 4: "I"}.get(entry.kind)
+    if code is None or entry.count == 0 or value >= 1 << (8 * _SIZES[entry.kind]):
+        raise ValueError(f"tag {entry.tag:#06x} cannot hold {value}")
+    return code
 
 
 def _with_children(block: Buffer, parent: Directory, depth: int = 0) -> Iterator[Directory]:
@@ -118,25 +170,66 @@ def _with_children(block: Buffer, parent: Directory, depth: int = 0) -> Iterator
             yield from _with_children(block, directory(block, integer(block, entry)), depth + 1)
 
 
+def _first(block: Buffer) -> Directory:
+    main = next(main_directories(block), None)
+    if main is None:
+        raise ValueError("no directory")
+    return main
+
+
+def _without_damage(block: bytes) -> bytearray:
+    """The block without the fields that cannot be followed or read; the others stay in place."""
+    edited = bytearray(block)
+    while (found := _damaged(edited, _first(edited))) is not None:
+        part, lost = found
+        size = 12 * (len(part.entries) + len(part.damaged))
+        start, end = part.next_at - size, part.next_at + 4
+        places = range(start, part.next_at, 12)
+        kept = [edited[at : at + 12] for at in places if at not in lost]
+        following = edited[part.next_at : end]
+        edited[start:end] = (b"".join(kept) + following).ljust(end - start, b"\0")
+        struct.pack_into(byte_order(edited) + "H", edited, start - 2, len(kept))
+    return edited
+
+
+def _damaged(
+    block: bytearray, part: Directory, depth: int = 0
+) -> tuple[Directory, set[int]] | None:
+    """A directory, this one or one inside it, and the records in it that are of no use."""
+    lost = set(part.damaged)
+    inner: list[Directory] = []
+    for entry in part.entries:
+        try:
+            if entry.tag in (ORIENTATION, *WIDTH_AND_HEIGHT):
+                _integer_code(entry, 1)
+            elif entry.tag in _POINTERS and depth < 2:
+                inner.append(directory(block, integer(block, entry)))
+        except ValueError:
+            lost.add(entry.record_at)
+    if lost:
+        return part, lost
+    deeper = (_damaged(block, one, depth + 1) for one in inner)
+    return next((found for found in deeper if found is not None), None)
+
+
 def upright(block: bytes, width: int, height: int) -> bytes:
     """The EXIF block of a picture that stands upright and is width x height pixels.
 
     Orientation becomes 1 and the pixel dimensions, where present, are corrected. The
-    thumbnail is cut off, for it shows the picture before it was restored. All else stays at
-    its place, byte for byte. Raises ValueError if the block is malformed.
+    thumbnail is cut off, for it shows the picture before it was restored. Damaged fields are
+    taken out. All else stays at its place, byte for byte. Raises ValueError if the block has no
+    directory that can be read.
     """
-    edited = bytearray(block)
-    pages = main_directories(block)
-    main = next(pages, None)
-    if main is None:
-        raise ValueError("no directory")
-    parts = list(_with_children(block, main))
+    edited = _without_damage(block)
+    main = _first(edited)
+    parts = list(_with_children(edited, main))
     for part in parts:
         for entry in part.entries:
             if entry.tag == ORIENTATION:
                 set_integer(edited, entry, 1)
             elif entry.tag in WIDTH_AND_HEIGHT:
-                set_integer(edited, entry, (width, height)[WIDTH_AND_HEIGHT.index(entry.tag)])
+                size = (width, height)[WIDTH_AND_HEIGHT.index(entry.tag)]
+                set_integer(edited, entry, min(size, (1 << (8 * _SIZES[entry.kind])) - 1))
     if any(edited[main.next_at : main.next_at + 4]):
         edited[main.next_at : main.next_at + 4] = bytes(4)
         ends = [part.next_at + 4 for part in parts]
@@ -145,33 +238,87 @@ def upright(block: bytes, width: int, height: int) -> bytes:
     return bytes(edited)
 
 
+def resolution(block: Buffer) -> tuple[float, float] | None:
+    """Pixels per inch, across and down; None where the block does not say it."""
+    main = _first(block)
+    unit = main.find(_UNIT)
+    per_inch = {2: 1.0, 3: 2.54}.get(2 if unit is None else integer(block, unit))
+    fields = [main.find(tag) for tag in _RESOLUTION]
+    values = []
+    for entry in fields:
+        if entry is None or entry.kind != 5 or entry.count < 1 or per_inch is None:
+            return None
+        above, below = struct.unpack_from(byte_order(block) + "II", block, entry.value_at)
+        values.append(round(above / below * per_inch, 3) if below else 0.0)
+    return (values[0], values[1]) if min(values) > 0 else None
+
+
+def with_resolution(block: bytes | None, dpi: tuple[float, float]) -> bytes:
+    """An EXIF block that says this density (pixels per inch): `block`, if it has the fields for
+    it, or else a new one if there is none."""
+    if block is None:
+        fields = [(tag, value) for tag, value in _density("<", dpi)]
+        return b"II*\0" + struct.pack("<I", 8) + _pack(fields, 8, "<")
+    edited = bytearray(block)
+    main, order = _first(edited), byte_order(edited)
+    unit = main.find(_UNIT)
+    for tag, value in zip(_RESOLUTION, dpi, strict=True):
+        entry = main.find(tag)
+        if entry is not None and entry.kind == 5 and entry.count == 1:
+            raw = struct.pack(order + "II", *_ratio(value))
+            edited[entry.value_at : entry.value_at + 8] = raw
+    if unit is not None:
+        set_integer(edited, unit, 2)
+    return bytes(edited)
+
+
+def _density(order: str, dpi: tuple[float, float] | None) -> list[tuple[int, "_Value"]]:
+    """The three fields of a density; without one a pixel is said to have no size."""
+    x, y = (1.0, 1.0) if dpi is None else dpi
+    fields: list[tuple[int, _Value]] = []
+    for tag, value in zip(_RESOLUTION, (x, y), strict=True):
+        fields.append((tag, (5, 1, struct.pack(order + "II", *_ratio(value)))))
+    fields.append((_UNIT, (3, 1, struct.pack(order + "H", 1 if dpi is None else 2))))
+    return fields
+
+
+def _ratio(value: float) -> tuple[int, int]:
+    ratio = Fraction(value).limit_denominator(10_000)
+    return ratio.numerator, ratio.denominator
+
+
 def from_tiff(file: Buffer) -> bytes | None:
     """The EXIF block of a TIFF file: the fields of its main directory that describe the photo.
 
     None if there is nothing to keep. Raises ValueError if the file is malformed.
     """
-    order = byte_order(file)
-    main = next(main_directories(file), None)
-    if main is None:
-        raise ValueError("no directory")
+    order, main = byte_order(file), _first(file)
     kept = [entry for entry in main.entries if entry.tag in _DESCRIPTIVE]
     if not kept:
         return None
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
-    return head + _pack(_values(file, kept, order), 8, order)
+    return head + _pack(list(_values(file, kept, order).items()), 8, order)
 
 
-def into_tiff(file: bytes, block: bytes) -> list[bytes]:
-    """A TIFF file of one page with the photo's fields of an EXIF block, as parts to write.
+def into_tiff(
+    file: bytes, block: bytes | None, dpi: tuple[float, float] | None, iptc: bytes | None
+) -> list[bytes]:
+    """A TIFF file of one page with a photo's EXIF fields, density and IPTC, as parts to write.
 
     A new main directory, old and new fields together, goes to the end of the file and the
-    header points to it. Raises ValueError if either is malformed or the file is a BigTIFF.
+    header points to it. Raises ValueError if a part is malformed or the file is a BigTIFF.
     """
-    order = byte_order(file)
+    layout = _layout(file)
+    if layout.big:
+        raise ValueError("BigTIFF")
+    order = layout.order
     (page,) = main_directories(file)
-    source = next(main_directories(block))
-    kept = [entry for entry in source.entries if entry.tag in _DESCRIPTIVE]
-    fields = dict(_values(block, kept, order))
+    fields = dict(_density(order, dpi))
+    if block is not None:
+        kept = [entry for entry in _first(block).entries if entry.tag in _DESCRIPTIVE]
+        fields |= _values(block, kept, order)
+    if iptc is not None:
+        fields[IPTC] = 7, len(iptc), iptc
     at = len(file) + len(file) % 2
     # The records of the old fields stay valid as they are: their offsets count from the start.
     old = {
@@ -189,22 +336,28 @@ def into_tiff(file: bytes, block: bytes) -> list[bytes]:
 _Value = tuple[int, int, bytes] | list[tuple[int, "_Value"]]
 
 
-def _values(
-    block: Buffer, entries: list[Entry], order: str, depth: int = 0
-) -> list[tuple[int, _Value]]:
-    """The fields with their values in byte order `order`, sub-directories nested."""
+def _values(block: Buffer, entries: list[Entry], order: str, depth: int = 0) -> dict[int, _Value]:
+    """The fields with their values in byte order `order`, sub-directories nested.
+
+    Of a tag that is there twice the first counts; a sub-directory that cannot be read is left out.
+    """
     same = byte_order(block) == order
-    found: list[tuple[int, _Value]] = []
+    found: dict[int, _Value] = {}
     for entry in entries:
+        if entry.tag in found:
+            continue
         if entry.tag in _POINTERS and depth < 2:
-            inner = directory(block, integer(block, entry)).entries
-            found.append((entry.tag, _values(block, inner, order, depth + 1)))
+            try:
+                inner = directory(block, integer(block, entry)).entries
+            except ValueError:
+                continue
+            found[entry.tag] = list(_values(block, inner, order, depth + 1).items())
             continue
         raw = bytes(block[entry.value_at : entry.value_at + entry.size])
         unit = _SWAP_UNIT.get(entry.kind, 1)
         if not same and unit > 1:
             raw = np.frombuffer(raw, f"u{unit}").byteswap().tobytes()
-        found.append((entry.tag, (entry.kind, entry.count, raw)))
+        found[entry.tag] = entry.kind, entry.count, raw
     return found
 
 

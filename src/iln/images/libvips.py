@@ -24,6 +24,15 @@ def forget_errors() -> None:
     libvips().vips_lib.vips_error_clear()
 
 
+def complaints(origin: str) -> str:
+    """What `origin` (such as "tiff2vips"; "" is any) has said first since `forget_errors`."""
+    pyvips = libvips()
+    said = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode("utf-8", "replace")
+    lines = [line for line in said.splitlines() if line.startswith(origin)]
+    first = lines[0].removeprefix(f"{origin}: ") if lines else ""
+    return "".join(c for c in first if c.isprintable())[:120]
+
+
 def reason(error: Exception) -> str:
     """What libvips says went wrong, on one line; empty if it says nothing useful."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

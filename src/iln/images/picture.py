@@ -6,6 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.uint8] | NDArray[np.uint16]
+NAMES = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "tiff": "TIFF",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "gif": "GIF",
+    "bmp": "BMP",
+    "pnm": "PPM",
+    "heic": "HEIC",
+    "jxl": "JPEG XL",
+}
+"""Formats, as people call them."""
 LUMA = (0.299, 0.587, 0.114)
 """BT.601's weights of R, G and B."""
 
@@ -19,8 +32,12 @@ class Picture:
         alpha: (H, W) of the same dtype, 0 transparent, full scale opaque; not premultiplied.
         icc: ICC profile that says what the pixel values mean; None is sRGB.
         exif: EXIF as a TIFF block (it begins with "II" or "MM"), orientation 1, no thumbnail.
-        dpi: pixels per inch, horizontal and vertical.
+        xmp: XMP packet, orientation and sizes corrected.
+        iptc: IPTC records (IIM).
+        text: keywords and texts, as PNG holds them; a JPEG's comments have the keyword "Comment".
+        dpi: pixels per inch, horizontal and vertical; None where the file does not say it.
         source_format: what it was read from, such as "jpeg".
+        notes: what was left out or assumed when it was read, each to be read after its name.
 
     Raises:
         ValueError: if the arrays do not fit this description.
@@ -32,8 +49,12 @@ class Picture:
     alpha: Array | None = None
     icc: bytes | None = field(default=None, repr=False)
     exif: bytes | None = field(default=None, repr=False)
+    xmp: bytes | None = field(default=None, repr=False)
+    iptc: bytes | None = field(default=None, repr=False)
+    text: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     dpi: tuple[float, float] | None = None
     source_format: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pixels, alpha = self.pixels, self.alpha

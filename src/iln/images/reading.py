@@ -1,7 +1,8 @@
 """Read a picture file: upright, at its full depth, with what belongs to it."""
 
-import mmap
 import os
+import threading
+from io import BytesIO, UnsupportedOperation
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,15 +11,28 @@ from numpy.typing import NDArray
 
 from iln.atomic import printable
 from iln.errors import InputError
+from iln.images import colour, jpeg, phone, png, sniffing, tiff, xmp
 from iln.images import exif as exif_blocks
-from iln.images import sniffing
-from iln.images.libvips import forget_errors, libvips, reason
-from iln.images.picture import Array, Picture, icc_fits
+from iln.images.decoding import (
+    STORED,
+    View,
+    cmyk_to_srgb,
+    decode,
+    field_of,
+    floats_as_integers,
+    unpack,
+    unpremultiply,
+)
+from iln.images.libvips import complaints, forget_errors, libvips, reason
+from iln.images.metadata import Found
+from iln.images.picture import NAMES, Array, Picture, icc_fits
+from iln.images.pillow_formats import read_with_pillow
+from iln.images.refusals import Refused, animated, check_size, damaged
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+"""A file's name, its bytes, or an open file."""
 
 MAX_PIXELS = 300_000_000
-# Of each side: decoders keep many rows at a time, and no picture but a damaged one is wider.
-_MAX_SIDE = 1_000_000
-
 _LOADERS = {
     "jpeg": "jpegload_source",
     "png": "pngload_source",
@@ -27,264 +41,354 @@ _LOADERS = {
     "avif": "heifload_source",
     "gif": "gifload_source",
 }
-_NAMES = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WebP", "avif": "AVIF"}
-_NAMES |= {"gif": "GIF", "bmp": "BMP"}
-# Rows decoded at a time: enough to be fast, few enough to be small beside the picture.
-_STRIP = 64
-# EXIF orientation: (rows backward, columns backward, then transposed) takes the upright
-# picture to the stored one; only numpy views, so nothing is moved in memory.
-_STORED = {
-    1: (False, False, False),
-    2: (False, True, False),
-    3: (True, True, False),
-    4: (True, False, False),
-    5: (False, False, True),
-    6: (False, True, True),
-    7: (True, True, True),
-    8: (True, False, True),
-}
+# All threads share what libvips says of damage.
+_COMPLAINTS = threading.Lock()
 
 
-class _Refused(Exception):
-    """A picture we do not take; the message says why, the caller adds the file's name."""
+def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = False) -> Picture:
+    """Read JPEG, PNG, TIFF, WebP, AVIF, BMP, GIF or PPM; the content decides, not the suffix.
 
-
-def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read JPEG, PNG, TIFF, WebP, AVIF, BMP or GIF; the content decides, not the suffix.
-
-    The EXIF orientation is applied. Depth stays 8 or 16 bits: fewer become 8, the 10 or 12 of
-    AVIF become 16. Gray stays gray where the format knows it (WebP and AVIF do not), a
-    palette becomes RGB (a TIFF or GIF palette of grays: gray), transparency becomes alpha.
-    CMYK becomes sRGB through its profile, or a standard one. EXIF is kept without its
-    thumbnail and an ICC profile where it fits the channels; both are dropped when malformed.
+    HEIC and JPEG XL are read where the extra `phone` is installed. The EXIF orientation is
+    applied. Depth stays 8 or 16 bits: fewer become 8, more than 8 (of AVIF, HEIC, TIFF) become 16,
+    and so do floats in [0, 1] of a TIFF. Gray stays gray where the format knows it (WebP and AVIF
+    do not), a palette becomes RGB (a TIFF or GIF palette of grays: gray), transparency becomes
+    alpha. CMYK becomes sRGB through its profile, or a standard one; colours that are described by
+    numbers instead of a profile (PNG's gAMA, cHRM and cICP, AVIF's nclx) become sRGB. An ICC
+    profile is kept where it fits the channels, EXIF without its thumbnail, and XMP, IPTC and texts.
 
     Args:
+        source: a file's name, the bytes of a file, or a file open for reading bytes.
         max_pixels: larger pictures are refused before they are decoded.
+        allow_damaged: take what a viewer would show of a damaged picture, and the colours alone
+            where nobody knows what a fourth channel is.
+
+    Returns:
+        The picture. Its `notes` say what was left out or had to be assumed.
 
     Raises:
         InputError: if the file is missing, unreadable, no picture, damaged or cut off, too large,
-            animated, of several pages, or of another depth or colour model.
+            animated, of several pages, of high dynamic range, or of another depth or colour model.
     """
-    name = printable(path)
+    if isinstance(source, bytes):
+        return _read_open(BytesIO(source), "the picture", max_pixels, allow_damaged)
+    if not isinstance(source, (str, os.PathLike)):
+        name = getattr(source, "name", None)
+        named = printable(name) if isinstance(name, str) else "the picture"
+        content = source.read()
+        if not isinstance(content, bytes):
+            raise InputError(f"{named}: is open for text; open it for bytes (mode 'rb')")
+        return _read_open(BytesIO(content), named, max_pixels, allow_damaged)
+    name = printable(source)
     try:
         # Opening a named pipe would wait forever.
-        if Path(path).exists() and not Path(path).is_file():
-            what = "a folder" if Path(path).is_dir() else "not a regular file"
+        if Path(source).exists() and not Path(source).is_file():
+            what = "a folder" if Path(source).is_dir() else "not a regular file"
             raise InputError(f"{name}: is {what}; give a {sniffing.ACCEPTED} picture")
-        with Path(path).open("rb") as file:
-            return _read(file, max_pixels)
+        with Path(source).open("rb") as file:
+            return _read_open(file, name, max_pixels, allow_damaged)
     except FileNotFoundError:
         raise InputError(f"{name}: no such file; give a {sniffing.ACCEPTED} picture") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
-    except _Refused as refused:
+
+
+def _read_open(file: BinaryIO, name: str, max_pixels: int, allow_damaged: bool) -> Picture:
+    try:
+        return _read(file, max_pixels, allow_damaged)
+    except Refused as refused:
         raise InputError(f"{name}: {refused}") from refused.__cause__
+    except colour.UnknownColours as error:
+        raise InputError(f"{name}: holds {error}") from None
 
 
-def _read(file: BinaryIO, max_pixels: int) -> Picture:
-    head = file.read(64)
+def _read(file: BinaryIO, max_pixels: int, allow_damaged: bool) -> Picture:
+    head = file.read(sniffing.HEAD)
     if not head:
-        raise _Refused(f"is empty; give a {sniffing.ACCEPTED} picture")
+        raise Refused(f"is empty; give a {sniffing.ACCEPTED} picture")
     kind = sniffing.sniff(head)
     if kind is None:
-        raise _Refused(f"is {sniffing.describe(head)}; give a {sniffing.ACCEPTED} picture")
-    if (kind == "avif" and sniffing.is_animated_avif(head)) or (
-        kind == "png" and sniffing.is_animated_png(file)
-    ):
-        raise _animated()
+        what, convert = sniffing.describe(head, file)
+        raise Refused(f"is {what}; {convert}")
+    if kind in phone.PACKAGES:
+        return _read_phone(file, kind, max_pixels)
     if kind == "avif":
+        if sniffing.is_animated_avif(head):
+            raise animated()
         # libvips would complain of the wildest on stderr.
         for width, height in sniffing.avif_sizes(file):
-            _check_size(width, height, max_pixels)
+            check_size(width, height, max_pixels)
     file.seek(0)
-    if kind == "bmp":
-        return _read_bmp(file, max_pixels)
-    return _read_vips(file, kind, max_pixels)
+    if kind in ("bmp", "pnm"):
+        array, found = read_with_pillow(file, kind, max_pixels)
+        return _picture(*_split(array), found, kind)
+    return _read_vips(file, kind, max_pixels, allow_damaged)
 
 
-def _read_vips(file: BinaryIO, kind: str, max_pixels: int) -> Picture:
-    pyvips = libvips()
-    forget_errors()
-    tiff = _Tiff(file) if kind == "tiff" else None
-    try:
-        if tiff is not None and tiff.straightened is not None:
-            source = pyvips.Source.new_from_memory(tiff.straightened)
+def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) -> Picture:
+    found = Found()
+    look = _LOOKS.get(kind)
+    page = look(file, found, allow_damaged) if look is not None else None
+    if kind == "avif":
+        _look_at_heif(file, found)
+    trouble = ""
+    for fail_on in ("error", "none") if allow_damaged else ("error",):
+        try:
+            with _COMPLAINTS:
+                view, pixels, alpha = _decoded(file, kind, max_pixels, page, found, fail_on)
+                trouble = trouble or _trouble(kind)
+        except (libvips().Error, UnicodeDecodeError) as error:
+            trouble = trouble or reason(error)
+            if fail_on == "none" or not allow_damaged:
+                raise damaged(kind, trouble, page) from None
         else:
-            source = pyvips.Source.new_from_descriptor(file.fileno())
-        load = getattr(pyvips.Image, _LOADERS[kind])
-        # "error" includes "truncated"; "warning" would refuse many healthy photos.
-        stored = load(source, access="sequential", fail_on="error")
-        width, height = stored.width, stored.height
-        _check_size(width, height, max_pixels)
-        _check_frames(stored, kind, tiff)
-        space = _check_space(stored)
-        profile = _blob(stored, "icc-profile-data")
-        if space == "cmyk":
-            stored = _to_srgb(stored)
-        # None for AVIF, which libheif has turned already; there EXIF's word does not count.
-        view = _STORED.get(_field(stored, "orientation", 1), _STORED[1])
-        pixels, alpha = _decode(stored, view)
-    except (pyvips.Error, UnicodeDecodeError) as error:
-        forget_errors()
-        raise _damaged(kind, error) from None
+            break
+        finally:
+            forget_errors()
+    if page is not None and trouble and (page.unusual is not None or not allow_damaged):
+        raise damaged(kind, trouble, page)
+    if not trouble and kind == "jpeg" and _lost_step(file):
+        trouble = "its data do not end where the picture does"
+    if trouble:
+        found.notes.append(f"is damaged, look at the result ({trouble})")
 
-    if tiff is not None and tiff.straightened is not None and alpha is not None:
-        _unpremultiply(pixels, alpha)
-    block = tiff.exif if tiff is not None else _blob(stored, "exif-data")
+    if page is not None and page.straightened is not None and alpha is not None:
+        unpremultiply(pixels, alpha)
+    if page is not None and page.unspecified:
+        alpha = None
+        found.notes.append("its fourth channel is left out: nothing says that it is transparency")
+    return _picture(pixels, alpha, found, kind, view)
+
+
+def _trouble(kind: str) -> str:
+    """What libvips says of damage that it has passed over, in spite of `fail_on`.
+
+    It paints a tile of a TIFF file black that it cannot decode, and takes what a JPEG's decoder
+    warns of for no error. Padding between segments, which cameras write, is none.
+    """
+    said = complaints({"tiff": "tiff2vips", "jpeg": "VipsJpeg"}.get(kind, ""))
+    return "" if "extraneous bytes" in said else said
+
+
+def _decoded(
+    file: BinaryIO,
+    kind: str,
+    max_pixels: int,
+    page: tiff.TiffFile | None,
+    found: Found,
+    fail_on: str,
+) -> tuple[View, Array, Array | None]:
+    """How the stored picture is turned, and its pixels and alpha, upright."""
+    options: dict[str, Any] = {"access": "sequential", "fail_on": fail_on}
+    packed = None if page is None else page.packed
+    if page is not None and page.pages and page.pages[0] > 0:
+        options["page"] = page.pages[0]
+    if packed is not None:
+        source = libvips().Source.new_from_memory(packed.data)
+    elif page is not None and page.straightened is not None:
+        source = libvips().Source.new_from_memory(page.straightened)
+    else:
+        source = _vips_source(file)
+    stored = getattr(libvips().Image, _LOADERS[kind])(source, **options)
+    height, width = (stored.height, stored.width) if packed is None else packed.size[:2]
+    check_size(width, height, max_pixels)
+    _check_frames(stored, kind, page)
+    # None for AVIF, which libheif has turned already; there EXIF's word does not count.
+    view = STORED.get(field_of(stored, "orientation", 1), STORED[1])
+    found.icc = _blob(stored, "icc-profile-data")
+    if kind != "png":
+        found.xmp = _blob(stored, "xmp-data")
+    if kind == "jpeg":
+        found.iptc = jpeg.iptc_of(_blob(stored, "iptc-data") or b"")
+    if kind != "tiff":
+        found.exif = _blob(stored, "exif-data")
+    if packed is not None:
+        forget_errors()
+        return view, unpack(stored, packed, view), None
+    stored = floats_as_integers(stored) if kind == "tiff" else stored
+    space = _check_space(stored)
+    forget_errors()
+    return view, *decode(cmyk_to_srgb(stored) if space == "cmyk" else stored, view)
+
+
+_GAIN_MAP = "its gain map for HDR screens is left out"
+
+
+def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+    chunks = png.look(file)
+    if chunks.apple:
+        raise Refused(
+            "is a PNG in Apple's own variant (CgBI), as apps for iOS hold it; convert it, for "
+            "instance by pngcrush -revert-iphone-optimizations"
+        )
+    if chunks.animated:
+        raise animated()
+    found.dpi, found.text, found.xmp = chunks.dpi, chunks.text, chunks.xmp
+    found.encoding = chunks.encoding
+
+
+def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+    file.seek(0)
+    segments = jpeg.look(file.read())
+    if segments.variant is not None:
+        raise Refused(
+            f"is a {segments.variant}, which is not read here; save it as a usual JPEG or as PNG"
+        )
+    found.dpi = segments.dpi
+    found.text = [("Comment", comment) for comment in segments.comments]
+    if segments.gain_map:
+        found.notes.append(_GAIN_MAP)
+    elif segments.more_pictures:
+        found.notes.append("further pictures in the file are left out")
+
+
+def _look_at_tiff(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff.TiffFile:
+    page = tiff.look(file)
+    if page.raw:
+        raise Refused(
+            "is a raw file of a camera; develop it to a 16-bit TIFF, for instance by darktable or "
+            "RawTherapee"
+        )
+    if page.reduced:
+        raise Refused(
+            "holds only a reduced copy of its picture where programs look for it; save the full "
+            "picture as a TIFF file of its own"
+        )
+    if page.unspecified and not allow_damaged:
+        raise Refused(
+            "has one channel more than colours, and does not say what it is (the infrared of a "
+            "scanner?); save it without, or take the colours alone by --allow-damaged"
+        )
+    found.exif, found.dpi, found.iptc = page.exif, page.dpi, page.iptc
+    return page
+
+
+_LOOKS: dict[str, Any] = {"png": _look_at_png, "jpeg": _look_at_jpeg, "tiff": _look_at_tiff}
+
+
+def _look_at_heif(file: BinaryIO, found: Found) -> None:
+    boxes = sniffing.heif_boxes(file)
+    if boxes.code_points is not None:
+        found.encoding = colour.of_code_points(*boxes.code_points)
+    if boxes.gain_map:
+        found.notes.append(_GAIN_MAP)
+
+
+def _vips_source(file: BinaryIO) -> Any:
+    file.seek(0)
+    try:
+        return libvips().Source.new_from_descriptor(file.fileno())
+    except (UnsupportedOperation, AttributeError):
+        return libvips().Source.new_from_memory(file.read())
+
+
+def _lost_step(file: BinaryIO) -> bool:
+    """Whether a JPEG's decoder is done before the data are: see `jpeg.probes`."""
+    file.seek(0)
+    data = file.read()
+    scan = jpeg.look(data).baseline_scan
+    others = [] if scan is None else jpeg.probes(data, scan)
+    if not others:
+        return False
+    ends = [_last_rows(variant) for variant in (data, *others)]
+    return all(end is not None and end == ends[0] for end in ends)
+
+
+def _last_rows(data: bytes) -> bytes | None:
+    """Of a JPEG picture, the last row of blocks."""
+    try:
+        image = libvips().Image.jpegload_buffer(data, access="sequential", fail_on="none")
+        rows = min(32, image.height)
+        found: bytes = image.crop(0, image.height - rows, image.width, rows).write_to_memory()
+    except libvips().Error:
+        return None
+    finally:
+        forget_errors()
+    return found
+
+
+def _picture(
+    pixels: Array,
+    alpha: Array | None,
+    found: Found,
+    kind: str,
+    view: View = STORED[1],
+) -> Picture:
+    """Pixels, upright, and what goes with them, corrected to them."""
+    height, width, channels = pixels.shape
+    if found.icc is None and found.encoding is not None and not found.encoding.is_srgb:
+        colour.to_srgb(pixels, found.encoding)
+        found.notes.append("its colours are turned to sRGB")
+    block = None
+    if found.exif is not None:
+        try:
+            block = exif_blocks.upright(found.exif.removeprefix(b"Exif\0\0"), width, height)
+        except ValueError:
+            # Not to be corrected, and a wrong orientation does more harm than none.
+            found.notes.append("its EXIF is damaged and left out")
+    dpi = found.dpi
+    if dpi is None and block is not None and kind != "tiff":
+        dpi = exif_blocks.resolution(block)
+    packet = None if found.xmp is None else xmp.upright(found.xmp, width, height)
     return Picture(
         pixels,
         alpha,
-        icc=profile if icc_fits(profile, pixels.shape[2]) else None,
-        exif=_upright_exif(block, pixels.shape[1], pixels.shape[0]),
-        dpi=_dpi(stored, turned=view[2]),
+        icc=found.icc if icc_fits(found.icc, channels) else None,
+        exif=block,
+        xmp=packet,
+        iptc=found.iptc,
+        text=tuple(found.text),
+        dpi=dpi[::-1] if dpi is not None and view[2] else dpi,
         source_format=kind,
+        notes=tuple(found.notes),
     )
 
 
-def _to_srgb(cmyk: Any) -> Any:
-    """CMYK to sRGB through the embedded profile or, without one, libvips' standard profile."""
-    colours = cmyk.extract_band(0, n=4).icc_transform(
-        "srgb",
-        embedded=True,
-        input_profile="cmyk",
-        # As browsers and editors show it: white paper is white, full ink is black.
-        intent="relative",
-        black_point_compensation=True,
-        depth=16 if cmyk.format == "ushort" else 8,
-    )
-    # Alpha goes round the conversion, which would scale it as if it were a colour.
-    return colours if cmyk.bands == 4 else colours.bandjoin(cmyk.extract_band(4))
+def _read_phone(file: BinaryIO, kind: str, max_pixels: int) -> Picture:
+    try:
+        package = phone.decoder(kind)
+    except InputError as error:
+        raise Refused(f"is a {NAMES[kind]} picture: {error}") from None
+    del package
+    try:
+        if kind == "heic":
+            check_size(*phone.heic_size(file), max_pixels)
+            array, found = phone.read_heic(file)
+            _look_at_heif(file, found)
+        else:
+            facts = phone.jxl_facts(file)
+            if facts["have_animation"]:
+                raise animated()
+            check_size(facts["width"], facts["height"], max_pixels)
+            array, found = phone.read_jxl(file)
+            if facts["bits_per_sample"] > 8:
+                found.notes.append(f"is read with 8 of its {facts['bits_per_sample']} bits")
+    except (Refused, colour.UnknownColours):
+        raise
+    except Exception as error:  # the packages raise many kinds for a damaged file
+        raise damaged(kind, printable(str(error))[:120]) from None
+    return _picture(*_split(array), found, kind)
 
 
-def _decode(stored: Any, view: tuple[bool, bool, bool]) -> tuple[Array, Array | None]:
-    """Decode strip by strip, straight to the upright place: one copy, however it is turned."""
-    dtype: type[np.uint8 | np.uint16] = np.uint16 if stored.format == "ushort" else np.uint8
-    width, height, bands = stored.width, stored.height, stored.bands
-    colours = 3 if bands >= 3 else 1
-    shape = (width, height) if view[2] else (height, width)
-    pixels: Array = np.empty((*shape, colours), dtype)
-    alpha: Array | None = np.empty(shape, dtype) if bands > colours else None
-    pixels_as_stored = _as_stored(pixels, view)
-    alpha_as_stored = None if alpha is None else _as_stored(alpha, view)
-    # AVIF's 10 and 12 bits come shifted to the top; only repeating them below makes white white.
-    bits = _field(stored, "bits-per-sample", 16)
-    repeat = bits if _field(stored, "vips-loader", "").startswith("heif") and bits < 16 else 0
-
-    region = libvips().Region.new(stored)
-    for top in range(0, height, _STRIP):
-        rows = min(_STRIP, height - top)
-        strip: NDArray[Any] = np.frombuffer(region.fetch(0, top, width, rows), dtype)
-        if repeat and dtype is np.uint16:
-            strip = strip | (strip >> repeat)
-        strip = strip.reshape(rows, width, bands)
-        pixels_as_stored[top : top + rows] = strip[..., :colours]
-        if alpha_as_stored is not None:
-            alpha_as_stored[top : top + rows] = strip[..., colours]
+def _split(array: NDArray[Any]) -> tuple[Array, Array | None]:
+    """(H, W) or (H, W, C) as colours (H, W, 1 or 3) and alpha."""
+    if array.ndim == 2:
+        array = array[..., None]
+    colours = 3 if array.shape[2] >= 3 else 1
+    pixels: Array = np.array(array[..., :colours], order="C")
+    if array.shape[2] == colours:
+        return pixels, None
+    alpha: Array = np.ascontiguousarray(array[..., colours])
     return pixels, alpha
 
 
-def _as_stored(array: Array, view: tuple[bool, bool, bool]) -> Array:
-    rows, columns, transposed = view
-    array = array[:: -1 if rows else 1, :: -1 if columns else 1]
-    return array.swapaxes(0, 1) if transposed else array
-
-
-class _Tiff:
-    """What libvips does not tell about a TIFF file: EXIF, pages, premultiplied alpha."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.exif: bytes | None = None
-        self.pages: int | None = None
-        # The file with its alpha declared straight, if it is premultiplied. libvips would
-        # divide in 8 bits and turn gray to RGB; told otherwise it leaves the values alone.
-        self.straightened: bytes | None = None
-        try:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as block:
-                directories = list(exif_blocks.main_directories(block))
-                # Reduced copies (bit 0) and masks (bit 2) of the picture are no pages.
-                kinds = [_entry_value(block, d, exif_blocks.SUBFILE_TYPE) for d in directories]
-                self.pages = sum(not kind & 5 for kind in kinds)
-                self.exif = exif_blocks.from_tiff(block)
-                if _entry_value(block, directories[0], exif_blocks.EXTRA_SAMPLES) == 1:
-                    entries = directories[0].entries
-                    (extra,) = (e for e in entries if e.tag == exif_blocks.EXTRA_SAMPLES)
-                    straightened = bytearray(block)
-                    exif_blocks.set_integer(straightened, extra, 2)
-                    self.straightened = bytes(straightened)
-        except (ValueError, IndexError):
-            # BigTIFF, or damaged: libvips decides whether the pixels can be had.
-            pass
-
-
-def _entry_value(block: mmap.mmap, directory: exif_blocks.Directory, tag: int) -> int:
-    for entry in directory.entries:
-        if entry.tag == tag:
-            return exif_blocks.integer(block, entry)
-    return 0
-
-
-def _unpremultiply(pixels: Array, alpha: Array) -> None:
-    """Divide colours by alpha in place, rounded; fully transparent pixels keep their colour."""
-    full = np.iinfo(pixels.dtype).max
-    for top in range(0, pixels.shape[0], _STRIP):
-        rows = slice(top, top + _STRIP)
-        a = alpha[rows, :, None].astype(np.uint32)
-        straight = (pixels[rows].astype(np.uint32) * full + a // 2) // np.maximum(a, 1)
-        pixels[rows] = np.where(a == 0, pixels[rows], np.minimum(straight, full))
-
-
-def _read_bmp(file: BinaryIO, max_pixels: int) -> Picture:
-    """BMP through Pillow, since libvips' wheels have no loader for it."""
-    # Not Image.open: its own limit on pixels is a global warning, ours an error.
-    from PIL.BmpImagePlugin import BmpImageFile
-    from PIL.Image import Image
-
-    try:
-        image: Image = BmpImageFile(file)
-        _check_size(*image.size, max_pixels)
-        image.load()
-        if image.mode not in ("L", "RGB", "RGBA"):
-            dpi = image.info.get("dpi")
-            image = image.convert("L" if image.mode == "1" else "RGB")
-            image.info["dpi"] = dpi
-    except _Refused:
-        raise
-    except Exception as error:
-        # A damaged header makes Pillow raise almost anything.
-        raise _damaged("bmp", error) from None
-    stored: NDArray[np.uint8] = np.asarray(image)
-    if stored.ndim == 2:
-        stored = stored[..., None]
-    colours = min(stored.shape[2], 3)
-    pixels = np.ascontiguousarray(stored[..., :colours])
-    alpha = np.ascontiguousarray(stored[..., 3]) if stored.shape[2] == 4 else None
-    x, y = image.info.get("dpi") or (0, 0)
-    dpi = (float(x), float(y)) if x > 0 and y > 0 else None
-    return Picture(pixels, alpha, dpi=dpi, source_format="bmp")
-
-
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise _Refused(f"claims a size of {width} x {height}; save it anew")
-    if max(width, height) > _MAX_SIDE:
-        raise _Refused(
-            f"claims a size of {width} x {height}; sides of up to {_MAX_SIDE:,} pixels are read"
-        )
-    if width * height > max_pixels:
-        raise _Refused(
-            f"is {width} x {height}, more than {max_pixels:,} pixels; "
-            f"allow it with --max-pixels {width * height}"
-        )
-
-
-def _check_frames(stored: Any, kind: str, tiff: _Tiff | None) -> None:
-    pages = _field(stored, "n-pages", 1)
+def _check_frames(stored: Any, kind: str, page: tiff.TiffFile | None) -> None:
+    pages = field_of(stored, "n-pages", 1)
     if kind in ("webp", "gif") and pages > 1:
-        raise _animated()
-    if tiff is not None:
-        pages = pages if tiff.pages is None else tiff.pages
+        raise animated()
+    if page is not None:
+        pages = pages if page.pages is None else len(page.pages)
         if pages > 1:
-            raise _Refused(f"holds {pages} pages; save the one you want as a file of its own")
+            raise Refused(f"holds {pages} pages; save the one you want as a file of its own")
 
 
 def _check_space(stored: Any) -> str:
@@ -292,48 +396,16 @@ def _check_space(stored: Any) -> str:
     depth = {"uchar": 8, "ushort": 16}.get(stored.format)
     if depth is None:
         what = "floating-point" if stored.format in ("float", "double") else stored.format
-        raise _Refused(f"holds {what} values; accepted are 8 and 16 bits unsigned")
+        raise Refused(f"holds {what} values; accepted are 8 and 16 bits unsigned")
     bands = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb16": (3, 4), "cmyk": (4, 5)}
     if stored.bands not in bands.get(stored.interpretation, ()):
-        raise _Refused(
+        raise Refused(
             f"has {stored.bands} channels of kind {stored.interpretation}; "
             "accepted are gray, RGB and CMYK, with or without alpha"
         )
     return str(stored.interpretation)
 
 
-def _animated() -> _Refused:
-    return _Refused("is animated; save the frame you want as a file of its own")
-
-
-def _damaged(kind: str, error: Exception) -> _Refused:
-    why = reason(error) if kind != "bmp" else printable(str(error))[:120]
-    detail = f" ({why})" if why else ""
-    return _Refused(f"is damaged or cut off{detail}; give a complete {_NAMES[kind]} file")
-
-
-def _field(image: Any, name: str, default: Any) -> Any:
-    return image.get(name) if image.get_typeof(name) else default
-
-
 def _blob(image: Any, name: str) -> bytes | None:
-    value = _field(image, name, None)
+    value = field_of(image, name, None)
     return None if value is None else bytes(value)
-
-
-def _upright_exif(block: bytes | None, width: int, height: int) -> bytes | None:
-    if block is None:
-        return None
-    try:
-        return exif_blocks.upright(block.removeprefix(b"Exif\0\0"), width, height)
-    except ValueError:
-        # Malformed: it could not be corrected, and a wrong orientation does more harm.
-        return None
-
-
-def _dpi(stored: Any, turned: bool) -> tuple[float, float] | None:
-    """Pixels per inch; libvips counts per millimetre and says 1 where the file says nothing."""
-    if (stored.xres, stored.yres) == (1.0, 1.0) or min(stored.xres, stored.yres) <= 0:
-        return None
-    x, y = round(stored.xres * 25.4, 3), round(stored.yres * 25.4, 3)
-    return (y, x) if turned else (x, y)

@@ -10,13 +10,15 @@ import numpy as np
 
 from iln.atomic import atomic_write, printable
 from iln.errors import InputError
-from iln.images import containers, exif
+from iln.images import containers, exif, jpeg, png, xmp
 from iln.images.libvips import libvips, reason
-from iln.images.picture import Array, Picture, icc_fits
+from iln.images.picture import NAMES, Array, Picture, icc_fits
 
 _KINDS = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
     ".png": "png",
     ".tif": "tiff",
     ".tiff": "tiff",
@@ -25,8 +27,6 @@ _KINDS = {
     ".bmp": "bmp",
 }
 SUFFIXES = tuple(_KINDS)
-_NAMES = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WebP", "avif": "AVIF"}
-_NAMES |= {"bmp": "BMP"}
 _NO_ALPHA = {"jpeg", "bmp"}
 _EIGHT_BITS = {"jpeg", "webp", "bmp"}
 # What the formats' headers or, for JPEG and AVIF, the common encoders allow.
@@ -50,7 +50,7 @@ def check_suffix(
     kind = _KINDS[suffix]
     if max(size) > _MAX_SIDE.get(kind, max(size)):
         raise InputError(
-            f"{name}: {size[1]} x {size[0]} is too large for {_NAMES[kind]} "
+            f"{name}: {size[1]} x {size[0]} is too large for {NAMES[kind]} "
             f"(at most {_MAX_SIDE[kind]} a side); give .png or .tif"
         )
 
@@ -65,14 +65,15 @@ def write(
     """Write the picture in the format of the suffix; returns notes on what the format lost.
 
     .png, .tif, .tiff: lossless, 8 or 16 bits (TIFF: deflate).
-    .jpg, .jpeg: 8 bits, full colour resolution (4:4:4). No alpha.
+    .jpg, .jpeg, .jpe, .jfif: 8 bits, full colour resolution (4:4:4). No alpha.
     .webp: 8 bits, lossy (halved colour resolution, as ever in lossy WebP); lossless if
         quality is 100. Gray is stored as RGB.
     .avif: 8 bits, or 12 for 16-bit pictures, 4:4:4; lossless if quality is 100 (but for the
         depth). Gray is stored as RGB.
-    .bmp: 8 bits. No alpha, EXIF or profile.
+    .bmp: 8 bits. Of all that goes along, the density alone. No alpha.
 
-    ICC profile, EXIF (pixel dimensions corrected) and dpi go along. Depth is reduced by
+    ICC profile, EXIF (pixel dimensions corrected), XMP, IPTC (JPEG and TIFF), texts (PNG; JPEG
+    has comments) and density go along. Depth is reduced by
     rounding; each loss gives one line in the list returned, empty if there is none.
 
     Args:
@@ -104,7 +105,7 @@ def _encode(picture: Picture, kind: str, quality: int, name: str, notes: list[st
         # 65535 / 255 = 257; no value lies half-way, so the rounding has no ties.
         image = (image / 257).rint().cast("uchar")
         image = image.copy(interpretation="b-w" if picture.channels == 1 else "srgb")
-        notes.append(f"{_NAMES[kind]} holds 8 bits: rounded from 16")
+        notes.append(f"{NAMES[kind]} holds 8 bits: rounded from 16")
     elif picture.bit_depth == 16 and kind == "avif":
         # libvips drops the lower four bits; rounded first, white stays white.
         image = ((image * (4095 / 65535)).rint() * 16).cast("ushort")
@@ -116,26 +117,77 @@ def _encode(picture: Picture, kind: str, quality: int, name: str, notes: list[st
         notes.append(f"ICC profile left out: not made for {picture.channels} channels")
     elif picture.icc is not None:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
+    packet = None
+    if picture.xmp is not None:
+        packet = xmp.upright(picture.xmp, picture.width, picture.height)
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
     block = _exif(picture, kind, notes)
-    keep = "icc"
+    keep = "icc" if kind in ("png", "jpeg") else "icc:xmp"
     if block is not None and kind == "avif":
-        keep = "icc:exif"
+        keep = "icc:xmp:exif"
         placeholder = b"Exif\0\0" + containers.avif_placeholder(block)
         image.set_type(pyvips.GValue.blob_type, "exif-data", placeholder)
+    _note_losses(picture, kind, notes)
     save, options = _SAVERS[kind](picture, quality)
     try:
         data: bytes = getattr(image, save)(keep=keep, **options)
     except pyvips.Error as error:
-        raise InputError(f"{name}: cannot be encoded as {_NAMES[kind]}: {reason(error)}") from None
+        raise InputError(f"{name}: cannot be encoded as {NAMES[kind]}: {reason(error)}") from None
+    try:
+        return _with_metadata(picture, kind, data, block, packet, notes)
+    except ValueError as error:
+        notes.append(f"metadata left out: {error}")
+        return [data]
+
+
+def _with_metadata(
+    picture: Picture,
+    kind: str,
+    data: bytes,
+    block: bytes | None,
+    packet: bytes | None,
+    notes: list[str],
+) -> list[bytes]:
+    """The encoded picture with what libvips does not write as we want it, as parts.
+
+    Raises:
+        ValueError: if it is not laid out as expected.
+    """
+    dpi = picture.dpi
+    if kind == "png":
+        return png.insert(data, exif=block, dpi=dpi, text=picture.text, xmp=packet)
+    if kind == "tiff":
+        return exif.into_tiff(data, block, dpi, picture.iptc)
+    if kind == "jpeg":
+        parts = {"EXIF": block, "XMP": packet, "IPTC": picture.iptc}
+        for what, part in parts.items():
+            if part is not None and not jpeg.fits(what, part):
+                notes.append(f"{what} left out: {len(part)} bytes are too many for JPEG")
+                parts[what] = None
+        comments = [words.encode() for key, words in picture.text if key == "Comment"]
+        return jpeg.insert(
+            data,
+            exif=parts["EXIF"],
+            xmp=parts["XMP"],
+            iptc=parts["IPTC"],
+            dpi=dpi,
+            comments=[comment for comment in comments if jpeg.fits("comment", comment)],
+        )
     if block is None:
         return [data]
-    try:
-        if kind == "avif":
-            return containers.fill_avif(data, block)
-        return containers.insert_exif(kind, data, block, alpha=picture.alpha is not None)
-    except ValueError as error:
-        notes.append(f"EXIF left out: {error}")
-        return [data]
+    if kind == "avif":
+        return containers.fill_avif(data, block)
+    return containers.into_webp(data, block, alpha=picture.alpha is not None)
+
+
+def _note_losses(picture: Picture, kind: str, notes: list[str]) -> None:
+    """What the picture has and the format has no place for."""
+    if picture.iptc is not None and kind not in ("jpeg", "tiff"):
+        notes.append(f"IPTC left out: {NAMES[kind]} has no place for it")
+    held = {"png": picture.text, "jpeg": [t for t in picture.text if t[0] == "Comment"]}
+    if lost := len(picture.text) - len(held.get(kind, ())):
+        words = "a text" if lost == 1 else f"{lost} texts"
+        notes.append(f"{words} left out: {NAMES[kind]} has no place for it")
 
 
 def _vips_image(picture: Picture) -> Any:
@@ -144,11 +196,7 @@ def _vips_image(picture: Picture) -> Any:
     if picture.alpha is not None:
         image = image.bandjoin(_one_image(picture.alpha[..., None]))
     gray, colour = ("b-w", "srgb") if picture.bit_depth == 8 else ("grey16", "rgb16")
-    image = image.copy(interpretation=gray if picture.channels == 1 else colour)
-    if picture.dpi is not None:
-        x, y = picture.dpi
-        image = image.copy(xres=x / 25.4, yres=y / 25.4)
-    return image
+    return image.copy(interpretation=gray if picture.channels == 1 else colour)
 
 
 def _one_image(array: Array) -> Any:
@@ -159,13 +207,16 @@ def _one_image(array: Array) -> Any:
 
 
 def _exif(picture: Picture, kind: str, notes: list[str]) -> bytes | None:
-    if picture.exif is None:
-        return None
-    try:
-        return exif.upright(picture.exif, picture.width, picture.height)
-    except ValueError as error:
-        notes.append(f"EXIF left out: {error}")
-        return None
+    """The block to write. WebP and AVIF have no other place for a density."""
+    block = None
+    if picture.exif is not None:
+        try:
+            block = exif.upright(picture.exif, picture.width, picture.height)
+        except ValueError as error:
+            notes.append(f"EXIF left out: {error}")
+    if picture.dpi is not None and kind in ("webp", "avif"):
+        return exif.with_resolution(block, picture.dpi)
+    return block
 
 
 def _jpeg(picture: Picture, quality: int) -> tuple[str, dict[str, Any]]:
@@ -221,10 +272,18 @@ def _encode_bmp(picture: Picture, notes: list[str]) -> list[bytes]:
     if picture.bit_depth == 16:
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
         notes.append("BMP holds 8 bits: rounded from 16")
-    lost = [what for what, part in (("EXIF", picture.exif), ("ICC profile", picture.icc)) if part]
-    if lost:
+    names: dict[str, object] = {
+        "EXIF": picture.exif,
+        "ICC profile": picture.icc,
+        "XMP": picture.xmp,
+    }
+    names |= {"IPTC": picture.iptc, "texts": picture.text}
+    if lost := [what for what, part in names.items() if part]:
         notes.append(f"BMP holds no metadata: {' and '.join(lost)} left out")
     image = Image.fromarray(pixels[..., 0] if picture.channels == 1 else pixels)
     buffer = BytesIO()
     image.save(buffer, "BMP", **({} if picture.dpi is None else {"dpi": picture.dpi}))
-    return [buffer.getvalue()]
+    data = buffer.getvalue()
+    if picture.dpi is None:  # pixels per metre, across and down; Pillow invents 96 an inch
+        return [data[:38], bytes(8), data[46:]]
+    return [data]

@@ -1,0 +1,178 @@
+"""JPEG files: what their segments say beside the pixels, and how to add some (ITU-T T.81)."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+# A segment holds 65,535 bytes, two of which are its length.
+_LIMIT = 65535 - 2
+_EXIF = b"Exif\0\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_IPTC_RESOURCE = 0x0404
+_COMPRESSIONS = {
+    0xC3: "lossless JPEG",
+    0xC9: "JPEG with arithmetic coding",
+    0xCA: "JPEG with arithmetic coding",
+    0xF7: "JPEG-LS",
+}
+_START_OF_SCAN, _END = 0xDA, 0xD9
+GAIN_MAPS = (
+    b"http://ns.adobe.com/hdr-gain-map/",
+    b"urn:iso:std:iso:ts:21496:-1",
+    b"urn:com:apple:photo:2020:aux:hdrgainmap",
+)
+"""What Google's and Adobe's, ISO's and Apple's files with a gain map for HDR screens hold."""
+# Bytes at the end of a scan that are exchanged to see whether the decoder needs them.
+_PROBE = 12
+
+
+@dataclass
+class JpegSegments:
+    """What a JPEG file says before its pixels.
+
+    Attributes:
+        variant: a kind of JPEG that libvips does not read, in words.
+        dpi: pixels per inch, across and down, of the JFIF header.
+        comments: texts.
+        more_pictures: whether others follow the first one (MPF).
+        gain_map: whether one of them says how bright an HDR screen may show the first.
+        baseline_scan: where the data of the only scan begin; None if there are several scans.
+    """
+
+    variant: str | None = None
+    dpi: tuple[float, float] | None = None
+    comments: list[str] = field(default_factory=list)
+    more_pictures: bool = False
+    gain_map: bool = False
+    baseline_scan: int | None = None
+
+
+def look(data: bytes) -> JpegSegments:
+    """Go over the segments up to the first scan; damaged ones are passed over."""
+    found = JpegSegments(gain_map=any(mark in data for mark in GAIN_MAPS))
+    baseline = False
+    components = 0
+    for marker, at, end in _segments(data):
+        body = data[at:end]
+        if marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 12:
+            unit, x, y = struct.unpack_from(">BHH", body, 7)
+            if unit in (1, 2) and x and y:
+                per_inch = 1.0 if unit == 1 else 2.54
+                found.dpi = round(x * per_inch, 2), round(y * per_inch, 2)
+        elif marker == 0xE2 and body.startswith(b"MPF\0"):
+            found.more_pictures = True
+        elif marker == 0xFE:
+            found.comments.append(body.decode("utf-8", "replace").strip("\0"))
+        elif marker in _COMPRESSIONS:
+            found.variant = _COMPRESSIONS[marker]
+        elif marker in (0xC0, 0xC1, 0xC2) and len(body) >= 6:
+            if body[0] != 8:
+                found.variant = f"JPEG of {body[0]} bits"
+            baseline, components = marker != 0xC2, body[5]
+        elif marker == _START_OF_SCAN:
+            if baseline and body[:1] == bytes([components]):
+                found.baseline_scan = end
+            break
+    return found
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, and where its data begin and end, of each."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:  # fillers, without data
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == _END:
+            return
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        yield marker, at + 4, min(end, len(data))
+        at = end
+
+
+def probes(data: bytes, scan: int) -> list[bytes]:
+    """Files that differ from this one in the last bytes of its only scan.
+
+    A decoder that makes the same picture of them never came to these bytes: the code words before
+    them lost step, so the picture is damaged although every word was a valid one. No file is
+    returned where the scan ends in padding, as some cameras write it, or is too short.
+    """
+    end = scan
+    while True:
+        end = data.find(b"\xff", end)
+        if end < 0 or end + 1 >= len(data):
+            return []
+        if data[end + 1] != 0 and not 0xD0 <= data[end + 1] <= 0xD7:
+            break
+        end += 2
+    start = end - _PROBE
+    while start > scan and data[start - 1] == 0xFF:
+        start -= 1
+    tail = data[start:end]
+    if start <= scan or len(set(tail)) == 1 or b"\xff" in tail[:-1].replace(b"\xff\0", b""):
+        return []
+    others = (b"\x5a\xa5\x3c\xc3\x69\x96", b"\x13\x57\x9b\xdf\x24\x68")
+    return [data[:start] + (pattern * _PROBE)[: end - start] + data[end:] for pattern in others]
+
+
+def insert(
+    data: bytes,
+    *,
+    exif: bytes | None,
+    xmp: bytes | None,
+    iptc: bytes | None,
+    dpi: tuple[float, float] | None,
+    comments: list[bytes],
+) -> list[bytes]:
+    """An encoded picture with these segments and this density, as parts.
+
+    Raises:
+        ValueError: if the picture is not laid out as libvips does it.
+    """
+    if data[:2] != b"\xff\xd8":
+        raise ValueError("unexpected JPEG layout")
+    end = 2
+    if data[2:4] == b"\xff\xe0":  # a JFIF header without the density
+        end += 2 + int.from_bytes(data[4:6])
+    x, y = (1, 1) if dpi is None else (min(65535, max(1, round(value))) for value in dpi)
+    unit = 0 if dpi is None else 1
+    parts = [data[:2], struct.pack(">HH5sHBHHH", 0xFFE0, 16, b"JFIF\0", 0x0101, unit, x, y, 0)]
+    bodies = [(0xE1, _EXIF + exif)] if exif is not None else []
+    if xmp is not None:
+        bodies.append((0xE1, _XMP + xmp))
+    if iptc is not None:
+        bodies.append((0xED, _photoshop(iptc)))
+    for marker, body in bodies + [(0xFE, comment) for comment in comments]:
+        parts += [struct.pack(">BBH", 0xFF, marker, len(body) + 2), body]
+    return [*parts, data[end:]]
+
+
+def fits(kind: str, block: bytes) -> bool:
+    """Whether "EXIF", "XMP", "IPTC" or a "comment" is short enough for a segment."""
+    around = {"EXIF": len(_EXIF), "XMP": len(_XMP), "IPTC": len(_photoshop(b"")), "comment": 0}
+    return len(block) + around[kind] <= _LIMIT
+
+
+def _photoshop(iptc: bytes) -> bytes:
+    """IPTC as Photoshop's image resource, which a JPEG file holds it in."""
+    resource = struct.pack(">4sHHI", b"8BIM", _IPTC_RESOURCE, 0, len(iptc))
+    return _PHOTOSHOP + resource + iptc + bytes(len(iptc) % 2)
+
+
+def iptc_of(segment: bytes) -> bytes | None:
+    """The IPTC records in Photoshop's image resources; None if there are none."""
+    at = len(_PHOTOSHOP)
+    if not segment.startswith(_PHOTOSHOP):
+        return None
+    while segment[at : at + 4] == b"8BIM" and at + 12 <= len(segment):
+        (number,) = struct.unpack_from(">H", segment, at + 4)
+        name = 1 + segment[at + 6]
+        size_at = at + 6 + name + name % 2
+        size = int.from_bytes(segment[size_at : size_at + 4])
+        start = size_at + 4
+        if number == _IPTC_RESOURCE:
+            return segment[start : start + size] or None
+        at = start + size + size % 2
+    return None

@@ -1,0 +1,30 @@
+"""What stands in a file beside its pixels."""
+
+from dataclasses import dataclass, field
+
+from iln.images import colour
+
+
+@dataclass
+class Found:
+    """What a file says beside its pixels, as it stands there.
+
+    Attributes:
+        exif: an EXIF block, with or without "Exif" before it.
+        xmp: a packet of XMP.
+        iptc: IPTC records (IIM), without Photoshop's resource around them.
+        icc: an ICC profile.
+        text: keywords and texts.
+        dpi: pixels per inch, across and down, as stored.
+        encoding: what the pixels mean, where no profile says it; None is sRGB.
+        notes: what a reader leaves out, a sentence each.
+    """
+
+    exif: bytes | None = field(default=None, repr=False)
+    xmp: bytes | None = field(default=None, repr=False)
+    iptc: bytes | None = field(default=None, repr=False)
+    icc: bytes | None = field(default=None, repr=False)
+    text: list[tuple[str, str]] = field(default_factory=list)
+    dpi: tuple[float, float] | None = None
+    encoding: colour.Encoding | None = None
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,60 @@
+"""BMP and PPM through Pillow, since libvips' wheels have no loader for them."""
+
+import re
+from typing import BinaryIO
+
+import numpy as np
+
+from iln.atomic import printable
+from iln.images.metadata import Found
+from iln.images.picture import Array
+from iln.images.refusals import Refused, check_size, damaged
+
+
+def read_with_pillow(file: BinaryIO, kind: str, max_pixels: int) -> tuple[Array, Found]:
+    """(H, W, 1, 3 or 4), and what stands beside it, of a "bmp" or "pnm". Raises Refused."""
+    # Not Image.open: its own limit on pixels is a global warning, ours an error.
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.Image import Image
+    from PIL.PpmImagePlugin import PpmImageFile
+
+    try:
+        image: Image = (BmpImageFile if kind == "bmp" else PpmImageFile)(file)
+        check_size(*image.size, max_pixels)
+        deep = _deep_pnm(file) if kind == "pnm" else None
+        if deep is not None:
+            return deep, Found()
+        image.load()
+        if image.mode not in ("L", "RGB", "RGBA"):
+            dpi = image.info.get("dpi")
+            image = image.convert("L" if image.mode == "1" else "RGB")
+            image.info["dpi"] = dpi
+    except Refused:
+        raise
+    except Exception as error:
+        # A damaged header makes Pillow raise almost anything.
+        raise damaged(kind, printable(str(error))[:120]) from None
+    x, y = image.info.get("dpi") or (0, 0)
+    found = Found(dpi=(float(x), float(y)) if x > 0 and y > 0 else None)
+    pixels: Array = np.asarray(image)
+    return pixels, found
+
+
+def _deep_pnm(file: BinaryIO) -> Array | None:
+    """A binary PGM or PPM of more than 8 bits, as 16, which Pillow would round to 8."""
+    file.seek(0)
+    data = file.read()
+    header = re.match(
+        rb"(P[56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)"
+        rb"(?:\s|#[^\n]*\n)+(\d+)\s",
+        data,
+    )
+    if header is None or int(header[4]) < 256:
+        file.seek(0)
+        return None
+    width, height, full = int(header[2]), int(header[3]), int(header[4])
+    channels = 3 if header[1] == b"P6" else 1
+    values = np.frombuffer(data, ">u2", width * height * channels, header.end())
+    scaled = (np.minimum(values, full).astype(np.uint32) * 65535 + full // 2) // full
+    pixels: Array = scaled.astype(np.uint16).reshape(height, width, channels)
+    return pixels

@@ -1,0 +1,60 @@
+"""XMP: the few edits that a packet needs when its picture has been restored.
+
+A packet is a text in XML (ISO 16684-1). Namespaces have prefixes of the writer's choice, and a
+simple property is an attribute or an element. What is not named here stays as it is.
+"""
+
+import re
+
+_TIFF = "http://ns.adobe.com/tiff/1.0/"
+_EXIF = "http://ns.adobe.com/exif/1.0/"
+_BASIC = "http://ns.adobe.com/xap/1.0/"
+_GAIN_MAP = "http://ns.adobe.com/hdr-gain-map/1.0/"
+_CONTAINER = "http://ns.google.com/photos/1.0/container/"
+
+
+def upright(packet: bytes, width: int, height: int) -> bytes | None:
+    """The packet of a picture that stands upright and is width x height pixels.
+
+    Orientation becomes 1, sizes are corrected, thumbnails taken out, and what announces a second
+    picture in the file (the gain map of a picture for HDR screens) too. None if it is no text.
+    """
+    try:
+        text = packet.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    for namespace, name, value in (
+        (_TIFF, "Orientation", 1),
+        (_TIFF, "ImageWidth", width),
+        (_TIFF, "ImageLength", height),
+        (_EXIF, "PixelXDimension", width),
+        (_EXIF, "PixelYDimension", height),
+    ):
+        for prefix in _prefixes(text, namespace):
+            text = _with_value(text, f"{prefix}:{name}", str(value))
+    for namespace, names in (
+        (_BASIC, ["Thumbnails"]),
+        (_CONTAINER, ["Directory"]),
+        (_GAIN_MAP, [r"\w+"]),
+    ):
+        for prefix in _prefixes(text, namespace):
+            for name in names:
+                text = _without(text, f"{prefix}:{name}")
+    return text.encode("utf-8")
+
+
+def _prefixes(text: str, namespace: str) -> set[str]:
+    return set(re.findall(rf"""xmlns:([\w.-]+)\s*=\s*["']{re.escape(namespace)}["']""", text))
+
+
+def _with_value(text: str, name: str, value: str) -> str:
+    name = re.escape(name)
+    text = re.sub(rf"""(\s{name}\s*=\s*["'])[^"']*""", rf"\g<1>{value}", text)
+    return re.sub(rf"(<{name}(?:\s[^>]*)?>)[^<]*(?=</{name}\s*>)", rf"\g<1>{value}", text)
+
+
+def _without(text: str, name: str) -> str:
+    """name: a regular expression."""
+    text = re.sub(rf"""\s{name}\s*=\s*(?:"[^"]*"|'[^']*')""", "", text)
+    text = re.sub(rf"<({name})(?:\s[^>]*)?/>", "", text)
+    return re.sub(rf"<({name})(?:\s[^>]*)?>.*?</\1\s*>", "", text, flags=re.DOTALL)

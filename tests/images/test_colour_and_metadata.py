@@ -1,0 +1,336 @@
+"""What stands beside the pixels: colours, density, EXIF, XMP, IPTC, texts; and what is lost."""
+
+import io
+import re
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from PIL import Image, PngImagePlugin
+from samples import SRGB, exif_block, exif_fields, photo
+
+from iln.errors import InputError
+from iln.images import Picture, read, write
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+    'xmlns:xap="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    'tiff:Orientation="6" tiff:ImageWidth="1"><tiff:ImageLength>1</tiff:ImageLength>'
+    "<xap:Thumbnails><rdf:Alt>old picture</rdf:Alt></xap:Thumbnails><dc:title>Großmutter"
+    "</dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
+).encode()
+IPTC = b"\x1c\x02\x05\x00\x09Our house"
+SUFFIXES = (".jpg", ".png", ".tif", ".webp", ".avif")
+
+
+def chunk(kind, body):
+    return struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_with(array, *chunks):
+    """A PNG file of the array with these chunks behind the header."""
+    buffer = io.BytesIO()
+    Image.fromarray(array if array.shape[2] > 1 else array[..., 0]).save(buffer, "PNG")
+    data = buffer.getvalue()
+    return data[:33] + b"".join(chunk(*one) for one in chunks) + data[33:]
+
+
+def gama(value):
+    return b"gAMA", struct.pack(">I", round(value * 100_000))
+
+
+def chrm(*values):
+    return b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in values))
+
+
+SRGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+P3_PRIMARIES = (0.3127, 0.3290, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+# CSS Color 4: linear Display P3 to linear sRGB, by way of XYZ.
+P3_TO_SRGB = np.array(
+    [[1.2249402, -0.2249402, 0], [-0.0420570, 1.0420570, 0], [-0.0196376, -0.0786361, 1.0982735]]
+)
+
+
+def curve(linear):
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def linear(values):
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def p3_as_srgb(array):
+    full = np.iinfo(array.dtype).max
+    return curve(linear(array / full) @ P3_TO_SRGB.T) * full
+
+
+def test_linear_png_becomes_srgb():
+    array = photo()
+    picture = read(png_with(array, gama(1.0)))
+    assert np.abs(picture.pixels - curve(array / 255) * 255).max() <= 0.51
+    assert picture.notes == ("its colours are turned to sRGB",)
+    gray = photo(channels=1)
+    assert np.abs(read(png_with(gray, gama(1.0))).pixels - curve(gray / 255) * 255).max() <= 0.51
+
+
+def test_gamma_is_the_encoders_exponent():
+    array = photo()
+    picture = read(png_with(array, gama(1 / 1.8)))
+    assert np.abs(picture.pixels - curve((array / 255) ** 1.8) * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"cICP", bytes([12, 13, 0, 1]))],
+        [chrm(*P3_PRIMARIES), gama(1 / 2.2)],
+        [chrm(*P3_PRIMARIES)],
+        [(b"cICP", bytes([12, 13, 0, 1])), gama(1.0), (b"sRGB", b"\0")],  # cICP counts most
+    ],
+)
+def test_display_p3_png_becomes_srgb(chunks):
+    array = photo()
+    assert np.abs(read(png_with(array, *chunks)).pixels - p3_as_srgb(array)).max() <= 0.6
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [gama(0.45455), chrm(*SRGB_PRIMARIES)],
+        [(b"sRGB", b"\0"), gama(1.0)],
+        [(b"cICP", bytes([1, 13, 0, 1]))],
+        [(b"cICP", bytes([1, 1, 0, 1]))],
+        [(b"cICP", bytes([2, 2, 0, 1]))],
+        [(b"iCCP", b"icc\0\0" + zlib.compress(SRGB)), gama(1.0)],
+    ],
+)
+def test_what_is_srgb_or_has_a_profile_stays_as_it_is(chunks):
+    array = photo()
+    picture = read(png_with(array, *chunks))
+    assert np.array_equal(picture.pixels, array)
+    assert picture.notes == ()
+
+
+def test_16_bits_are_turned_with_all_their_bits():
+    array = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64, 1)
+    data = pyvips.Image.new_from_array(array, interpretation="grey16").pngsave_buffer()
+    picture = read(data[:33] + chunk(*gama(1.0)) + data[33:])
+    assert np.abs(picture.pixels - curve(array / 65535) * 65535).max() <= 1
+    assert len(np.unique(picture.pixels)) > 4000
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ((9, 16), "holds high dynamic range (PQ)"),
+        ((9, 18), "holds high dynamic range (HLG)"),
+        ((10, 13), "holds colours of an unusual kind (H.273 primaries 10"),
+    ],
+)
+def test_colours_that_srgb_cannot_hold_are_refused_by_name(points, expected):
+    with pytest.raises(InputError, match=re.escape(expected)):
+        read(png_with(photo(), (b"cICP", bytes([*points, 0, 1]))))
+
+
+@pytest.mark.parametrize("values", [(0.3, 0) * 4, (0.3, 0.3) * 4])
+def test_primaries_that_are_no_colours_are_refused(values):
+    with pytest.raises(InputError, match="primaries that are no colours"):
+        read(png_with(photo(), chrm(*values)))
+
+
+def avif(array, **options):
+    return pyvips.Image.new_from_array(array, interpretation="srgb").heifsave_buffer(
+        compression="av1", **options
+    )
+
+
+def nclx(data, primaries, transfer):
+    """The AVIF file with other code points in its nclx box."""
+    at = data.index(b"colrnclx") + 8
+    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+
+
+def test_avif_of_display_p3_becomes_srgb():
+    data = avif(photo(), lossless=True)
+    plain, wide = read(data), read(nclx(data, 12, 13))
+    assert np.abs(wide.pixels - p3_as_srgb(plain.pixels)).max() <= 0.6
+    with pytest.raises(InputError, match="high dynamic range"):
+        read(nclx(data, 9, 16))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp", ".webp", ".avif"])
+@pytest.mark.parametrize("dpi", [(300.0, 300.0), (300.0, 150.0), (72.0, 72.0)])
+def test_density_is_kept_by_every_format(tmp_path, suffix, dpi):
+    write(Picture(photo(), dpi=dpi), tmp_path / f"a{suffix}")
+    again = read(tmp_path / f"a{suffix}")
+    assert again.dpi == pytest.approx(dpi, rel=1e-3)
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        if suffix not in (".webp", ".avif"):  # Pillow does not look into EXIF there
+            assert image.info["dpi"] == pytest.approx(dpi, rel=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp", ".webp", ".avif"])
+def test_density_is_invented_by_none(tmp_path, suffix):
+    write(Picture(photo()), tmp_path / f"a{suffix}")
+    assert read(tmp_path / f"a{suffix}").dpi is None
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        assert image.info.get("dpi", (0, 0)) == (0, 0)
+
+
+def test_density_turns_with_the_picture(tmp_path):
+    block = exif_block(orientation=6)
+    Image.fromarray(photo()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + block, dpi=(300, 150))
+    assert read(tmp_path / "a.jpg").dpi == (150, 300)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_xmp_is_kept_and_corrected(tmp_path, suffix):
+    write(Picture(photo(), xmp=XMP), tmp_path / f"a{suffix}")
+    picture = read(tmp_path / f"a{suffix}")
+    text = picture.xmp.decode()
+    assert "<dc:title>Großmutter</dc:title>" in text
+    assert 'tiff:Orientation="1"' in text
+    assert f'tiff:ImageWidth="{picture.width}"' in text
+    assert f"<tiff:ImageLength>{picture.height}</tiff:ImageLength>" in text
+    assert "old picture" not in text
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        image.load()
+        xmp = image.info["XML:com.adobe.xmp"].encode() if suffix == ".png" else image.info["xmp"]
+        assert xmp == picture.xmp
+
+
+def test_what_a_segment_of_jpeg_cannot_hold_is_left_out_with_a_note(tmp_path):
+    large = XMP.replace(b"old picture", b"") + b" " * 65400
+    notes = write(Picture(photo(), xmp=large, iptc=IPTC * 8000), tmp_path / "a.jpg")
+    assert [note.split(":")[0] for note in notes] == ["XMP left out", "IPTC left out"]
+    for suffix in (".png", ".tif", ".webp", ".avif"):
+        write(Picture(photo(), xmp=large), tmp_path / f"a{suffix}")
+        assert len(read(tmp_path / f"a{suffix}").xmp) > 65000
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_iptc_is_kept_where_there_is_a_place(tmp_path, suffix):
+    notes = write(Picture(photo(), iptc=IPTC), tmp_path / f"a{suffix}")
+    again = read(tmp_path / f"a{suffix}")
+    if suffix in (".jpg", ".tif"):
+        assert notes == []
+        assert again.iptc.rstrip(b"\0") == IPTC
+    else:
+        assert "IPTC left out" in notes[0]
+    if suffix == ".jpg":
+        from PIL import IptcImagePlugin
+
+        with Image.open(tmp_path / "a.jpg") as image:
+            assert IptcImagePlugin.getiptcinfo(image) == {(2, 5): b"Our house"}
+
+
+def test_texts_of_png_are_kept(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a prompt, steps: 20")
+    info.add_text("Comment", "compressed " * 100, zip=True)
+    info.add_itxt("Title", "Großmutter 祖母", zip=True)
+    info.add_itxt("Raw profile type exif", "00ff")
+    Image.fromarray(photo()).save(tmp_path / "a.png", pnginfo=info)
+    picture = read(tmp_path / "a.png")
+    assert write(picture, tmp_path / "b.png") == []
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.text == {
+            "parameters": "a prompt, steps: 20",
+            "Comment": "compressed " * 100,
+            "Title": "Großmutter 祖母",
+        }
+    assert write(picture, tmp_path / "b.jpg") == ["2 texts left out: JPEG has no place for it"]
+    assert read(tmp_path / "b.jpg").text == (("Comment", "compressed " * 100),)
+
+
+def test_a_text_that_unpacks_to_gigabytes_is_left_out():
+    bomb = b"bomb\0\0" + zlib.compress(bytes(64 << 20))
+    picture = read(png_with(photo(), (b"zTXt", bomb), (b"tEXt", b"a\0small")))
+    assert picture.text == (("a", "small"),)
+
+
+def test_one_bad_field_costs_only_itself(tmp_path):
+    """Fields whose values reach beyond the end, a pointer to nowhere, a size that is a text."""
+    block = bytearray(exif_block(orientation=6))
+    main = struct.unpack_from("<H", block, 8)[0]
+    for at in range(10, 10 + 12 * main, 12):
+        tag = struct.unpack_from("<H", block, at)[0]
+        if tag == 0x010F:
+            struct.pack_into("<I", block, at + 8, 1 << 30)  # the maker's name
+        if tag == 0x8825:
+            struct.pack_into("<I", block, at + 8, 1 << 20)  # where GPS lies
+    Image.fromarray(photo()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block))
+    picture = read(tmp_path / "a.jpg")
+    assert picture.notes == ()
+    before = exif_fields(exif_block(orientation=1, width=56, height=40, thumbnail=False))
+    main_fields, exif, _, thumbnail = exif_fields(picture.exif)
+    assert main_fields == {tag: value for tag, value in before[0].items() if tag != 0x010F}
+    assert exif[0x9286] == before[1][0x9286]
+    assert thumbnail == {}
+    for suffix in SUFFIXES:
+        write(picture, tmp_path / f"b{suffix}")
+        again = read(tmp_path / f"b{suffix}").exif
+        assert exif_fields(again)[0][0x0132] == before[0][0x0132]
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_tiff_fields_survive_duplicates_and_odd_order(tmp_path, big):
+    tags = [
+        (0x8298, "s", 0, "The rights", True),
+        (0x010E, "s", 0, "another description", True),
+        (0x013B, "s", 0, "An artist", True),
+    ]
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        photo(),
+        photometric="rgb",
+        description="The first",
+        extratags=tags,
+        bigtiff=big,
+        resolution=(300, 300),
+        resolutionunit="INCH",
+    )
+    picture = read(tmp_path / "a.tif")
+    assert picture.dpi == (300, 300)
+    for suffix in SUFFIXES:
+        write(picture, tmp_path / f"b{suffix}")
+        again = read(tmp_path / f"b{suffix}")
+        fields = exif_fields(again.exif)[0]
+        assert (fields[0x010E], fields[0x013B], fields[0x8298]) == (
+            "The first",
+            "An artist",
+            "The rights",
+        )
+
+
+def test_gain_maps_are_left_out_with_a_note():
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "JPEG")
+    data = buffer.getvalue()
+    mark = b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)
+    segment = struct.pack(">HH", 0xFFE2, len(mark) + 2) + mark
+    picture = read(data[:2] + segment + data[2:] + data)
+    assert picture.notes == ("its gain map for HDR screens is left out",)
+    mpf = struct.pack(">HH", 0xFFE2, 10) + b"MPF\0MM\0*"
+    assert read(data[:2] + mpf + data[2:] + data).notes == (
+        "further pictures in the file are left out",
+    )
+
+
+def test_xmp_that_announces_a_gain_map_no_longer_does():
+    from iln.images import xmp
+
+    packet = (
+        b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" '
+        b'xmlns:C="http://ns.google.com/photos/1.0/container/" hdrgm:Version="1.0">'
+        b"<C:Directory><rdf:Seq/></C:Directory><a/></rdf:Description>"
+    )
+    left = xmp.upright(packet, 10, 10)
+    assert b"Version" not in left
+    assert left.endswith(b"><a/></rdf:Description>")

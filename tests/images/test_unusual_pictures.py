@@ -1,0 +1,303 @@
+"""Pictures of unusual kinds, and damaged ones that decoders take for whole."""
+
+import io
+import re
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from samples import photo
+
+from iln.errors import InputError
+from iln.images import read
+
+
+def encoded(array, form="JPEG", **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def tiff(array, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def refusal(data, **options):
+    with pytest.raises(InputError) as raised:
+        read(data, **options)
+    return str(raised.value).removeprefix("the picture: ")
+
+
+def large(channels=3, seed=0):
+    noise = np.random.default_rng(seed).integers(0, 64, (96, 128, channels))
+    smooth = np.linspace(0, 190, 128)[None, :, None]
+    return (smooth + noise).astype(np.uint8)
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_tile_that_cannot_be_decoded_is_no_black_area(predictor, place):
+    data = bytearray(
+        tiff(large(), photometric="rgb", tile=(32, 32), compression="zlib", predictor=predictor)
+    )
+    at = int(len(data) * place)
+    data[at : at + 40] = bytes(range(100, 140))
+    assert "is damaged or cut off (" in refusal(bytes(data))
+    picture = read(bytes(data), allow_damaged=True)
+    assert picture.pixels.shape == (96, 128, 3)
+    assert picture.notes[0].startswith("is damaged, look at the result (")
+
+
+def test_healthy_tiles_are_read_beside_damaged_ones():
+    """What libvips says of one file is not taken for another's."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    whole = tiff(large(), photometric="rgb", tile=(32, 32), compression="zlib")
+    broken = bytearray(whole)
+    broken[8000:8400] = b"\xff" * 400
+
+    def outcome(i):
+        try:
+            return read(whole if i % 2 else bytes(broken)).notes
+        except InputError:
+            return "refused"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(outcome, range(64))) == ["refused", ()] * 32
+
+
+def test_a_jpeg_whose_code_words_lost_step_is_noted():
+    """Each of them is valid, so that a decoder has nothing to say."""
+    data = bytearray(encoded(large(), quality=80))
+    noted = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        damaged = data[:]
+        damaged[2000:2030] = rng.integers(0, 255, 30, dtype=np.uint8).tobytes()
+        picture = read(bytes(damaged))
+        noted += any("is damaged, look at the result" in note for note in picture.notes)
+    assert noted >= 4  # the others found back into step at the same number of blocks
+
+
+@pytest.mark.parametrize("quality", [5, 50, 95])
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("name", ["white", "black", "gradient", "noise", "gray"])
+def test_a_healthy_jpeg_is_not_taken_for_damaged(name, subsampling, quality):
+    array = {
+        "white": np.full((70, 90, 3), 255, np.uint8),
+        "black": np.zeros((16, 16, 3), np.uint8),
+        "gradient": np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (100, 1, 3)),
+        "noise": large(),
+        "gray": large(1)[..., 0],
+    }[name]
+    for options in ({}, {"progressive": True}, {"restart_marker_blocks": 2}):
+        data = encoded(array, quality=quality, subsampling=subsampling, **options)
+        assert read(data).notes == ()
+        padded = data[:-2] + b"\xff" * 7 + data[-2:]
+        assert read(padded).notes == ()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF"])
+def test_what_a_viewer_would_show_is_taken_where_asked(form):
+    data = encoded(large(), form)
+    cut = data[: len(data) * 2 // 3]
+    assert "--allow-damaged" in refusal(cut)
+    picture = read(cut, allow_damaged=True)
+    assert np.array_equal(picture.pixels[:20], read(data).pixels[:20])
+    assert "is damaged" in picture.notes[0]
+
+
+def test_the_last_bytes_of_a_progressive_jpeg_may_be_missing():
+    data = encoded(large(), progressive=True)
+    assert "premature end" in refusal(data[:-2])
+    assert np.array_equal(read(data[:-2], allow_damaged=True).pixels, read(data).pixels)
+
+
+@pytest.mark.parametrize("extra", ["UNSPECIFIED", None])
+def test_a_fourth_channel_is_no_transparency_unless_it_says_so(extra):
+    samples = {} if extra is None else {"extrasamples": [extra]}
+    data = tiff(large(4), photometric="rgb", **samples)
+    if extra is None:  # tifffile declares it; taken out, nothing says what the channel is
+        data = data.replace(struct.pack("<HH", 0x152, 3), struct.pack("<HH", 0xFDE8, 3))
+    assert "one channel more than colours" in refusal(data)
+    picture = read(data, allow_damaged=True)
+    assert picture.alpha is None
+    assert np.array_equal(picture.pixels, large(4)[..., :3])
+    assert "fourth channel is left out" in picture.notes[0]
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiff_of_12_bits_is_read_with_all_of_them(bits, order, channels):
+    width, height = 51, 40
+    values = np.random.default_rng(bits).integers(0, 1 << bits, (height, width * channels))
+    values[0, :2] = 0, (1 << bits) - 1
+    shifts = np.arange(bits)[::-1]
+    rows = np.packbits((values[..., None] >> shifts & 1).reshape(height, -1).astype(np.uint8), 1)
+    strips = zlib.compress(rows.tobytes())
+    data = plain_tiff(width, height, [bits] * channels, strips, order, {259: 8})
+    picture = read(data)
+    expected = np.rint(values * (65535 / ((1 << bits) - 1))).reshape(height, width, channels)
+    assert picture.pixels.dtype == np.uint16
+    assert np.array_equal(picture.pixels, expected)
+    inverted = read(plain_tiff(width, height, [bits] * channels, strips, order, {259: 8, 262: 0}))
+    if channels == 1:
+        assert np.array_equal(inverted.pixels, 65535 - expected)
+
+
+def plain_tiff(width, height, bits, strips, order, tags):
+    """A TIFF file of one strip, with these short tags on top of the usual ones."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    fields = {256: width, 257: height, 259: 1, 262: 1 if len(bits) == 1 else 2}
+    fields |= {273: None, 277: len(bits), 278: height, 279: len(strips)} | tags
+    at = 8 + 2 + 12 * (len(fields) + 1) + 4
+    body = struct.pack(order + "H", len(fields) + 1)
+    for tag in sorted([*fields, 258]):
+        if tag == 258 and len(bits) > 2:
+            body += struct.pack(order + "HHII", tag, 3, len(bits), at)
+        elif tag == 258:
+            body += struct.pack(order + "HHIHH", tag, 3, len(bits), *bits, 0)
+        else:
+            value = at + 2 * len(bits) if fields[tag] is None else fields[tag]
+            body += struct.pack(order + "HHII", tag, 4, 1, value)
+    return head + body + bytes(4) + struct.pack(f"{order}{len(bits)}H", *bits) + strips
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_float_tiff_from_0_to_1_is_read(channels):
+    array = np.random.default_rng(0).random((30, 40, channels), dtype=np.float32)
+    squeezed = array[..., 0] if channels == 1 else array
+    kind = "minisblack" if channels == 1 else "rgb"
+    picture = read(tiff(squeezed, photometric=kind))
+    assert np.array_equal(picture.pixels, np.rint(array * np.float32(65535)))
+    for scale, expected in ((255, "values from "), (np.nan, "not numbers")):
+        message = refusal(tiff(squeezed * np.float32(scale) + np.float32(0.01), photometric=kind))
+        assert "holds floating-point values" in message
+        assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({259: 50000}, "is compressed by Zstandard, which is not read here; save it as a TIFF"),
+        ({259: 34887}, "is compressed by LERC"),
+        ({259: 34712}, "is compressed by JPEG 2000"),
+        ({259: 50002}, "is compressed by JPEG XL"),
+        ({262: 8}, "holds its colours as CIELAB"),
+        ({262: 32803}, "is a raw file of a camera; develop it"),
+        ({0xC612: 1}, "is a raw file of a camera"),
+    ],
+)
+def test_an_unusual_tiff_is_named_and_not_blamed(tags, expected):
+    array = photo()
+    data = plain_tiff(array.shape[1], array.shape[0], [8] * 3, array.tobytes(), "<", tags)
+    for allow in (False, True):
+        message = refusal(data, allow_damaged=allow)
+        assert expected in message
+        assert "damaged" not in message
+
+
+def test_a_reduced_first_page_is_not_taken_for_the_picture():
+    array = large()
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(array[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(array, photometric="rgb", description="the picture")
+    assert np.array_equal(read(buffer.getvalue()).pixels, array)
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(array[::4, ::4], photometric="rgb", subfiletype=1, subifds=1)
+        writer.write(array, photometric="rgb")
+    assert "holds only a reduced copy" in refusal(buffer.getvalue())
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ppm_and_pgm_are_read(bits, channels):
+    array = photo(channels=channels, dtype=np.uint8 if bits == 8 else np.uint16)
+    full = (1 << bits) - 1
+    head = b"P%d\n# a comment\n%d %d\n%d\n" % (
+        5 if channels == 1 else 6,
+        array.shape[1],
+        array.shape[0],
+        full,
+    )
+    picture = read(head + array.astype(">u2" if bits == 16 else np.uint8).tobytes())
+    assert np.array_equal(picture.pixels, array)
+    assert picture.pixels.dtype == array.dtype
+    assert "damaged or cut off" in refusal(head + bytes(10))
+
+
+def test_ascii_and_bitmap_pnm_are_read():
+    assert read(b"P2\n2 1\n255\n0 200\n").pixels.tolist() == [[[0], [200]]]
+    assert read(b"P1\n2 1\n1 0\n").pixels.tolist() == [[[0], [255]]]
+
+
+def segment_changed(data, marker, offset, value):
+    at = data.index(bytes([0xFF, marker]))
+    return data[: at + offset] + bytes([value]) + data[at + offset + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (segment_changed(encoded(photo()), 0xC0, 4, 12), "is a JPEG of 12 bits"),
+        (segment_changed(encoded(photo()), 0xC0, 1, 0xC3), "is a lossless JPEG"),
+        (segment_changed(encoded(photo()), 0xC0, 1, 0xC9), "is a JPEG with arithmetic coding"),
+        (b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="x"/>', "is an SVG drawing; export it"),
+        (b"qoif" + bytes(20), "is a QOI picture; convert it"),
+        (b"DDS |" + bytes(200), "is a DDS texture"),
+        (b"\0\0\1\0\1\0" + bytes(200), "is an icon"),
+        (b"\0\0\2\0" + bytes(8) + struct.pack("<HHBB", 64, 48, 24, 32), "is a TGA picture"),
+        (b"\0\1\3\0" * 30 + b"TRUEVISION-XFILE.\0", "is a TGA picture"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20), "is a JPEG 2000 picture"),
+        (b"FUJIFILMCCD-RAW 0201", "is a raw file of a camera (RAF); develop it"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is a raw file of a camera (CR3)"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(60), "is a raw file of a camera"),
+        (b"\0\0\0\x18ftypisom\0\0\0\1isommp42", "is a video; save the frame"),
+    ],
+)
+def test_known_kinds_are_named(content, expected):
+    assert refusal(content).startswith(expected)
+
+
+def test_apples_variant_of_png_is_named():
+    data = encoded(photo(), "PNG")
+    cgbi = struct.pack(">I", 4) + b"CgBI" + bytes(4)
+    data = data[:8] + cgbi + struct.pack(">I", zlib.crc32(cgbi[4:])) + data[8:]
+    assert "Apple's own variant (CgBI)" in refusal(data)
+
+
+def test_bytes_and_open_files_are_read(tmp_path):
+    data = encoded(photo(), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    for source in (data, io.BytesIO(data)):
+        assert np.array_equal(read(source).pixels, photo())
+    with (tmp_path / "a.png").open("rb") as file:
+        assert np.array_equal(read(file).pixels, photo())
+    with (
+        (tmp_path / "a.png").open(encoding="latin-1") as file,
+        pytest.raises(InputError, match=re.escape(f"{tmp_path}/a.png: is open for text")),
+    ):
+        read(file)
+
+
+def test_heic_and_jpeg_xl_are_read_with_the_extra(monkeypatch):
+    pylibjxl = pytest.importorskip("pylibjxl")
+    from samples import SRGB, exif_block, exif_fields
+
+    data = pylibjxl.encode(photo(), lossless=True, exif=exif_block(orientation=1), icc=SRGB)
+    picture = read(data)
+    assert np.array_equal(picture.pixels, photo())
+    assert exif_fields(picture.exif)[0][0x0132] == "2020:01:02 03:04:05"
+    for name in ("pylibjxl", "pi_heif"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    assert re.match(r"is a JPEG XL picture: .* pip install 'iln\[phone\]'", refusal(data))
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"
+    assert re.match(r"is a HEIC picture: .* pip install 'iln\[phone\]'", refusal(heic))
