@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from iln.checkpoints.native import load, save
     from iln.errors import InputError
     from iln.lab.evaluation import evaluate
-    from iln.restoration import Restorer, restore
+    from iln.restoration import Pipeline, Restorer, restore
 
 __version__ = "0.1.0"
 __all__ = [
     "BACKBONES",
     "PRESETS",
     "InputError",
+    "Pipeline",
     "Restorer",
     "build",
     "convert",
@@ -35,6 +36,7 @@ _HOMES = {
     "BACKBONES": "iln.backbones",
     "PRESETS": "iln.backbones",
     "InputError": "iln.errors",
+    "Pipeline": "iln.restoration",
     "Restorer": "iln.restoration",
     "build": "iln.backbones",
     "convert": "iln.backbones",

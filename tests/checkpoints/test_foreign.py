@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from iln.backbones import PRESETS, DRCTSpec, HATSpec, Spec, SwinIRSpec, from_spec
 from iln.backbones.hat import ConvBranch
 from iln.checkpoints.native import load
-from iln.checkpoints.published import Answers, clean, recognise, rename, unwrap
+from iln.checkpoints.published import Answers, clean, recognise, rename
+from iln.checkpoints.wrappers import find_weights
 from iln.errors import InputError
 from iln.norm import NORMS
 
@@ -242,7 +243,7 @@ def test_a_container_that_contains_itself_ends() -> None:
     content: dict[str, object] = {}
     content["params"] = content
     with pytest.raises(InputError, match="holds no weights"):
-        unwrap(content)
+        find_weights(content)
 
 
 GOLDEN_FILES = sorted(GOLDEN.rglob("*.safetensors"))

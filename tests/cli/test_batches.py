@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from iln.images import Picture, write
-from iln.restoration.batch import BatchOptions, Job, plan_jobs, run_jobs
+from iln.restoration.batch import BatchOptions, run_jobs
+from iln.restoration.jobs import Job, Plan, plan_jobs
 
 
 @pytest.fixture
@@ -17,13 +18,16 @@ def pictures(tmp_path: Path) -> Path:
 
 
 class Fake:
-    """A restorer that runs out of memory at the first picture."""
+    """A pipeline that runs out of memory at the first picture."""
 
     scale = 2
     calls = 0
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
+
+    def result_size(self, height: int, width: int) -> tuple[int, int]:
+        return 2 * height, 2 * width
 
     def restore_picture(self, picture: Picture, progress: object) -> Picture:
         Fake.calls += 1
@@ -35,10 +39,10 @@ class Fake:
 def test_out_of_memory_does_not_stop_the_others(
     pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("iln.restoration.Restorer", Fake)
+    monkeypatch.setattr("iln.restoration.Pipeline", Fake)
     monkeypatch.setattr(Fake, "calls", 0)
-    jobs = plan_jobs([str(pictures)], None, recursive=False, overwrite=False)
-    assert run_jobs(jobs, BatchOptions(models=("any",))) == 1
+    plan = plan_jobs([str(pictures)], None, recursive=False, overwrite=False)
+    assert run_jobs(plan, BatchOptions(models=("any",))) == 1
     error = capsys.readouterr().err
     assert "a.png: out of memory (DefaultCPUAllocator" in error
     assert "backtrace" not in error
@@ -49,16 +53,16 @@ def test_too_large_for_the_format_is_said_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(Picture(np.zeros((1, 9000, 3), np.uint8)), tmp_path / "wide.png")
-    monkeypatch.setattr("iln.restoration.Restorer", Fake)
+    monkeypatch.setattr("iln.restoration.Pipeline", Fake)
     monkeypatch.setattr(Fake, "calls", 0)
-    job = Job(tmp_path / "wide.png", tmp_path / "wide.webp")
-    assert run_jobs([job], BatchOptions(models=("any",))) == 2
+    job = Job(tmp_path / "wide.png", tmp_path / "wide.webp", named=True)
+    assert run_jobs(Plan([job]), BatchOptions(models=("any",))) == 2
     assert Fake.calls == 0
     assert "18000 x 2 is too large for WebP (at most 16383 a side)" in capsys.readouterr().err
 
 
 def test_an_empty_pattern_beside_a_picture_is_one_more_problem(pictures: Path) -> None:
     words = [str(pictures / "a.png"), str(pictures / "no*.png")]
-    jobs = plan_jobs(words, None, recursive=False, overwrite=False)
+    jobs = plan_jobs(words, None, recursive=False, overwrite=False).jobs
     assert jobs[0].problem == f"{pictures / 'no*.png'} matches no file"
     assert [job.source.name for job in jobs if job.problem is None] == ["a.png"]

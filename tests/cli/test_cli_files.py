@@ -432,7 +432,7 @@ def test_sixteen_bits_stay(restore: Command) -> None:
     assert values.dtype.itemsize > 1 and values.shape == (24, 32)
     assert len(np.unique(values)) > 256
     done = restore("a.png", "-o", "b.jpg")
-    assert done.code == 0 and done.lines == ["note: JPEG holds 8 bits: rounded from 16"]
+    assert done.code == 0 and done.lines == ["note: b.jpg: JPEG holds 8 bits: rounded from 16"]
 
 
 def test_alpha(restore: Command, here: Path) -> None:

@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--memory", "-4GB"], "memory '-4GB' is no size"),
         (["--model", "sr-x22"], "did you mean sr-x2"),
         (["--model", "none.pth"], "no file is called 'none.pth'"),
-        (["--model", "a.png"], "a.png: is no weights file"),
+        (["--model", "a.png"], "a.png: is a picture, no weights file"),
         (["--model", "."], "is a folder; give a weights file"),
         (["--norm", "ln"], "says norm 'i-ln' itself"),
         (["--norm", "nonsense"], "nonsense"),

@@ -75,7 +75,7 @@ def test_a_file_of_others_says_what_was_assumed(command: Command) -> None:
     ("words", "message"),
     [
         (["none.safetensors"], "no shipped model and no file is called 'none.safetensors'"),
-        (["a.png"], "a.png: is no weights file"),
+        (["a.png"], "a.png: is a picture, no weights file"),
         (["W", "none.png"], "none.png: no such file; after the first checkpoint come one more"),
         (["W", "text.txt"], "text.txt: is not a picture"),
         (["W", "."], ".: is a folder"),

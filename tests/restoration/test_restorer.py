@@ -269,7 +269,7 @@ def test_a_refused_picture_changes_nothing(restorer: iln.Restorer) -> None:
         (np.full((4, 4), np.inf), "not finite"),
         (np.full((4, 4), 255.0), "255.*divide by 255"),
         (np.full((4, 4), -1.0), r"-1 .*must be in \[0, 1\]"),
-        (None, "shape"),
+        (None, "of type NoneType"),
         ("no-such-file.png", "no-such-file.png: no such file"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iln.checkpoints.files import shipped_card
+from iln.checkpoints.files import shipped_card, shipped_files
 from iln.checkpoints.native import describe, shipped
 from iln.errors import InputError, nearest
 
@@ -15,6 +15,28 @@ DEFAULT = "photo"
 """What restores pictures where no model is named."""
 
 log = logging.getLogger("iln")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Models one after the other under one name.
+
+    Attributes:
+        models: their names, in order.
+        unfade: stretch the colours of a faded print afterwards.
+        does: in words.
+    """
+
+    models: tuple[str, ...]
+    unfade: bool
+    does: str
+
+
+CHAINS = {
+    "old-print": Chain(
+        ("scratches", "photo"), True, "restores old prints: scratches, noise, faded colours"
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +55,11 @@ class Entry:
 def entries() -> list[Entry]:
     """All that are shipped, by name."""
     return [entry(name, describe(name)) for name in shipped()]
+
+
+def names() -> list[str]:
+    """What `--model` takes: the shipped models and the chains."""
+    return sorted([*shipped_files(), *CHAINS])
 
 
 def entry(name: str, about: Mapping[str, Any]) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import os
 from collections.abc import Iterator
 from importlib import resources
@@ -16,10 +17,24 @@ from torch import Tensor
 
 from iln.atomic import printable
 from iln.checkpoints.published import read_pickle
+from iln.checkpoints.wrappers import find_weights
 from iln.errors import InputError
+
+log = logging.getLogger("iln")
 
 SUFFIX = ".safetensors"
 """Of the files that we write."""
+OUR_KEY = "iln"
+"""Of what they say of themselves, in safetensors' metadata."""
+_OTHER_KINDS = {
+    b"GGUF": "a GGUF file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "compressed by gzip",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+}
 _MAX_HEADER = 100_000_000  # safetensors' own limit
 
 
@@ -74,7 +89,7 @@ def kind_of(path: Path) -> str:
     """`safetensors` or `torch`, by the first bytes; InputError for anything else."""
     try:
         with path.open("rb") as file:
-            head = file.read(64)
+            head = file.read(512)
     except FileNotFoundError:
         raise InputError("no such file; give a weights file or a shipped model's name") from None
     except IsADirectoryError:
@@ -88,9 +103,21 @@ def kind_of(path: Path) -> str:
         return "safetensors"
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return "torch"
-    # What a failed download leaves behind is a web page or a pointer of Git LFS.
-    text = " (it is text)" if head.isascii() and head.decode("ascii").isprintable() else ""
-    raise InputError(f"is no weights file{text}; expected safetensors or a file of torch.save")
+    raise InputError(f"is {_other_kind(head)}; expected safetensors or a file of torch.save")
+
+
+def _other_kind(head: bytes) -> str:
+    """What a file is that begins so; a failed download leaves a web page or a pointer behind."""
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not the weights themselves (git lfs pull fetches them)"
+    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, not the weights that it may link to"
+    for start, name in _OTHER_KINDS.items():
+        if head.startswith(start):
+            return f"{name}, no weights file"
+    words = head.replace(b"\r", b"").replace(b"\n", b"").replace(b"\t", b"")
+    text = words.isascii() and words.decode("ascii").isprintable()
+    return f"no weights file{' (it is text)' if text else ''}"
 
 
 def is_weights(name_or_file: str | os.PathLike[str]) -> bool:
@@ -117,7 +144,21 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a file, and a safetensors file's metadata."""
+    """The tensors of a network in a file, and a safetensors file's metadata.
+
+    Of several sets of weights one is taken, and a line of the log says which.
+    """
+    content, metadata = read_content(path)
+    if OUR_KEY in metadata:
+        return content, metadata
+    found = find_weights(content)
+    if found.note is not None:
+        log.info("%s %s", printable(path), found.note)
+    return found.tensors, metadata
+
+
+def read_content(path: Path) -> tuple[Any, dict[str, str]]:
+    """All that a file holds, as it lies there, and a safetensors file's metadata."""
     if kind_of(path) == "torch":
         return read_pickle(path), {}
     with opened(path) as file:

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,8 +42,6 @@ from iln.norm import NORMS
 
 T = TypeVar("T")
 
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
-"""Where training frameworks put the weights; the averaged ones first."""
 _ZIP = b"PK\x03\x04"
 _FOLDER = 0x10  # of an entry's attributes in MS-DOS
 
@@ -70,23 +69,38 @@ class Recognised:
 # --- reading -------------------------------------------------------------------------------
 
 
-def read_pickle(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The weights in a file of `torch.save`, through `weights_only=True`: nothing is executed.
+def read_pickle(path: str | os.PathLike[str]) -> object:
+    """What a file of `torch.save` holds, through `weights_only=True`: nothing is executed.
+
+    Numbers and arrays of numpy beside the weights are read; they are built from bytes alone.
 
     Raises:
-        InputError: if the file is damaged, is something else, holds no weights, or wants to run
-            code or build objects on loading.
+        InputError: if the file is damaged, is something else, or wants to run code or build
+            objects on loading.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_globals()):
             warnings.simplefilter("ignore")  # what is odd about a file is an error or nothing
             _check_archive(path)
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with Path(path).open("rb") as file:  # of a name, the suffix would count
+                return torch.load(file, map_location="cpu", weights_only=True)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # on broken bytes zipfile and torch.load raise nearly anything
         raise InputError(_why(error)) from error
-    return unwrap(content)
+
+
+def _numpy_globals() -> list[Any]:
+    """What numpy's numbers and arrays are pickled by, under the names of its first and second
+    version."""
+    scalar = np.float64(0).__reduce__()[0]
+    rebuild = np.zeros(0).__reduce__()[0]
+    found: list[Any] = [np.dtype, np.ndarray]
+    for home in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        found += [(scalar, f"{home}.scalar"), (rebuild, f"{home}._reconstruct")]
+    kinds = (np.bool_, *np.sctypeDict.values())
+    numeric = {kind for kind in kinds if issubclass(kind, (np.number, np.bool_))}
+    return [*found, *sorted({type(np.dtype(kind)) for kind in numeric}, key=repr)]
 
 
 def _why(error: Exception) -> str:
@@ -110,6 +124,7 @@ def _check_archive(path: str | os.PathLike[str]) -> None:
             return
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
+            _check_kind([entry.filename for entry in entries])
             # torch.load takes these for empty, and leaves in their tensors what was in memory.
             folders = [e.filename for e in entries if e.external_attr & _FOLDER and e.file_size]
             # All zero where torch was told not to compute any.
@@ -120,25 +135,21 @@ def _check_archive(path: str | os.PathLike[str]) -> None:
         raise InputError(f"damaged: {folders[0]!r} in it is marked as a folder; download it again")
 
 
-def unwrap(content: object) -> dict[str, Tensor]:
-    """The state dict inside what `torch.load` returned.
-
-    Raises:
-        InputError: if there is none.
-    """
-    for _ in WRAPPERS:  # no deeper, for a pickle may contain itself
-        if isinstance(content, Mapping):
-            wrapped = (content[name] for name in WRAPPERS if name in content)
-            content = next((inner for inner in wrapped if isinstance(inner, Mapping)), content)
-    if not isinstance(content, Mapping):
-        raise InputError(f"holds a {type(content).__name__}, no weights; expected a state dict")
-    weights = {name: t for name, t in content.items() if isinstance(t, Tensor)}
-    if weights:
-        return {str(name): tensor for name, tensor in weights.items()}
-    if any(str(name).startswith("optimizer") for name in content):
-        raise InputError("is a training state without weights; give the weights file beside it")
-    entries = ", ".join(repr(str(name)) for name in list(content)[:5]) or "nothing"
-    raise InputError(f"holds no weights but {entries}; expected one of {', '.join(WRAPPERS)}")
+def _check_kind(names: list[str]) -> None:
+    """Refuse, by its name, what is a zip archive of another kind."""
+    last = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in last and any("/code/" in f"/{name}" for name in names):
+        raise InputError(
+            "is a TorchScript program, which holds no plain weights; save the network's "
+            "state_dict() with torch.save or safetensors"
+        )
+    if "data.pkl" in last:
+        return
+    if any(name.endswith(".npy") for name in last):
+        raise InputError("is a NumPy archive (npz); save a state dict of tensors instead")
+    if any(name.endswith((".pt2", ".json")) and "models" in name for name in names):
+        raise InputError("is a program of torch.export; save the network's state_dict() instead")
+    raise InputError("is a ZIP archive and no file of torch.save; unpack it first")
 
 
 def clean(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

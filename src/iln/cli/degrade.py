@@ -55,16 +55,17 @@ def degrade(
     from iln.atomic import printable
     from iln.images import check_suffix, read, write
     from iln.lab.tasks import task as task_by_name
-    from iln.restoration.batch import plan_jobs
+    from iln.restoration.jobs import plan_jobs
 
     chosen = task_by_name(task, dict(map(parse_assignment, overrides or [])))
     if not photo.is_file():
         what = "is a folder; give one picture" if photo.is_dir() else "is no file"
         raise InputError(f"{printable(photo)} {what}")
     target = photo.with_name(f"{photo.stem}{_MARK}{photo.suffix}") if output is None else output
-    (job,) = plan_jobs([str(photo)], _writable(target), recursive=False, overwrite=overwrite)
-    if job.problem is not None:
-        raise InputError(job.problem)
+    plan = plan_jobs([str(photo)], _writable(target), recursive=False, overwrite=overwrite)
+    (job,) = plan.jobs
+    if job.problem is not None or job.target is None:
+        raise InputError(job.problem or "-: give the name of a file to write")
     picture = read(photo)
     check_suffix(job.target, alpha=picture.alpha is not None)
     if picture.bit_depth == 16:

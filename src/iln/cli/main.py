@@ -44,7 +44,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Image restoration with Transformers that train calmly and run anywhere.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -94,9 +93,21 @@ def share_cores() -> None:
         os.environ.update(SHORT_SPIN)
 
 
+def _open_standard_streams() -> None:
+    """Where one is closed (`>&-`), the null device stands in for it: else the next file that is
+    opened would take its number, and be written to by whoever means the stream."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 some pictures failed, 2 bad input, 130 interrupted."""
     share_cores()
+    _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # any file's name can be told
         sys.stdout.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("iln")

@@ -97,3 +97,10 @@ def answers(
     }
     said = {name: value for name, value in given.items() if value is not None}
     return cast("CheckpointOverrides", said)
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Names of models that begin so, for the shell."""
+    from iln.checkpoints.catalogue import names
+
+    return [name for name in names() if name.startswith(incomplete)]

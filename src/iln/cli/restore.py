@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,20 +22,25 @@ from iln.cli.options import (
     RangeOf,
     StatsOf,
     answers,
+    complete_model,
 )
 from iln.errors import InputError
 
 
 def restore(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN...", help="Pictures, folders, or patterns (*.jpg).")
+        list[str],
+        typer.Argument(
+            metavar="IN...", help="Pictures, folders, patterns (*.jpg), or - for standard input."
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="Write to this file or folder. Default: NAME_restored beside the input.",
+            help="Write to this file or folder, or to standard output (-). "
+            "Default: NAME_restored beside the input.",
         ),
     ] = None,
     models: Annotated[
@@ -43,42 +49,101 @@ def restore(
             "--model",
             help="Use a shipped model (see `iln models`) or a file. Repeat to apply several. "
             "Default: a model that is chosen and reported.",
+            autocompletion=complete_model,
         ),
     ] = None,
-    memory: Memory = None,
-    precision: Numbers = Precision.auto,
-    device: Compute = Device.auto,
-    engine: EngineOf = Engine.torch,
-    recursive: Annotated[
-        bool, typer.Option("-r", "--recursive", help="Include subfolders.")
-    ] = False,
-    overwrite: Overwrite = False,
+    strength: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Take this share of the result, the rest of the picture as it is.",
+        ),
+    ] = 1.0,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Resize the result: 4000x sets its width, x3000 its height, 4000x3000 the box "
+            "that it fits into.",
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write before and after, side by side, to this file."
+        ),
+    ] = None,
     unfade: Annotated[
         bool,
         typer.Option("--unfade", help="Stretch every colour to its full range, for faded prints."),
     ] = False,
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Include subfolders.")
+    ] = False,
+    overwrite: Overwrite = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Skip pictures whose results exist already.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Restore only the K-th of N parts, for jobs side by side; auto asks SLURM or "
+            "torchrun.",
+        ),
+    ] = None,
     quality: Annotated[
         int, typer.Option(min=1, max=100, help="Set the quality of JPEG, WebP and AVIF output.")
     ] = 95,
+    allow_damaged: Annotated[
+        bool,
+        typer.Option("--allow-damaged", help="Restore what can be read of damaged pictures."),
+    ] = False,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse pictures with more pixels than this.")
     ] = 300_000_000,
+    memory: Memory = None,
+    precision: Numbers = Precision.auto,
+    device: Compute = Device.auto,
+    engine: EngineOf = Engine.torch,
     norm: NormOf = None,
     input_stats: StatsOf = None,
     img_range: RangeOf = None,
     eps: EpsOf = None,
+    scale: Annotated[str | None, typer.Option("-s", "--scale", hidden=True)] = None,
+    input_option: Annotated[str | None, typer.Option("-i", "--input", hidden=True)] = None,
 ) -> None:
     """Restore pictures: old ones and phone pictures, or whatever the model was trained for."""
-    from iln.checkpoints.catalogue import default_model
-    from iln.restoration.batch import BatchOptions, plan_jobs, run_jobs
+    from iln.checkpoints.catalogue import CHAINS, default_model
+    from iln.restoration.batch import BatchOptions, run_jobs
+    from iln.restoration.jobs import parse_shard, plan_jobs
 
+    if scale is not None:
+        raise InputError(
+            "-s, --scale: the scale is the model's; use --model sr-x2 or --model sr-x4, and --size "
+            "for any other size"
+        )
+    if input_option is not None:
+        raise InputError("-i, --input: give pictures by their names alone: iln restore PICTURE")
+    if overwrite and skip_existing:
+        raise InputError("--overwrite and --skip-existing: only one of them can be meant")
     said = answers(norm, input_stats, img_range, eps)
-    if said and models and len(models) > 1:
+    if said and models and (len(models) > 1 or models[0] in CHAINS):
         option = "--" + next(iter(said)).replace("_", "-")
         raise InputError(
             f"{option} says what one file does not; with several models, run each by itself"
         )
-    jobs = plan_jobs(inputs, output, recursive=recursive, overwrite=overwrite)
+    plan = plan_jobs(
+        inputs,
+        output,
+        recursive=recursive,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        shard=(1, 1) if shard is None else parse_shard(shard),
+    )
+    if any(job.target is None for job in plan.jobs) and sys.stdout.isatty():
+        raise InputError("standard output is a terminal; redirect it (> FILE) or name a file (-o)")
     options = BatchOptions(
         models=tuple(models or [default_model()]),
         restore={
@@ -89,8 +154,13 @@ def restore(
             **said,
         },
         overwrite=overwrite,
+        skip_existing=skip_existing,
         quality=quality,
         unfade=unfade,
+        strength=strength,
+        size=size,
+        compare=compare,
         max_pixels=max_pixels,
+        allow_damaged=allow_damaged,
     )
-    raise typer.Exit(run_jobs(jobs, options))
+    raise typer.Exit(run_jobs(plan, options))

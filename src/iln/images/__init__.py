@@ -5,7 +5,7 @@ from iln.images.metrics import luma, psnr_rgb, psnr_y, psnrb_y, ssim_y
 from iln.images.picture import LUMA, Picture
 from iln.images.reading import MAX_PIXELS, read
 from iln.images.resize import resize, resize_to
-from iln.images.writing import SUFFIXES, check_suffix, write
+from iln.images.writing import SUFFIXES, check_suffix, encode, write
 
 __all__ = [
     "LUMA",
@@ -13,6 +13,7 @@ __all__ = [
     "SUFFIXES",
     "Picture",
     "check_suffix",
+    "encode",
     "luma",
     "psnr_rgb",
     "psnr_y",

@@ -22,11 +22,16 @@ def unfade(pixels: NDArray[Any]) -> NDArray[Any]:
     The dark end of a channel is the mean of its own darkest level and the darkest of all channels,
     so is the bright end: half of a cast is taken for the print's, half for the scene's.
 
-    pixels: (H, W, C) of uint8 or uint16; the result is a new array of the same kind. Black was
-    nowhere above 70/255 and white nowhere below 165/255, or they are not taken for the print's.
+    pixels: (H, W, C) of uint8, uint16 or float in [0, 1]; the result is a new array of the same
+    kind. Black was nowhere above 70/255 and white nowhere below 165/255, or they are not taken for
+    the print's.
     A picture whose channels reach both ends already hardly changes; one that never had black,
     white or some colour gains contrast, or a tint, that it should not have: so ask first.
     """
+    if pixels.dtype.kind == "f":
+        levels_16 = np.rint(pixels.clip(0, 1) * 65535).astype(np.uint16)
+        stretched_16: NDArray[Any] = unfade(levels_16).astype(np.float32) / np.float32(65535)
+        return stretched_16.astype(pixels.dtype)
     full = int(np.iinfo(pixels.dtype).max)
     ends = np.array([_ends(pixels[..., channel], full) for channel in range(pixels.shape[2])])
     blacks = (ends[:, 0] + ends[:, 0].min()) / 2

@@ -92,6 +92,18 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = 
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
 
 
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Width and height that a picture's header declares, as stored; None where it cannot be told
+    quickly. Nothing is decoded, and nothing raised."""
+    pyvips = libvips()
+    try:
+        header = pyvips.Image.new_from_file(os.fspath(path), access="sequential")
+        return int(header.width), int(header.height)
+    except (pyvips.Error, UnicodeDecodeError, ValueError):
+        forget_errors()
+        return None
+
+
 def _read_open(file: BinaryIO, name: str, max_pixels: int, allow_damaged: bool) -> Picture:
     try:
         return _read(file, max_pixels, allow_damaged)

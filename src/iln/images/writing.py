@@ -83,19 +83,37 @@ def write(
     quality is out of range, if the file exists and overwrite is False, or if it cannot be
     written. Whatever is raised, no half-written file stays behind.
     """
-    check_suffix(path, alpha=picture.alpha is not None, size=picture.pixels.shape[:2])
-    kind, name = _KINDS[Path(path).suffix.lower()], printable(path)
-    if not 1 <= quality <= 100:
-        raise InputError(f"quality {quality}: must be from 1 to 100")
-    notes: list[str] = []
+    _check(picture, path, quality)
     with atomic_write(path, overwrite) as temporary:
-        if kind == "bmp":
-            parts = _encode_bmp(picture, notes)
-        else:
-            parts = _encode(picture, kind, quality, name, notes)
+        parts, notes = _parts(picture, path, quality)
         with temporary.open("wb") as file:
             file.writelines(parts)
     return notes
+
+
+def encode(picture: Picture, suffix: str, quality: int = 95) -> tuple[list[bytes], list[str]]:
+    """The bytes that `write` would put into a file of this suffix, as parts, and its notes.
+
+    Raises:
+        InputError: see `write`.
+    """
+    _check(picture, f"the result{suffix}", quality)
+    return _parts(picture, f"the result{suffix}", quality)
+
+
+def _check(picture: Picture, path: str | os.PathLike[str], quality: int) -> None:
+    check_suffix(path, alpha=picture.alpha is not None, size=picture.pixels.shape[:2])
+    if not 1 <= quality <= 100:
+        raise InputError(f"quality {quality}: must be from 1 to 100")
+
+
+def _parts(
+    picture: Picture, path: str | os.PathLike[str], quality: int
+) -> tuple[list[bytes], list[str]]:
+    kind, notes = _KINDS[Path(path).suffix.lower()], list[str]()
+    if kind == "bmp":
+        return _encode_bmp(picture, notes), notes
+    return _encode(picture, kind, quality, printable(path), notes), notes
 
 
 def _encode(picture: Picture, kind: str, quality: int, name: str, notes: list[str]) -> list[bytes]:

@@ -1,41 +1,37 @@
-"""Many pictures for `iln restore`: which files, where the results go, and what went wrong."""
+"""Many pictures for `iln restore`: one after the other, and what went wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import glob
-import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from iln.atomic import exists_already, printable
 from iln.errors import InputError
-from iln.images import SUFFIXES, check_suffix, read, unfade, write
+from iln.images import MAX_PIXELS, Picture, check_suffix, encode, read, write
+from iln.images.reading import size_of
+from iln.images.sizing import side_by_side
 from iln.progress import progress_bar
+from iln.restoration.jobs import Job, Plan, passed_over
 from iln.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
-    from iln.restoration import Restorer
+    from iln.restoration import Pipeline
 
-MARK = "_restored"
-"""Added to the name of a result that has none of its own."""
-READABLE = (*SUFFIXES, ".gif")
-"""What is taken from folders."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to restore, and where the result goes; or why it cannot be."""
-
-    source: Path
-    target: Path
-    problem: str | None = None
+_LONG = 60
+"""Seconds from which on the expected time is told before the start."""
+_MANY_PIXELS = 100_000
+"""No model takes so long for fewer."""
+_LOOKED_AT = 1000
+"""Pictures whose sizes are looked up for the expected time; the others are taken for alike."""
+_FALLBACK = ".png"
 
 
 @dataclass(frozen=True)
@@ -45,121 +41,21 @@ class BatchOptions:
     models: tuple[str, ...]
     restore: RestoreOptions = field(default_factory=lambda: RestoreOptions())
     overwrite: bool = False
+    skip_existing: bool = False
     quality: int = 95
     unfade: bool = False
-    max_pixels: int = 300_000_000
+    strength: float = 1.0
+    size: str | None = None
+    compare: Path | None = None
+    max_pixels: int = MAX_PIXELS
+    allow_damaged: bool = False
 
 
-def plan_jobs(
-    inputs: Sequence[str], output: Path | None, *, recursive: bool, overwrite: bool
-) -> list[Job]:
-    """Files, folders and patterns -> jobs, without duplicates, in the order given.
-
-    In folders every picture is taken by its suffix, apart from earlier results. `output` is a
-    file for a single input file, else a folder, which keeps the subfolders of an input folder.
-
-    Raises:
-        InputError: for an input that does not exist and an output that cannot be meant.
-    """
-    try:
-        return _plan_jobs(inputs, output, recursive, overwrite)
-    except OSError as error:  # a name that is too long, a folder that may not be read
-        raise InputError(f"{printable(error.filename or '')}: {error.strerror}") from None
+class _Finished(Exception):
+    """The result exists, and is to be kept."""
 
 
-def _plan_jobs(
-    inputs: Sequence[str], output: Path | None, recursive: bool, overwrite: bool
-) -> list[Job]:
-    sources: dict[Path, Path] = {}
-    empty: list[str] = []
-    for word in inputs:
-        found = list(_expand(word, recursive, output))
-        for source, relative in found:
-            sources.setdefault(source, relative)
-        if not found:
-            deeper = "; --recursive also looks into subfolders" if not recursive else ""
-            folder = Path(word).is_dir()
-            what = f"holds no pictures{deeper}" if folder else "matches no file"
-            empty.append(f"{printable(word)} {what}")
-    if not sources:
-        raise InputError("; ".join(empty))
-    single = len(sources) == 1 and not any(Path(word).is_dir() for word in inputs)
-    to_file = output is not None and single and not output.is_dir() and output.suffix != ""
-    if output is not None and not to_file:
-        if output.exists() and not output.is_dir():
-            raise InputError(f"{printable(output)} is a file; several results need a folder")
-        if output.suffix.lower() in SUFFIXES and not output.is_dir():
-            raise InputError(f"{printable(output)} names one file, but there are several inputs")
-    jobs = [Job(Path(), Path(), problem) for problem in empty]
-    taken: dict[str, Path] = {}
-    originals = {_identity(source) for source in sources}
-    for source, relative in sources.items():
-        if to_file:
-            assert output is not None
-            target = output
-        elif output is not None:
-            target = output / relative.with_suffix(_writable(relative.suffix))
-        else:
-            target = source.with_name(f"{source.stem}{MARK}{_writable(source.suffix)}")
-        problem = _problem(target, originals, taken, overwrite)
-        taken.setdefault(os.path.realpath(target).casefold(), source)
-        jobs.append(Job(source, target, problem))
-    return jobs
-
-
-def _problem(
-    target: Path, originals: set[object], taken: dict[str, Path], overwrite: bool
-) -> str | None:
-    shown, place = printable(target), os.path.realpath(target).casefold()
-    if _identity(target) in originals:
-        return f"{shown}: the result would replace an input; name another output"
-    if place in taken:
-        return f"{shown}: is the result of {printable(taken[place])} already"
-    if os.path.lexists(target) and not overwrite:
-        return exists_already(shown)
-    try:
-        check_suffix(target)
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def _identity(path: Path) -> object:
-    """Equal for two names of one file, also where case does not matter; of a new file its name."""
-    try:
-        status = path.stat()
-    except OSError:
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino
-
-
-def _expand(word: str, recursive: bool, output: Path | None) -> Iterator[tuple[Path, Path]]:
-    """(file, name relative to where it was found) for a file, folder or pattern."""
-    path = Path(word)
-    if not word:
-        raise InputError("an input without a name; give pictures, folders or patterns")
-    if path.is_dir():
-        files = sorted(path.rglob("*") if recursive else path.iterdir())
-        if output is not None and path.resolve() in output.resolve().parents:
-            results = path / output.resolve().relative_to(path.resolve())
-            files = [f for f in files if results not in f.parents]
-        pictures = [f for f in files if f.suffix.lower() in READABLE and not f.stem.endswith(MARK)]
-        pictures = [f for f in pictures if f.is_file()]
-        yield from ((file, file.relative_to(path)) for file in pictures)
-    elif os.path.lexists(path) or not glob.has_magic(word):
-        yield path, Path(path.name)  # one that is missing is reported with the others' results
-    else:
-        found = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (patterns may be absolute)
-        matches = [Path(match) for match in found if Path(match).is_file()]
-        yield from ((match, Path(match.name)) for match in matches)
-
-
-def _writable(suffix: str) -> str:
-    """The suffix itself where we can write it, else PNG, which holds everything."""
-    return suffix if suffix.lower() in SUFFIXES else ".png"
-
-
-def run_jobs(jobs: Sequence[Job], options: BatchOptions) -> int:
+def run_jobs(plan: Plan, options: BatchOptions) -> int:
     """Restore one after the other; a bad picture does not stop the rest.
 
     Returns:
@@ -168,63 +64,161 @@ def run_jobs(jobs: Sequence[Job], options: BatchOptions) -> int:
     Raises:
         InputError: for a model or an option that cannot be used.
     """
-    problems = [job.problem for job in jobs if job.problem is not None]
-    jobs = [job for job in jobs if job.problem is None]
-    done = 0
+    problems = [job.problem for job in plan.jobs if job.problem is not None]
+    jobs = [job for job in plan.jobs if job.problem is None]
+    done, finished = 0, plan.finished
+    if options.compare is not None:
+        _check_comparison(options.compare, jobs, options.overwrite)
     if jobs:
-        from iln.restoration import Restorer
+        from iln.restoration import Pipeline
 
-        restorers = [Restorer(model, **options.restore) for model in options.models]
+        pipeline = Pipeline(
+            options.models,
+            unfade=options.unfade,
+            strength=options.strength,
+            size=options.size,
+            **options.restore,
+        )
+        _tell_expected_time(jobs, pipeline)
         with progress_bar() as tell:
             for job in jobs:
                 try:
-                    name = printable(job.source.name)
+                    name = _name(job.source)
                     tell(name, 0.0)
-                    _restore(job, options, restorers, partial(tell, name))
+                    _restore(job, options, pipeline, partial(tell, name))
                     done += 1
+                except _Finished:
+                    finished += 1
                 except InputError as error:
                     problems.append(str(error))
                 except (MemoryError, RuntimeError, OSError) as error:
-                    problems.append(f"{printable(job.source)}: {_trouble(error)}")
+                    problems.append(f"{_name(job.source)}: {_trouble(error)}")
     for problem in problems:
-        sys.stderr.write(f"error: {problem}\n")
+        _say(f"error: {problem}")
     if problems and done:
-        sys.stderr.write(f"{done} restored, {len(problems)} failed\n")
-    return 0 if not problems else 1 if done else 2
+        _say(f"{done} restored, {len(problems)} failed")
+    if finished:
+        _say(f"{finished} skipped: their results exist")
+    if plan.others:
+        _say(f"{plan.others} left to other shards")
+    if plan.passed_over:
+        _say(passed_over(plan.passed_over))
+    return 0 if not problems else 1 if done or finished else 2
 
 
 def _restore(
     job: Job,
     options: BatchOptions,
-    restorers: Sequence[Restorer],
+    pipeline: Pipeline,
     progress: Callable[[float], None],
 ) -> None:
     started = time.perf_counter()
-    picture = read(job.source, options.max_pixels)
+    source = sys.stdin.buffer.read() if job.source is None else job.source
+    picture = read(source, options.max_pixels, allow_damaged=options.allow_damaged)
+    for note in picture.notes:
+        _say(f"note: {_name(job.source)} {note}")
     # What cannot be written should be known before the work, not after it.
-    scale = math.prod(restorer.scale for restorer in restorers)
-    size = (picture.height * scale, picture.width * scale)
-    check_suffix(job.target, alpha=picture.alpha is not None, size=size)
-    _make_folder(job.target)
-    result = picture
-    for number, restorer in enumerate(restorers):
-        share = partial(_share, progress, number, len(restorers))
-        result = restorer.restore_picture(result, progress=share)
-    if options.unfade:  # after the noise is gone, which would count as black and white
-        result = replace(result, pixels=unfade(result.pixels))
-    notes = write(result, job.target, overwrite=options.overwrite, quality=options.quality)
+    target = _target(job, picture, pipeline, options)
+    result = pipeline.restore_picture(picture, progress=progress)
+    if target is None:
+        data, notes = encode(result, _suffix(job, picture), options.quality)
+        _write_to_standard_output(data)
+    else:
+        notes = write(result, target, overwrite=options.overwrite, quality=options.quality)
+    if options.compare is not None:
+        both = side_by_side(picture, result)
+        write(both, options.compare, overwrite=options.overwrite, quality=options.quality)
     seconds = time.perf_counter() - started
-    sys.stdout.write(
-        f"{printable(job.target)}  {picture.width}x{picture.height} -> "
-        f"{result.width}x{result.height}, {seconds:.1f} s\n"
+    line = (
+        f"{_name(target)}  {picture.width}x{picture.height} -> "
+        f"{result.width}x{result.height}, {seconds:.1f} s"
     )
-    sys.stdout.flush()
+    _say(line, sys.stderr if target is None else sys.stdout)
     for note in notes:
-        sys.stderr.write(f"note: {note}\n")
+        _say(f"note: {_name(target)}: {note}")
 
 
-def _share(progress: Callable[[float], None], done: int, of: int, share: float) -> None:
-    progress((done + share) / of)
+def _target(job: Job, picture: Picture, pipeline: Pipeline, options: BatchOptions) -> Path | None:
+    """Where the result goes: as PNG where the format is not the user's wish and cannot hold it."""
+    size, alpha = pipeline.result_size(picture.height, picture.width), picture.alpha is not None
+    target = job.target
+    if target is None:
+        check_suffix(f"the result{_suffix(job, picture)}", alpha=alpha, size=size)
+        return None
+    try:
+        check_suffix(target, alpha=alpha, size=size)
+    except InputError:
+        if job.named:
+            raise
+        target = target.with_suffix(_FALLBACK)
+        check_suffix(target, alpha=alpha, size=size)
+        if os.path.lexists(target) and options.skip_existing:
+            raise _Finished from None
+        if os.path.lexists(target) and not options.overwrite:
+            raise InputError(exists_already(printable(target))) from None
+    _make_folder(target)
+    return target
+
+
+def _suffix(job: Job, picture: Picture) -> str:
+    """Of the format for standard output: the source's, where it can be written and hold it."""
+    suffixes = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif"}
+    suffixes |= {"bmp": ".bmp"} if picture.alpha is None else {}
+    return suffixes.get(picture.source_format or "", _FALLBACK)
+
+
+def _check_comparison(file: Path, jobs: Sequence[Job], overwrite: bool) -> None:
+    if len(jobs) != 1:
+        raise InputError(f"--compare shows one picture; here are {len(jobs)}")
+    check_suffix(file)
+    if os.path.lexists(file) and not overwrite:
+        raise InputError(exists_already(printable(file)))
+    if file in (jobs[0].source, jobs[0].target):
+        raise InputError(f"--compare {printable(file)}: is the picture or its result")
+
+
+def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:
+    """A line before the start, where it takes more than a minute."""
+    sizes = [size_of(job.source) for job in jobs[:_LOOKED_AT] if job.source is not None]
+    known = [width * height for width, height in filter(None, sizes)]
+    if not known:
+        return
+    pixels = sum(known) / len(known) * len(jobs)
+    if pixels < _MANY_PIXELS:
+        return
+    seconds = pixels * pipeline.seconds_per_pixel()
+    if seconds >= _LONG:
+        minutes = round(seconds / 60)
+        words = "a minute" if minutes == 1 else f"{minutes} minutes"
+        words = words if minutes < 90 else f"{minutes / 60:.1f} hours"
+        _say(f"note: {pixels / 1e6:.1f} megapixels take about {words}")
+
+
+def _say(line: str, stream: TextIO | None = None) -> None:
+    """A line; a reader who has left, or a full disk, does not undo a restored picture."""
+    stream = sys.stderr if stream is None else stream
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except (OSError, ValueError):
+        # What could not be written stays in the stream, and would be tried again at the end.
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+
+
+def _write_to_standard_output(data: Sequence[bytes]) -> None:
+    try:
+        for part in data:
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise InputError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def _name(file: Path | None) -> str:
+    return "-" if file is None else printable(file)
 
 
 def _trouble(error: BaseException) -> str:

@@ -6,8 +6,6 @@ import copy
 import logging
 import os
 import threading
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iln.backbones import Backbone
-from iln.checkpoints.catalogue import default_model
 from iln.checkpoints.native import load
 from iln.cpu import slow_here
 from iln.errors import InputError
-from iln.images import Picture, read
+from iln.images.transparency import grow_colours
 from iln.layers.forward_pass import Allocate, Strips
+from iln.restoration.inputs import PictureRestorer, Progress
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
 from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions, check_names
 from iln.restoration.plan import Plan, make_plan
@@ -41,9 +39,6 @@ SHARE_OF_FREE_MEMORY = 0.7
 
 CHUNK = 64
 """Rows that are converted between a picture and a tensor at a time."""
-
-Progress = Callable[[float], None]
-"""Told now and then which share (0 to 1) of a picture is done."""
 
 log = logging.getLogger("iln")
 
@@ -67,7 +62,7 @@ def is_graph(model: object) -> bool:
     return isinstance(model, (str, os.PathLike)) and Path(model).suffix == GRAPH_SUFFIX
 
 
-class Restorer:
+class Restorer(PictureRestorer):
     """A network, loaded once, that restores pictures of any size exactly.
 
     Args:
@@ -149,44 +144,7 @@ class Restorer:
             self._strip_bytes = openvino.STRIP
         self._spare = spare if self.precision != "fp32" else None
 
-    def __call__(
-        self,
-        image: str | os.PathLike[str] | NDArray[Any],
-        *,
-        unclipped: bool = False,
-        progress: Progress | None = None,
-    ) -> NDArray[Any]:
-        """Restore a picture file or array.
-
-        Args:
-            image: a path; or (H, W) or (H, W, C) of uint8, uint16, or float in [0, 1], C = 1
-                (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
-            unclipped: take floats far beyond [0, 1] as well, and show them to the network as they
-                are: noise that was never clipped. The result is in [0, 1] all the same.
-
-        Returns:
-            An array of the same kind, `scale` times as high and wide. (From a path: uint8 or uint16
-            as stored, alpha as the last channel.)
-
-        Raises:
-            InputError: for anything else, and if the result is not finite.
-        """
-        if isinstance(image, (str, os.PathLike)):
-            picture = self.restore_picture(read(image), progress=progress)
-            return _joined(picture.pixels, picture.alpha)
-        array = _checked(image, unclipped)
-        channels = array if array.ndim == 3 else array[..., None]
-        alpha = channels[..., -1] if channels.shape[2] in (2, 4) else None
-        colours = channels if alpha is None else channels[..., :-1]
-        result = _joined(*self._both(colours, alpha, progress or _ignore))
-        return result[..., 0] if array.ndim == 2 else result
-
-    def restore_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
-        """The same picture restored, with its transparency, profile and EXIF."""
-        pixels, alpha = self._both(picture.pixels, picture.alpha, progress or _ignore)
-        return replace(picture, pixels=pixels, alpha=alpha)
-
-    def _both(
+    def restore_arrays(
         self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Colours (H, W, 1 or 3), and alpha (H, W) as one more gray picture."""
@@ -196,7 +154,8 @@ class Restorer:
         if (alpha == full).all():  # opaque stays exactly opaque
             result = self._restore(colours, progress)
             return result, np.full(result.shape[:2], full, result.dtype)
-        result = self._restore(colours, lambda share: progress(share / 2))
+        grown = grow_colours(colours, alpha)
+        result = self._restore(grown, lambda share: progress(share / 2))
         mask = self._restore(alpha[..., None], lambda share: progress(0.5 + share / 2))
         return result, mask[..., 0]
 
@@ -305,20 +264,6 @@ class Restorer:
         return max(0, self.memory - resident() - self._unused)
 
 
-def restore(
-    image: str | os.PathLike[str] | NDArray[Any],
-    model: str | os.PathLike[str] | Backbone | None = None,
-    **options: Unpack[RestoreOptions],
-) -> NDArray[Any]:
-    """Restore one picture; see `Restorer`, which loads a model once for many.
-
-    Args:
-        model: None takes the default, as `iln restore` does, and one line of the log says which.
-        options: see `RestoreOptions`.
-    """
-    return Restorer(default_model() if model is None else model, **options)(image)
-
-
 def find_device(name: str) -> torch.device:
     """The device a name means. Raises InputError if this machine does not have it."""
     there = {
@@ -355,34 +300,6 @@ def _runs(device: str) -> bool:
         return float(torch.ones(1, device=device) * 2) == 2
     except RuntimeError:
         return False
-
-
-def _joined(colours: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
-    return colours if alpha is None else np.concatenate([colours, alpha[..., None]], 2)
-
-
-def _ignore(share: float) -> None:
-    pass
-
-
-def _checked(image: NDArray[Any], unclipped: bool) -> NDArray[Any]:
-    array = np.asarray(image)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
-        raise InputError(f"image has shape {array.shape}; accepted are (H, W) and (H, W, 1 to 4)")
-    if 0 in array.shape:
-        raise InputError(f"image has shape {array.shape}: no pixels")
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
-        raise InputError(f"image is {array.dtype}; accepted are uint8, uint16, and float in [0, 1]")
-    if array.dtype.kind == "f" and not (np.isfinite(array).all()):
-        raise InputError("image holds values that are not finite; accepted are floats in [0, 1]")
-    far = array.dtype.kind == "f" and (array.min() < -0.5 or array.max() > 1.5)
-    if far and not unclipped:
-        raise InputError(
-            f"image holds values from {array.min():g} to {array.max():g}; "
-            "floats must be in [0, 1] (divide by 255?)"
-        )
-    return array
 
 
 def _to_tensor(pixels: NDArray[Any], channels: int, allocate: Allocate) -> Tensor:

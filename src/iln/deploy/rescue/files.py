@@ -12,9 +12,10 @@ from torch import Tensor
 
 from iln.atomic import atomic_write, printable
 from iln.backbones.residual_stream import divided, exponents
-from iln.checkpoints.files import about, kind_of, located, opened, read_tensors
+from iln.checkpoints.files import about, kind_of, located, opened, read_content
 from iln.checkpoints.native import describe, save
-from iln.checkpoints.published import WRAPPERS, clean, rename
+from iln.checkpoints.published import clean, rename
+from iln.checkpoints.wrappers import prefixes
 from iln.deploy.rescue.search import Rescued
 from iln.errors import InputError
 
@@ -70,14 +71,13 @@ def _is_ours(path: Path) -> bool:
 
 
 def _write_pickle(path: Path, target: Path, rescued: Rescued, overwrite: bool) -> None:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    changed = _changed(content, rescued)
+    changed = _changed(read_content(path)[0], rescued)
     with atomic_write(target, overwrite) as temporary:
         torch.save(changed, temporary)
 
 
 def _write_safetensors(path: Path, target: Path, rescued: Rescued, overwrite: bool) -> None:
-    weights, metadata = read_tensors(path)
+    weights, metadata = read_content(path)
     data = safetensors.torch.save(_changed(weights, rescued), metadata or None)
     with atomic_write(target, overwrite) as temporary:
         temporary.write_bytes(data)
@@ -87,10 +87,7 @@ def _changed(content: Any, rescued: Rescued) -> Any:
     """The same with every set of weights in it divided: a file may hold plain and averaged ones."""
     if not isinstance(content, Mapping):
         return content
-    inner = {
-        name: _changed(value, rescued) if name in WRAPPERS else value
-        for name, value in content.items()
-    }
+    inner = {name: _changed(value, rescued) for name, value in content.items()}
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     ours = _our_names(tensors, rescued.model.spec.norm)
     powers = exponents(rescued.model)
@@ -103,7 +100,9 @@ def _changed(content: Any, rescued: Rescued) -> Any:
 def _our_names(tensors: Mapping[str, Tensor], norm: str) -> dict[str, str]:
     """What the tensors of a file are called in our networks, by their names there."""
     found = {}
-    for name, tensor in tensors.items():
-        for cleaned in rename(clean({name: tensor}), norm):
-            found[name] = cleaned
+    for prefix in prefixes(tensors):
+        for name, tensor in tensors.items():
+            if name.startswith(prefix):
+                for cleaned in rename(clean({name.removeprefix(prefix): tensor}), norm):
+                    found[name] = cleaned
     return found

@@ -1,0 +1,104 @@
+"""Sizes in words, and pictures brought to them; before and after side by side."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iln.errors import InputError
+from iln.images.libvips import libvips
+from iln.images.picture import Picture
+
+_FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "float64": "double"}
+_MAX_SIDE = 1_000_000
+_GAP = 8
+
+
+def parse_size(text: str) -> tuple[int | None, int | None]:
+    """`4000x` is a width, `x3000` a height, `4000x3000` what a picture has to fit into.
+
+    Returns:
+        (width, height), None where it is free.
+
+    Raises:
+        InputError: for anything else.
+    """
+    found = re.fullmatch(r"(\d*)x(\d*)", text.strip().lower().replace("×", "x"))
+    sides = [] if found is None else [int(side) if side else None for side in found.groups()]
+    if (
+        len(sides) != 2
+        or sides == [None, None]
+        or any(s == 0 or (s or 1) > _MAX_SIDE for s in sides)
+    ):
+        raise InputError(
+            f"size {text!r}: accepted are a width such as 4000x, a height such as x3000, or both, "
+            f"which the picture then fits into, 1 to {_MAX_SIDE}"
+        )
+    return sides[0], sides[1]
+
+
+def fitted(height: int, width: int, size: tuple[int | None, int | None]) -> tuple[int, int]:
+    """(height, width) of a picture that is brought to a size, its proportions kept."""
+    scales = [want / side for want, side in zip(size, (width, height), strict=True) if want]
+    scale = min(scales)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """(H, W, C) at another size, by libvips' Lanczos kernel."""
+    if array.shape[:2] == (height, width):
+        return array
+    dtype = array.dtype
+    source = np.ascontiguousarray(array if dtype.name in _FORMATS else array.astype(np.float32))
+    image = libvips().Image.new_from_memory(
+        source.data, source.shape[1], source.shape[0], source.shape[2], _FORMATS[source.dtype.name]
+    )
+    across, down = width / source.shape[1], height / source.shape[0]
+    image = image.resize(across, vscale=down, kernel="lanczos3")
+    if (image.width, image.height) != (width, height):  # a side is rounded in libvips' own way
+        image = image.gravity("north-west", width, height, extend="copy")
+    found: NDArray[Any] = image.numpy().reshape(height, width, source.shape[2])
+    if dtype.kind == "f":
+        found = found.clip(0, 1)
+    return found.astype(dtype)
+
+
+def resized_with_alpha(
+    colours: NDArray[Any], alpha: NDArray[Any] | None, height: int, width: int
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Colours (H, W, C) and alpha (H, W) at another size."""
+    if alpha is None:
+        return resized(colours, height, width), None
+    return resized(colours, height, width), resized(alpha[..., None], height, width)[..., 0]
+
+
+def side_by_side(before: Picture, after: Picture) -> Picture:
+    """Before, brought to the size of the result, and after, on white, with a gap between them."""
+    height, width = after.height, after.width
+    halves = [_on_white(before, height, width), _on_white(after, height, width)]
+    gap = np.full((height, _GAP, halves[0].shape[2]), np.iinfo(after.pixels.dtype).max)
+    pixels = np.concatenate([halves[0], gap.astype(after.pixels.dtype), halves[1]], 1)
+    return replace(after, pixels=pixels, alpha=None, text=(), notes=())
+
+
+def _on_white(picture: Picture, height: int, width: int) -> NDArray[Any]:
+    colours, alpha = resized_with_alpha(picture.pixels, picture.alpha, height, width)
+    if alpha is None:
+        return colours
+    full = np.iinfo(colours.dtype).max
+    share = alpha[..., None].astype(np.float32) / full
+    mixed: NDArray[Any] = np.rint(colours * share + full * (1 - share)).astype(colours.dtype)
+    return mixed
+
+
+def blended(before: NDArray[Any], after: NDArray[Any], strength: float) -> NDArray[Any]:
+    """Of two pictures of one size: `strength` (0 to 1) of `after`, the rest of `before`."""
+    result = np.empty_like(after)
+    for top in range(0, len(after), 64):
+        rows = slice(top, top + 64)
+        mixed = before[rows].astype(np.float32) * (1 - strength)
+        mixed += after[rows].astype(np.float32) * strength
+        result[rows] = (mixed if after.dtype.kind == "f" else np.rint(mixed)).astype(after.dtype)
+    return result

@@ -1,0 +1,328 @@
+"""Which pictures to restore, and where the results go."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iln.atomic import exists_already, printable
+from iln.errors import InputError
+from iln.images import SUFFIXES, check_suffix
+from iln.images.phone import can_read
+
+MARK = "_restored"
+"""Added to the name of a result that has none of its own."""
+READABLE = (*SUFFIXES, ".gif", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm")
+"""What is taken from folders."""
+PHONE = {".heic": "heic", ".heif": "heic", ".jxl": "jxl"}
+"""The same, where the extra `phone` is installed."""
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to restore.
+
+    Attributes:
+        source: its file; None is standard input.
+        target: where the result goes; None is standard output.
+        named: the target was named by the user, so that its format is meant.
+        problem: why it cannot be done.
+    """
+
+    source: Path | None
+    target: Path | None
+    named: bool = False
+    problem: str | None = None
+
+
+@dataclass
+class Plan:
+    """What `plan_jobs` found.
+
+    Attributes:
+        jobs: in the order given.
+        passed_over: files that are not taken, counted by the reason.
+        finished: pictures whose results exist, where these are to be kept.
+        others: pictures that other shards restore.
+    """
+
+    jobs: list[Job]
+    passed_over: Counter[str] = field(default_factory=Counter)
+    finished: int = 0
+    others: int = 0
+
+
+def plan_jobs(
+    inputs: Sequence[str],
+    output: Path | None,
+    *,
+    recursive: bool,
+    overwrite: bool,
+    skip_existing: bool = False,
+    shard: tuple[int, int] = (1, 1),
+) -> Plan:
+    """Files, folders and patterns -> jobs, without duplicates, in the order given.
+
+    In folders every picture is taken by its suffix, apart from earlier results. `output` is a
+    file for a single input file, else a folder, which keeps the subfolders of an input folder.
+    `-` is standard input, and as output standard output.
+
+    Args:
+        inputs: names of files and folders, and patterns.
+        output: None puts results beside the pictures.
+        recursive: look into subfolders, too.
+        overwrite: results may replace files.
+        skip_existing: pictures whose result exists are done.
+        shard: (k, n): take the k-th of n parts. Names decide, so that parts never overlap, whenever
+            each is started.
+
+    Raises:
+        InputError: for an input that does not exist and an output that cannot be meant.
+    """
+    try:
+        return _plan_jobs(inputs, output, recursive, overwrite, skip_existing, shard)
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise InputError(f"{printable(error.filename or '')}: {error.strerror}") from None
+
+
+def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """`k/n`, the k-th of n parts; `auto` reads what torchrun and SLURM say.
+
+    Raises:
+        InputError: for anything else, and for `auto` where neither says anything.
+    """
+    if text == "auto":
+        return _shard_of(environment)
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(
+            f"shard {text!r}: accepted are k/n with 1 <= k <= n, such as 1/4, and auto"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _shard_of(environment: Mapping[str, str]) -> tuple[int, int]:
+    def number(name: str, default: int) -> int:
+        try:
+            return int(environment[name])
+        except (KeyError, ValueError):
+            return default
+
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        return number("RANK", 0) + 1, max(1, number("WORLD_SIZE", 1))
+    if not {"SLURM_ARRAY_TASK_ID", "SLURM_PROCID"} & environment.keys():
+        raise InputError(
+            "shard auto: neither torchrun (RANK, WORLD_SIZE) nor SLURM (SLURM_ARRAY_TASK_ID, "
+            "SLURM_PROCID) started this process; give k/n, such as 1/4"
+        )
+    least = number("SLURM_ARRAY_TASK_MIN", 0)
+    step = max(1, number("SLURM_ARRAY_TASK_STEP", 1))
+    place = (number("SLURM_ARRAY_TASK_ID", least) - least) // step
+    most = number("SLURM_ARRAY_TASK_MAX", least)
+    count = (most - least) // step + 1
+    tasks = max(1, number("SLURM_NTASKS", 1))
+    return place * tasks + number("SLURM_PROCID", 0) + 1, count * tasks
+
+
+def _plan_jobs(
+    inputs: Sequence[str],
+    output: Path | None,
+    recursive: bool,
+    overwrite: bool,
+    skip_existing: bool,
+    shard: tuple[int, int],
+) -> Plan:
+    plan = Plan([])
+    if "-" in inputs or (output is not None and str(output) in _STANDARD_OUTPUT):
+        return Plan([_piped(inputs, output)])
+    sources: dict[Path, Path] = {}
+    empty: list[str] = []
+    for word in inputs:
+        found = list(_expand(word, recursive, output, plan.passed_over))
+        for source, relative in found:
+            sources.setdefault(source, relative)
+        if not found:
+            deeper = "; --recursive also looks into subfolders" if not recursive else ""
+            folder = Path(word).is_dir()
+            what = f"holds no pictures{deeper}" if folder else "matches no file"
+            empty.append(f"{printable(word)} {what}")
+    if not sources:
+        passed = f" ({passed_over(plan.passed_over)})" if plan.passed_over else ""
+        raise InputError("; ".join(empty) + passed)
+    single = len(sources) == 1 and not any(Path(word).is_dir() for word in inputs)
+    to_file = output is not None and single and not output.is_dir() and output.suffix != ""
+    if output is not None and not to_file:
+        if output.exists() and not output.is_dir():
+            raise InputError(f"{printable(output)} is a file; several results need a folder")
+        if output.suffix.lower() in SUFFIXES and not output.is_dir():
+            raise InputError(f"{printable(output)} names one file, but there are several inputs")
+    plan.jobs += [Job(Path(), Path(), problem=problem) for problem in empty]
+    names = _Names()
+    originals = {_identity(source) for source in sources}
+    for source, relative in sources.items():
+        if to_file:
+            assert output is not None
+            target = output
+        elif output is not None:
+            target = output / relative.with_suffix(writable(relative.suffix))
+        else:
+            target = source.with_name(f"{source.stem}{MARK}{writable(source.suffix)}")
+        if _part(relative, shard[1]) != shard[0] - 1:
+            plan.others += 1
+        elif skip_existing and target.is_file() and _identity(target) not in originals:
+            plan.finished += 1
+        else:
+            problem = _problem(target, originals, names, overwrite)
+            plan.jobs.append(Job(source, target, to_file, problem))
+        names.take(target, source)
+    return plan
+
+
+def _piped(inputs: Sequence[str], output: Path | None) -> Job:
+    """Of standard input, or to standard output."""
+    if len(inputs) != 1:
+        raise InputError("- takes one picture; give files by their names, or one picture alone")
+    (word,) = inputs
+    source = None if word == "-" else Path(word)
+    if source is not None and (source.is_dir() or glob.has_magic(word)) and not source.is_file():
+        raise InputError(
+            f"{printable(word)}: standard output takes one picture; name a folder (-o)"
+        )
+    if output is None or str(output) in _STANDARD_OUTPUT:
+        return Job(source, None)
+    if output.is_dir() or not output.suffix:
+        raise InputError(f"{printable(output)}: name a file for the picture from standard input")
+    return Job(source, output, named=True)
+
+
+def _part(relative: Path, parts: int) -> int:
+    if parts == 1:
+        return 0
+    digest = hashlib.blake2b(relative.as_posix().encode(errors="surrogateescape"), digest_size=8)
+    return int.from_bytes(digest.digest()) % parts
+
+
+class _Names:
+    """Results so far, under names that the file system does not tell apart."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Path] = {}
+        self.folders: dict[Path, bool] = {}
+
+    def source_of(self, target: Path) -> Path | None:
+        return self.sources.get(self._place(target))
+
+    def take(self, target: Path, source: Path) -> None:
+        self.sources.setdefault(self._place(target), source)
+
+    def _place(self, target: Path) -> str:
+        place = os.path.realpath(target)
+        folder = Path(place).parent
+        if folder not in self.folders:
+            self.folders[folder] = _tells_case_apart(folder)
+        return place if self.folders[folder] else place.casefold()
+
+
+def _tells_case_apart(folder: Path) -> bool:
+    """Whether names that differ in case alone are different files there."""
+    for one in (folder, *folder.parents):
+        swapped = one.with_name(one.name.swapcase())
+        if one.exists() and swapped.name != one.name:
+            return not (swapped.exists() and swapped.samefile(one))
+    return False
+
+
+def _problem(target: Path, originals: set[object], names: _Names, overwrite: bool) -> str | None:
+    shown = printable(target)
+    if _identity(target) in originals:
+        return f"{shown}: the result would replace an input; name another output"
+    if (other := names.source_of(target)) is not None:
+        return f"{shown}: is the result of {printable(other)} already"
+    if os.path.lexists(target) and not overwrite:
+        return exists_already(shown)
+    try:
+        check_suffix(target)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _identity(path: Path) -> object:
+    """Equal for two names of one file, also where case does not matter; of a new file its name."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
+def _expand(
+    word: str, recursive: bool, output: Path | None, passed_over: Counter[str]
+) -> Iterator[tuple[Path, Path]]:
+    """(file, name relative to where it was found) for a file, folder or pattern."""
+    path = Path(word)
+    if not word:
+        raise InputError("an input without a name; give pictures, folders or patterns")
+    if path.is_dir():
+        results = None
+        if output is not None and path.resolve() in output.resolve().parents:
+            results = path / output.resolve().relative_to(path.resolve())
+        for file in sorted(_files(path, recursive, passed_over)):
+            if results is not None and results in file.parents:
+                continue
+            if reason := _reason_to_pass_over(file):
+                passed_over[reason] += 1
+            else:
+                yield file, file.relative_to(path)
+    elif os.path.lexists(path) or not glob.has_magic(word):
+        yield path, Path(path.name)  # one that is missing is reported with the others' results
+    else:
+        found = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        matches = [Path(match) for match in found if Path(match).is_file()]
+        yield from ((match, Path(match.name)) for match in matches)
+
+
+def _files(folder: Path, recursive: bool, passed_over: Counter[str]) -> Iterator[Path]:
+    """All files of a folder; subfolders that may not be read are counted."""
+    for one in folder.iterdir():
+        if not one.is_dir():
+            yield one
+        elif recursive:
+            try:
+                yield from _files(one, recursive, passed_over)
+            except PermissionError:
+                passed_over["folder that may not be read"] += 1
+
+
+def _reason_to_pass_over(file: Path) -> str | None:
+    suffix = file.suffix.lower()
+    if file.name.startswith("."):
+        return "hidden"
+    if not file.is_file():
+        return "no regular file"
+    if suffix in PHONE and not can_read(PHONE[suffix]):
+        return f"{suffix}, which needs pip install 'iln[phone]'"
+    if suffix not in READABLE and suffix not in PHONE:
+        return suffix if suffix else "without a suffix"
+    return "an earlier result" if file.stem.endswith(MARK) else None
+
+
+def passed_over(counts: Mapping[str, int]) -> str:
+    """In words: `3 passed over: 2 .txt, 1 hidden`."""
+    each = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    return f"{sum(counts.values())} passed over: {each}"
+
+
+def writable(suffix: str) -> str:
+    """The suffix itself where we can write it; JPEG's for several JPEGs in one file; else PNG's,
+    which holds everything."""
+    if suffix.lower() in SUFFIXES:
+        return suffix
+    return ".jpg" if suffix.lower() == ".mpo" else ".png"

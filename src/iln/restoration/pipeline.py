@@ -1,0 +1,140 @@
+"""Several models one after the other, and what is done around them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from math import prod
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iln.backbones import Backbone
+from iln.checkpoints.catalogue import CHAINS, default_model
+from iln.errors import InputError
+from iln.images import unfade
+from iln.images.sizing import blended, fitted, parse_size, resized_with_alpha
+from iln.restoration.inputs import PictureRestorer, Progress
+from iln.restoration.options import RestoreOptions
+from iln.restoration.restorer import Restorer
+
+Model = str | os.PathLike[str] | Backbone
+_PIECE = 64
+
+
+class Pipeline(PictureRestorer):
+    """What `iln restore` does to a picture: models in order, then colours, strength and size.
+
+    Args:
+        models: one or more, each a shipped model's name, a file, a network, or the name of a chain
+            of the catalogue (`old-print`), which stands for its steps.
+        unfade: stretch the colours of a faded print afterwards; so does a chain that says so.
+        strength: how much of the result is taken, from 0 to 1; the rest is the picture as it was.
+            Below 1 only for models that keep the size.
+        size: what the result is brought to, such as `4000x` (see `iln.images.sizing`).
+        options: see `RestoreOptions`; they hold for every model.
+
+    Raises:
+        InputError: for a model, a size or a strength that cannot be had.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        *,
+        unfade: bool = False,
+        strength: float = 1.0,
+        size: str | None = None,
+        **options: Unpack[RestoreOptions],
+    ) -> None:
+        if not 0 <= strength <= 1:
+            raise InputError(f"strength {strength:g}: must be from 0 to 1")
+        self.size = None if size is None else parse_size(size)
+        self.strength = strength
+        names = [model for model in models if isinstance(model, str)]
+        self.unfade = unfade or any(CHAINS[name].unfade for name in names if name in CHAINS)
+        self.restorers = [Restorer(model, **options) for model in steps(models)]
+        self.scale = prod(restorer.scale for restorer in self.restorers)
+        if strength < 1 and self.scale != 1:
+            raise InputError(
+                f"strength {strength:g}: the models enlarge {self.scale} times, and what is "
+                "enlarged cannot be mixed with the picture; use it with models that keep the size"
+            )
+
+    def result_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the result for a picture of this size."""
+        height, width = height * self.scale, width * self.scale
+        return (height, width) if self.size is None else fitted(height, width, self.size)
+
+    def restore_arrays(
+        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Colours (H, W, 1 or 3) and alpha (H, W) restored."""
+        before, alpha_before = colours, alpha
+        for number, restorer in enumerate(self.restorers):
+            tell = partial(_share, progress, number, len(self.restorers))
+            colours, alpha = restorer.restore_arrays(colours, alpha, tell)
+        if self.unfade:  # after the noise is gone, which would count as black and white
+            colours = unfade(colours)
+        if self.strength < 1:
+            colours = blended(before, colours, self.strength)
+            if alpha is not None and alpha_before is not None:
+                alpha = blended(alpha_before, alpha, self.strength)
+        if self.size is not None:
+            height, width = fitted(colours.shape[0], colours.shape[1], self.size)
+            colours, alpha = resized_with_alpha(colours, alpha, height, width)
+        return colours, alpha
+
+    def seconds_per_pixel(self) -> float:
+        """What a pixel of a picture will take here, about: found on a small piece."""
+        piece = np.random.default_rng(0).integers(0, 256, (_PIECE, _PIECE, 3), dtype=np.uint8)
+        started = 0.0
+        for _ in range(2):  # the first one also loads and compiles
+            started = time.perf_counter()
+            self.restore_arrays(piece, None, lambda share: None)
+        return (time.perf_counter() - started) / _PIECE**2
+
+
+def steps(models: Sequence[Model]) -> list[Model]:
+    """The models, each chain replaced by those that it stands for."""
+    found: list[Model] = []
+    for model in models:
+        chain = CHAINS.get(model) if isinstance(model, str) else None
+        found += [model] if chain is None else chain.models
+    return found
+
+
+def restore(
+    image: Any,
+    model: Model | Sequence[Model] | None = None,
+    *,
+    unfade: bool = False,
+    strength: float = 1.0,
+    size: str | None = None,
+    **options: Unpack[RestoreOptions],
+) -> Any:
+    """Restore a picture, or a list of them; `Pipeline` and `Restorer` load models once for many.
+
+    Args:
+        image: in any form that `Restorer` takes; what comes in comes out.
+        model: one, or several in order. None takes the default, as `iln restore` does, and one
+            line of the log says which.
+        unfade: see `Pipeline`.
+        strength: see `Pipeline`.
+        size: see `Pipeline`.
+        options: see `RestoreOptions`.
+
+    Raises:
+        InputError: for anything that a user can mend.
+    """
+    models = [default_model()] if model is None else model
+    if isinstance(models, (str, os.PathLike, Backbone)):
+        models = [models]
+    return Pipeline(models, unfade=unfade, strength=strength, size=size, **options)(image)
+
+
+def _share(progress: Progress, done: int, of: int, share: float) -> None:
+    progress((done + share) / of)
