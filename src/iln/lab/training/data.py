@@ -25,6 +25,7 @@ from iln.atomic import printable
 from iln.cpu import cores
 from iln.errors import InputError
 from iln.images import read
+from iln.lab.degradations.bands import reflected
 from iln.lab.tasks import Damaged, Pixels, Task, generator, to_uint8
 from iln.lab.tasks.folders import Source, check_pair
 
@@ -198,7 +199,7 @@ def _sample(
     side = patch * scale
     y, x = divmod(place, clean.shape[1] - side + 1)
     rows, columns = (
-        _reflected(start - task.margin, start + side + task.margin, size)
+        reflected(np.arange(start - task.margin, start + side + task.margin), size)
         for start, size in ((y, clean.shape[0]), (x, clean.shape[1]))
     )
     crop = clean[rows[:, None], columns]
@@ -208,13 +209,6 @@ def _sample(
 def _turned(crop: Pixels, symmetry: int) -> Pixels:
     crop = np.rot90(crop, symmetry % 4)
     return crop[:, ::-1] if symmetry >= 4 else crop
-
-
-def _reflected(start: int, end: int, size: int) -> npt.NDArray[np.int64]:
-    """Indices start..end, those outside 0..size reflected at the first and the last one."""
-    period = max(1, 2 * (size - 1))
-    inside = np.arange(start, end) % period
-    return np.where(inside < size, inside, period - inside)
 
 
 def _stacked(crops: Sequence[Damaged]) -> torch.Tensor:
