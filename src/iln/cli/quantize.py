@@ -133,18 +133,12 @@ def _save(
     import torch
 
     from iln.checkpoints.native import save
+    from iln.deploy.export.about import said_by
 
-    said = _said(model)
-    save(
-        network,
-        output,
-        dtype=None if bits else torch.float16,
-        bits=bits,
-        overwrite=overwrite,
-        task=said.get("task"),
-        training=said.get("training"),
-        licence=said.get("licence"),
-    )
+    said = said_by(model)
+    kept = {name: said.get(name) for name in ("task", "training", "licence")}
+    dtype = None if bits else torch.float16
+    save(network, output, dtype=dtype, bits=bits, overwrite=overwrite, **kept)
 
 
 def _inputs(
@@ -157,11 +151,12 @@ def _inputs(
     import numpy as np
 
     from iln.atomic import printable
+    from iln.deploy.export.about import said_by
     from iln.images import read
     from iln.lab.evaluation.choice import task_of
     from iln.lab.tasks.folders import load_pair, sources
 
-    task = task_of(printable(model), network.spec, _said(model))
+    task = task_of(printable(model), network.spec, said_by(model))
     found = sources(folder)
     count = min(count, len(found))
     inputs = []
@@ -178,13 +173,3 @@ def _inputs(
             pixels = pixels.mean(2, keepdims=True, dtype=np.float32)
         inputs.append(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
     return inputs
-
-
-def _said(model: str) -> dict[str, Any]:
-    """What the model's file says of itself; nothing for files of others."""
-    from iln.checkpoints.native import describe
-
-    try:
-        return describe(model)
-    except InputError:
-        return {}

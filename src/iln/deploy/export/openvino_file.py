@@ -14,15 +14,6 @@ from iln.errors import InputError
 from iln.extras import need, openvino_core
 
 
-def write_openvino(content: bytes, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
-    """Convert the content of an ONNX file and write `file` (.xml) and its .bin.
-
-    Raises:
-        InputError: as `write_graph` does, or if openvino is missing.
-    """
-    write_graph(openvino_core().read_model(content), card, file, overwrite=overwrite)
-
-
 def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
     """Write an OpenVINO graph with the card in its runtime information, under `iln`.
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from iln.atomic import atomic_write, printable
 from iln.backbones.residual_stream import divided, exponents
-from iln.checkpoints.files import about, kind_of, located, opened, read_tensors
-from iln.checkpoints.native import describe, save
+from iln.checkpoints.files import about, kind_of, located, read_tensors
+from iln.checkpoints.native import save
 from iln.checkpoints.published import WRAPPERS, clean, rename
+from iln.deploy.export.about import said_by
 from iln.deploy.rescue.search import Rescued
 from iln.errors import InputError
 
@@ -42,31 +43,14 @@ def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: boo
             )
         if kind == "torch":
             _write_pickle(path, target, rescued, overwrite)
-        elif rescued.in_steps or _is_ours(path):
-            said = describe(path) if _is_ours(path) else dict.fromkeys(_SAID)
-            before = said["training"] if isinstance(said["training"], dict) else {}
-            training = {**before, "stream_divided_by_2_to_the": list(rescued.exponents)}
-            save(
-                rescued.model,
-                target,
-                overwrite=overwrite,
-                task=said["task"],
-                training=training,
-                scores=said["scores"],
-                licence=said["licence"],
-            )
+        elif (said := said_by(path)) or rescued.in_steps:
+            before = said.get("training")
+            training = before if isinstance(before, dict) else {}
+            training = {**training, "stream_divided_by_2_to_the": list(rescued.exponents)}
+            rest = {name: said.get(name) for name in ("task", "scores", "licence")}
+            save(rescued.model, target, overwrite=overwrite, training=training, **rest)
         else:
             _write_safetensors(path, target, rescued, overwrite)
-
-
-_SAID = ("task", "training", "scores", "licence")
-
-
-def _is_ours(path: Path) -> bool:
-    if kind_of(path) != "safetensors":
-        return False
-    with opened(path) as file:
-        return "iln" in (file.metadata() or {})
 
 
 def _write_pickle(path: Path, target: Path, rescued: Rescued, overwrite: bool) -> None:

@@ -13,7 +13,8 @@ import torch
 
 from iln.atomic import printable
 from iln.backbones import Spec, name_of
-from iln.checkpoints.native import describe, shipped
+from iln.checkpoints.native import shipped
+from iln.deploy.export.about import said_by
 from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
 from iln.restoration import Restorer
@@ -61,7 +62,7 @@ def load_models(
     Args:
         reserved: names that no model may have. Raises InputError.
     """
-    about = [_description(name) for name in names]
+    about = [said_by(name) for name in names]
     given = [name for name in CHECKPOINT_OVERRIDES if options.get(name) is not None]
     rest = {name: value for name, value in options.items() if name not in CHECKPOINT_OVERRIDES}
     without = cast(RestoreOptions, rest)
@@ -91,10 +92,3 @@ def distinct(
             raise InputError(f"the {what} {printable(name)} is given twice")
     clear = [short.count(name) == 1 and name not in reserved for name in short]
     return [printable(s if ok else full) for s, full, ok in zip(short, long, clear, strict=True)]
-
-
-def _description(name: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        return describe(name)
-    except InputError:  # another's file; or a bad one, which loading will say more about
-        return {}
