@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -145,20 +146,17 @@ def batch(
     return _stacked(inputs), _stacked(targets)
 
 
+@dataclass(eq=False)
 class Batches(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """`batch` by step, for torch's DataLoader; item n is the pair of tensors of step n."""
 
-    def __init__(
-        self,
-        pictures: Pictures,
-        task: Task,
-        seed: int,
-        stage: Callable[[int], tuple[int, int]],
-        part: tuple[int, int],
-    ) -> None:
-        """`stage`: step -> (patch, size); `part`: (rank, processes)."""
-        self.pictures, self.task, self.seed = pictures, task, seed
-        self.stage, self.part = stage, part
+    pictures: Pictures
+    task: Task
+    seed: int
+    stage: Callable[[int], tuple[int, int]]
+    """step -> (patch, size)"""
+    part: tuple[int, int]
+    """(rank, processes)"""
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         patch, size = self.stage(step)
