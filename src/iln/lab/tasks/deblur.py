@@ -8,8 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from iln.lab.degradations import convolve, gaussian_noise
-from iln.lab.degradations.kernels import disc
-from iln.lab.degradations.motion import trajectory
+from iln.lab.degradations.kernels import disc, trajectory
 from iln.lab.tasks.ranges import Range, Within
 from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.lab.tasks.task import Metric, Pixels, Task

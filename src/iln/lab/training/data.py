@@ -28,7 +28,7 @@ from iln.errors import InputError
 from iln.images import read
 from iln.lab.degradations.bands import reflected
 from iln.lab.tasks import Damaged, Pixels, Task, generator, to_uint8
-from iln.lab.tasks.folders import Source, check_pair
+from iln.lab.tasks.folders import Source, misfit
 
 UNREADABLE = 0.01
 """The share of a data set's files that may be no pictures before training refuses it."""
@@ -232,11 +232,11 @@ def _build(
         say(f"decoding {len(found)} pictures into {printable(cache)}, once")
     try:
         with pixels_part.open("wb") as out:
-            for entry in _decoded(found, task):
-                if isinstance(entry, _Unreadable):
+            for source, entry in zip(found, _decoded(found, task), strict=True):
+                if isinstance(entry, InputError):
                     unreadable.append(str(entry))
-                elif isinstance(entry, InputError):
-                    wrong_pairs.append(str(entry))
+                elif problem := misfit(source, task, entry[0], entry[-1]):
+                    wrong_pairs.append(problem)
                 else:
                     for array in entry:
                         out.write(array.tobytes())
@@ -264,12 +264,11 @@ def _build(
         shapes_part.unlink(missing_ok=True)
 
 
-class _Unreadable(InputError):
-    """A file that is no picture, as opposed to a pair that does not fit."""
-
-
 def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputError]:
-    """What the cache holds of each source, in their order; a few at a time, on all cores."""
+    """What the cache holds of each source, in their order; a few at a time, on all cores.
+
+    An error where a file is no picture.
+    """
     waiting = iter(found)
     threads = cores()
     with ThreadPoolExecutor(threads) as pool:
@@ -280,15 +279,10 @@ def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputErro
 def _decode(source: Source, task: Task) -> _Entry | InputError:
     try:
         target = task.target(read(source.target).rgb8())
-        damaged = None if source.input is None else task.colours(read(source.input).rgb8())
+        if source.input is not None:
+            return task.colours(read(source.input).rgb8()), target
     except InputError as error:
-        return _Unreadable(str(error))
-    if damaged is not None:
-        try:
-            check_pair(source, task, damaged, target)
-        except InputError as error:
-            return error
-        return damaged, target
+        return error
     if task.whole:
         return to_uint8(task.degrade(target, generator(0))), target
     return (target,)

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
+from torch.nn.parallel import DistributedDataParallel
 
 from iln.atomic import atomic_write
 from iln.cpu import slow_here
@@ -22,7 +23,7 @@ from iln.lab.tasks import Task
 from iln.lab.training import runtime
 from iln.lab.training.cuda_graph import CUDAGraphPass
 from iln.lab.training.data import Batches, check_sizes, in_order, open_pictures
-from iln.lab.training.distributed import World, replicate, shard, world
+from iln.lab.training.distributed import World, shard, world
 from iln.lab.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
 from iln.lab.training.model import automatic_precision, build_model, save_weights
 from iln.lab.training.nonfinite import culprit
@@ -136,7 +137,10 @@ def _train(
         runtime.own_compile_cache()
         for block in model.blocks().values():  # one piece of code for all of them: seconds
             block.compile(dynamic=False)
-    network: nn.Module = replicate(model, device) if here.size > 1 and not sharded else model
+    network: nn.Module = model
+    if here.size > 1 and not sharded:
+        gpu = [device.index] if device.type == "cuda" else None
+        network = DistributedDataParallel(model, device_ids=gpu)
     adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=not sharded)
     run_as = Checkpointed() if recipe.recompute else WHOLE
     amp = torch.autocast(
