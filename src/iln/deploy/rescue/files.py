@@ -76,18 +76,10 @@ def _changed(content: Any, rescued: Rescued) -> Any:
         for name, value in content.items()
     }
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    ours = _our_names(tensors, rescued.model.spec.norm)
     powers = exponents(rescued.model)
     for name, tensor in tensors.items():
-        if (power := powers.get(ours.get(name, ""))) is not None:
-            inner[name] = divided(tensor, power * rescued.exponents[0])
+        # One name of ours, or none for what our networks do without.
+        for ours in rename(clean({name: tensor}), rescued.model.spec.norm):
+            if ours in powers:
+                inner[name] = divided(tensor, powers[ours] * rescued.exponents[0])
     return type(content)(inner)  # type: ignore[call-arg]
-
-
-def _our_names(tensors: Mapping[str, Tensor], norm: str) -> dict[str, str]:
-    """What the tensors of a file are called in our networks, by their names there."""
-    found = {}
-    for name, tensor in tensors.items():
-        for cleaned in rename(clean({name: tensor}), norm):
-            found[name] = cleaned
-    return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from iln.images import psnr_y, psnrb_y, ssim_y
 from iln.lab.degradations import Subsampling, jpeg
-from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import WHOLE, psnr_on, ssim_on
 from iln.lab.tasks.task import Damaged, Metric, Pair, Pixels, Task, luma
 
@@ -28,7 +27,7 @@ class JPEG(Task):
     gray: bool = False
     subsampling: Subsampling = "4:2:0"
     """Of colour."""
-    colourless: Annotated[float, Field(ge=0, le=1)] = 0.1
+    colourless: Share = 0.1
     """Share of training crops that are gray in all three channels, as files often are."""
 
     @property

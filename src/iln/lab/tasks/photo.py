@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from iln.lab.degradations import (
     convolve,
@@ -28,7 +27,7 @@ from iln.lab.degradations.bands import Kernel
 from iln.lab.degradations.kernels import gaussian, sinc
 from iln.lab.degradations.prints import dust, scratches, stains
 from iln.lab.degradations.resizing import METHODS, Method
-from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import PSNR_RGB, PSNR_Y, SSIM_Y
 from iln.lab.tasks.task import Metric, Pair, Pixels, Task
 
@@ -41,13 +40,13 @@ class Photo(Task):
     tested: ClassVar = ("strength", {"mild": 0.2, "medium": 0.5, "strong": 0.9})
     strength: Annotated[Range, Within(0, 1)] = Range(0, 1)
     """Drawn for each picture; at 0 nothing but the shrinking by `scale` happens."""
-    prints: Annotated[float, Field(ge=0, le=1)] = 0.3
+    prints: Share = 0.3
     """Share of pictures that are old prints."""
     wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
     """How faded, stained, scratched and dusty a print is: a worn print may have a good scan."""
-    untouched: Annotated[float, Field(ge=0, le=1)] = 0.1
+    untouched: Share = 0.1
     """Share of pictures without any damage: a network must learn to leave those alone, too."""
-    colourless: Annotated[float, Field(ge=0, le=1)] = 0.15
+    colourless: Share = 0.15
     """Share of training crops without colours on both sides, gray or sepia: a network must not
     colour what never had a colour."""
 

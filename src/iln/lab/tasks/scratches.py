@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from iln.lab.degradations import fade, monochrome
 from iln.lab.degradations.prints import dust, scratches
 from iln.lab.tasks.photo import delivered, rounds, through
-from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.lab.tasks.task import Metric, Pair, Pixels, Task, generator
 
@@ -30,7 +29,7 @@ class Scratches(Task):
     100 x 100 pixels."""
     scan: Annotated[Range, Within(0, 1)] = Range(0, 0.6)
     """Training only: how bad print and scan are but for the marks, as the strength of `photo`."""
-    colourless: Annotated[float, Field(ge=0, le=1)] = 0.3
+    colourless: Share = 0.3
     """Share of training crops without colours, gray or sepia."""
 
     def training_pair(self, crop: Pixels, rng: np.random.Generator) -> Pair:
