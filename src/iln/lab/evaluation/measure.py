@@ -90,10 +90,6 @@ class _Item:
     source: Source
     size: int
 
-    @property
-    def file(self) -> Path:
-        return self.source.input or self.source.target
-
 
 def _listed(
     given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], what: str
@@ -181,4 +177,4 @@ def _restored(model: Model, item: _Item, damaged: Damaged, tell: Callable[[float
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # PyTorch's own words about memory
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-    raise InputError(f"{printable(item.file)} with {model.name}: {reason}")
+    raise InputError(f"{printable(item.source.files[0])} with {model.name}: {reason}")
