@@ -1,7 +1,5 @@
 """What a model's file says of itself, and an exported one: a JSON object under the key `iln`."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import asdict

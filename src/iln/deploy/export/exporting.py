@@ -1,7 +1,5 @@
 """From a model to a file that other programs run."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -8,8 +8,6 @@ Padding to whole windows, the statistics of the whole picture, the masks of shif
 position bias all lie inside the graph.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 

@@ -1,7 +1,5 @@
 """ONNX files, by PyTorch's exporter from a traced program."""
 
-from __future__ import annotations
-
 import json
 import logging
 import warnings

@@ -1,7 +1,5 @@
 """OpenVINO's own files: a graph (.xml) and its weights (.bin) beside it."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """int8 for OpenVINO: post-training quantisation by NNCF, with pictures to measure ranges on."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A network with its heavy layers exchanged for compiled ones."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import Any

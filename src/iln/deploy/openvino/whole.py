@@ -4,8 +4,6 @@ OpenVINO computes everything, the residual stream too, and in one piece: faster 
 memory that grows with the picture.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path

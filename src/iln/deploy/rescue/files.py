@@ -1,7 +1,5 @@
 """Rescued checkpoints as files: in their authors' own layout, or in ours."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

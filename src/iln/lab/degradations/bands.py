@@ -1,8 +1,6 @@
 """Rows of a picture a few at a time, so that temporary arrays stay small beside the picture; and
 what lies beyond its edges."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 

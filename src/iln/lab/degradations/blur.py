@@ -1,7 +1,5 @@
 """Convolution of a picture with a small kernel, exact to the last bit on every machine."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Kernels of lenses, resizers and shaking cameras: (size, size) float64, size odd, the sum 1."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Which task models are tested on: what the caller says, else what their files say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any

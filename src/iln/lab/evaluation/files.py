@@ -1,7 +1,5 @@
 """An evaluation as CSV, one number a line, and as JSON, with all that decided the numbers."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

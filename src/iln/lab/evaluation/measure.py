@@ -1,7 +1,5 @@
 """Damage, restore, score: every picture of every set, by every protocol, with every model."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The models of an evaluation: loaded, with what their files say of themselves."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

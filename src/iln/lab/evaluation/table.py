@@ -1,7 +1,5 @@
 """An evaluation as text for people: a table, and below it what its numbers are."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from rich import box

@@ -1,7 +1,5 @@
 """Removal of blur by a shaking camera or a lens out of focus."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Removal of additive Gaussian noise, of one known strength or of any."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Removal of rain streaks, drawn onto clean pictures or in pairs that lie in folders."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated, Literal
 

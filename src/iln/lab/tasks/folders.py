@@ -1,7 +1,5 @@
 """Folders of pictures as a task sees them: clean pictures to damage, or pairs that lie there."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Removal of what JPEG compression leaves: blocks, ringing, lost colour."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np

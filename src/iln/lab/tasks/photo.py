@@ -6,8 +6,6 @@ Between the two rounds lies, for some pictures, what happens to a print until it
 fading, stains, scratches and dust.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal

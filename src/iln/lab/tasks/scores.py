@@ -1,7 +1,5 @@
 """The scores that tasks share, with what they are, exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from iln.images import psnr_rgb, psnr_y, ssim_y

@@ -4,8 +4,6 @@
 they are all that input and target differ in: noise, blur, fading and JPEG are on both.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar
 
 import numpy as np

@@ -5,8 +5,6 @@ let the resizer see a border that no picture has. Both sides are uint8, as in th
 training and test files.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from functools import partial
 from typing import Annotated, ClassVar

@@ -4,8 +4,6 @@ A small Transformer is thousands of short kernels, which Python starts more slow
 them. Recorded once, each pass is started as a whole.
 """
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from typing import cast
 

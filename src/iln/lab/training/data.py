@@ -4,8 +4,6 @@ Batch `step` of a run depends on the seed and the step alone. There is no sample
 whose state would have to be saved, so a resumed run sees the very same batches.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -4,8 +4,6 @@
 environment variables; without them there is one process and nothing here communicates.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The training loop, from top to bottom: `train`."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """From a recipe to a network, and from a trained network to a weights file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A penalty on large features: the remedy that the paper holds against i-LN (its Table 8)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any

@@ -3,8 +3,6 @@
 Random numbers are not part of it: a step's draws depend on the seed and its number alone.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

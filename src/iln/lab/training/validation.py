@@ -1,7 +1,5 @@
 """How good the averaged weights are by now: whole pictures, each of the task's protocols."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeAlias
