@@ -40,14 +40,13 @@ class Model:
         """For the record. (The device is where the last picture was restored.)"""
         with self.file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        backbone = name_of(self.spec)
         device = str(self.restorer.device)
         if device.startswith("cuda"):
             device += f" ({torch.cuda.get_device_name(self.restorer.device)})"
         if self.restorer.engine != "torch":
             device += f" ({self.restorer.engine})"
-        spec = dict(vars(self.spec))
-        return Tested(self.name, self.file, digest, backbone, spec, device)
+        spec = self.spec
+        return Tested(self.name, self.file, digest, name_of(spec), dict(vars(spec)), device)
 
 
 def load_models(
