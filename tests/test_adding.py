@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -92,16 +92,13 @@ class Posterize(Task):
     """Few levels of each colour, as old screens had them."""
 
     scale: Literal[1] = 1
+    tested: ClassVar = ("levels", {f"levels {count}": count for count in (4, 8)})
     levels: Annotated[Range, Within(2, 64, whole=True)] = Range(4, 16)
     """How many; from a range they are drawn for each picture."""
 
     def degrade(self, target: Pixels, rng: np.random.Generator) -> Pixels:
         step = 255 / (self.levels.draw_whole(rng) - 1)
         return np.rint(np.rint(target / step) * step).astype(np.uint8)
-
-    def protocols(self) -> dict[str, Task]:
-        fixed = self.levels.fixed({f"levels {count}": count for count in (4, 8)})
-        return {name: self.model_copy(update={"levels": count}) for name, count in fixed.items()}
 
     def metrics(self) -> dict[str, Metric]:
         return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}

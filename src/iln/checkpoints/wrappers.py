@@ -16,7 +16,8 @@ from iln.errors import InputError
 
 _MARK = "conv_first.weight"
 """What each of our networks has once, at its top."""
-_DEPTH = 4
+DEPTH = 4
+"""Dictionaries in one another that are looked into; a pickle may contain itself."""
 _AVERAGED = {"ema", "avg", "average", "averaged", "swa", "ema_model", "n_averaged"}
 _CRITICS = {"d", "netd", "dis", "disc", "discriminator", "critic"}
 _GLOBALS = ("module", "_orig_mod")
@@ -75,7 +76,7 @@ def _nested(
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if tensors:
         yield keys, tensors
-    if len(keys) < _DEPTH:  # no deeper, for a pickle may contain itself
+    if len(keys) < DEPTH:
         for name, value in content.items():
             if isinstance(value, Mapping):
                 yield from _nested(value, (*keys, str(name)))

@@ -12,17 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iln.atomic import printable
-from iln.cli.options import (
-    Compute,
-    Crop,
-    Device,
-    EpsOf,
-    NormOf,
-    Overwrite,
-    RangeOf,
-    StatsOf,
-    answers,
-)
+from iln.cli import options
 from iln.errors import InputError
 from iln.progress import progress_bar
 
@@ -56,13 +46,13 @@ def diagnose(
             help="Write all numbers here. Default: the report's name with .json.",
         ),
     ] = None,
-    crop: Crop = 128,
-    device: Compute = Device.auto,
-    overwrite: Overwrite = False,
-    norm: NormOf = None,
-    input_stats: StatsOf = None,
-    img_range: RangeOf = None,
-    eps: EpsOf = None,
+    crop: options.Crop = 128,
+    device: options.Compute = options.Device.auto,
+    overwrite: options.Overwrite = False,
+    norm: options.NormOf = None,
+    input_stats: options.StatsOf = None,
+    img_range: options.RangeOf = None,
+    eps: options.EpsOf = None,
 ) -> None:
     """Diagnose a model: features, half precision, int8 and int4, with recommendations.
 
@@ -83,7 +73,7 @@ def diagnose(
     for file in (output, numbers):
         check_output(file, overwrite)
     checkpoints, pictures = _sorted(words)
-    loaded = _load(checkpoints, answers(norm, input_stats, img_range, eps), device.value)
+    loaded = _load(checkpoints, options.answers(norm, input_stats, img_range, eps), device.value)
     sample_pictures = sample_pictures_of(pictures, crop)
     subjects = _subjects(loaded, sample_pictures)
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -121,19 +111,15 @@ def _load(
     files: Sequence[str], given: CheckpointOverrides, device: str
 ) -> list[tuple[str, Backbone, dict[str, Any], dict[str, Any]]]:
     """(name, network, what its file says, what was assumed) of each."""
-    from iln.checkpoints.native import describe, load_explained, shipped
+    from iln.checkpoints.native import load_explained, shipped
     from iln.checkpoints.published import Answers
+    from iln.deploy.export.about import said_by
     from iln.lab.evaluation.models import distinct
     from iln.restoration.restorer import find_device
 
     short = [file if file in shipped() else Path(file).stem for file in files]
     names = distinct(short, files, (), "checkpoint")
-    about = []
-    for file in files:
-        try:
-            about.append(describe(file))
-        except InputError:  # another's file; or a bad one, which loading will say more about
-            about.append({})
+    about = [said_by(file) for file in files]
     if given and all(about):
         raise InputError(f"{', '.join(given)}: only for files that do not say it; these do")
     loaded = []

@@ -1,7 +1,5 @@
 """`iln evaluate`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,20 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from iln.assignment import parse_assignment
-from iln.cli.options import (
-    Compute,
-    Device,
-    Engine,
-    EngineOf,
-    EpsOf,
-    Memory,
-    NormOf,
-    Numbers,
-    Overwrite,
-    Precision,
-    RangeOf,
-    StatsOf,
-)
+from iln.cli import options
 from iln.errors import InputError
 from iln.progress import progress_bar
 
@@ -87,21 +72,21 @@ def evaluate(
             "--json", metavar="FILE", help="Write all scores and the evaluation settings as JSON."
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
     seed: Annotated[
         int,
         typer.Option(
             min=0, help="Set the seed of the degradation. Each picture's name is mixed in."
         ),
     ] = 0,
-    memory: Memory = None,
-    precision: Numbers = Precision.auto,
-    device: Compute = Device.auto,
-    engine: EngineOf = Engine.torch,
-    norm: NormOf = None,
-    input_stats: StatsOf = None,
-    img_range: RangeOf = None,
-    eps: EpsOf = None,
+    memory: options.Memory = None,
+    precision: options.Numbers = options.Precision.auto,
+    device: options.Compute = options.Device.auto,
+    engine: options.EngineOf = options.Engine.torch,
+    norm: options.NormOf = None,
+    input_stats: options.StatsOf = None,
+    img_range: options.RangeOf = None,
+    eps: options.EpsOf = None,
 ) -> None:
     """Evaluate models on folders of pictures and compare their scores.
 
@@ -117,9 +102,8 @@ def evaluate(
     from iln.lab.evaluation.files import check_output, write_csv, write_json
     from iln.lab.evaluation.table import print_table
 
-    for file in (csv_file, json_file):
-        if file is not None:
-            check_output(file, overwrite)
+    for file in filter(None, (csv_file, json_file)):
+        check_output(file, overwrite)
     with progress_bar() as progress:
         result = evaluation.evaluate(
             models,
@@ -131,11 +115,8 @@ def evaluate(
             precision=precision.value,
             device=device.value,
             engine=engine.value,
-            norm=norm,
-            input_stats=None if input_stats is None else input_stats.value,
-            img_range=img_range,
-            eps=eps,
             progress=progress,
+            **options.answers(norm, input_stats, img_range, eps),
         )
     print_table(result, Console())
     if csv_file is not None:

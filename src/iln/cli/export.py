@@ -1,7 +1,5 @@
 """`iln export`: a model as a file that other programs run."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated

@@ -116,39 +116,31 @@ def _jobs(device: str) -> int:
 @contextmanager
 def _display() -> Iterator[tuple[Callable[[str], None], Callable[[Recipe, int, float], None]]]:
     """Lines, and on a terminal a bar for every run under way."""
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     console = Console()
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[loss]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        known: dict[str, TaskID] = {}
+    hidden = not console.is_terminal
+    with bars.Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        known: dict[str, bars.TaskID] = {}
 
         def tell(recipe: Recipe, done: int, loss: float) -> None:
             name = recipe.model_dump_json()
             if name not in known:
                 words = f"{recipe.task} {recipe.backbone} {recipe.norm} seed {recipe.seed}"
-                known[name] = bars.add_task(words, total=recipe.steps, loss="")
-            bars.update(known[name], completed=done, loss=f"loss {loss:.4f}")
+                known[name] = progress.add_task(words, total=recipe.steps, loss="")
+            progress.update(known[name], completed=done, loss=f"loss {loss:.4f}")
             if done == recipe.steps:
-                bars.remove_task(known.pop(name))
+                progress.remove_task(known.pop(name))
 
-        yield (lambda line: bars.console.print(line, markup=False, highlight=False)), tell
+        yield (lambda line: progress.console.print(line, markup=False, highlight=False)), tell
 
 
 def _show(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,17 +74,15 @@ def quantize(
 
     _check(output, precision, calibrate, overwrite)
     network = load(model)
-    if precision is Kind.int4:
-        _save(network, model, output, overwrite, bits=4)
-    else:
-        assert calibrate is not None
-        inputs = _inputs(network, model, calibrate, pictures, crop)
-        if output.suffix == ".xml":
-            from iln.deploy.export.quantizing import quantize as write
+    inputs = [] if calibrate is None else _inputs(network, model, calibrate, pictures, crop)
+    if output.suffix == ".xml":
+        from iln.deploy.export.quantizing import quantize as write
 
-            write(network, output, inputs, source=model, overwrite=overwrite)
-        else:
-            _save_int8(network, model, output, inputs, overwrite)
+        write(network, output, inputs, source=model, overwrite=overwrite)
+    else:
+        if inputs:
+            network.ranges = _measured(network, inputs)
+        _save(network, model, output, overwrite, bits=None if inputs else 4)
     size = sum(f.stat().st_size for f in {output, output.with_suffix(".bin")} if f.exists())
     typer.echo(f"{printable(output)}  {size / 1e6:.1f} MB")
 
@@ -107,12 +106,11 @@ def _check(output: Path, precision: Kind, calibrate: Path | None, overwrite: boo
         need("nncf", "nncf")
 
 
-def _save_int8(
-    network: Backbone, model: str, output: Path, inputs: list[npt.NDArray[np.float32]], over: bool
-) -> None:
+def _measured(network: Backbone, inputs: Sequence[npt.NDArray[np.float32]]) -> dict[str, Any]:
+    """The ranges of its layers' inputs."""
     import torch
 
-    from iln.deploy.quantization import calibrate as measure
+    from iln.deploy.quantization import calibrate
     from iln.progress import progress_bar
 
     with progress_bar() as tell:
@@ -122,29 +120,20 @@ def _save_int8(
                 tell("measuring ranges", i / len(inputs))
                 yield torch.from_numpy(pixels)
 
-        network.ranges = measure(network, images(), INT8_PERCENTILE)
-    _save(network, model, output, over)
+        return calibrate(network, images(), INT8_PERCENTILE)
 
 
-def _save(
-    network: Backbone, model: str, output: Path, overwrite: bool, bits: int | None = None
-) -> None:
+def _save(network: Backbone, model: str, output: Path, overwrite: bool, bits: int | None) -> None:
     """With what the model's file says of it, but for its scores: they were another network's."""
     import torch
 
     from iln.checkpoints.native import save
+    from iln.deploy.export.about import said_by
 
-    said = _said(model)
-    save(
-        network,
-        output,
-        dtype=None if bits else torch.float16,
-        bits=bits,
-        overwrite=overwrite,
-        task=said.get("task"),
-        training=said.get("training"),
-        licence=said.get("licence"),
-    )
+    said = said_by(model)
+    kept = {name: said.get(name) for name in ("task", "training", "licence")}
+    dtype = None if bits else torch.float16
+    save(network, output, dtype=dtype, bits=bits, overwrite=overwrite, **kept)
 
 
 def _inputs(
@@ -157,11 +146,12 @@ def _inputs(
     import numpy as np
 
     from iln.atomic import printable
+    from iln.deploy.export.about import said_by
     from iln.images import read
     from iln.lab.evaluation.choice import task_of
     from iln.lab.tasks.folders import load_pair, sources
 
-    task = task_of(printable(model), network.spec, _said(model))
+    task = task_of(printable(model), network.spec, said_by(model))
     found = sources(folder)
     count = min(count, len(found))
     inputs = []
@@ -178,13 +168,3 @@ def _inputs(
             pixels = pixels.mean(2, keepdims=True, dtype=np.float32)
         inputs.append(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
     return inputs
-
-
-def _said(model: str) -> dict[str, Any]:
-    """What the model's file says of itself; nothing for files of others."""
-    from iln.checkpoints.native import describe
-
-    try:
-        return describe(model)
-    except InputError:
-        return {}

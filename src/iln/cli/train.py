@@ -140,23 +140,17 @@ def _display(
     if not sys.stdout.isatty() or os.environ.get("RANK", "0") != "0":
         yield say_plainly, None
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress as bars
 
     columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("training"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[pace]}"),
+        bars.TextColumn("{task.fields[loss]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress:
+    with bars.Progress(*columns) as progress:
         bar = progress.add_task("training", total=steps, pace="", loss="", start=False)
 
         def tick(done: int, loss: float) -> None:

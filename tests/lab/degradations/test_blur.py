@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from pictures import flat, waves
 
 from iln.lab.degradations import convolve
-from iln.lab.degradations.kernels import disc, gaussian, sinc
-from iln.lab.degradations.motion import trajectory
+from iln.lab.degradations.kernels import disc, gaussian, sinc, trajectory
 from iln.lab.tasks import generator
 
 KERNELS = {

@@ -1,6 +1,4 @@
-"""What an exported file says of itself: one JSON object under the key `iln`."""
-
-from __future__ import annotations
+"""What a model's file says of itself, and an exported one: a JSON object under the key `iln`."""
 
 import json
 import os
@@ -14,18 +12,21 @@ from iln.errors import InputError
 KEY = "iln"
 
 
+def said_by(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `iln.describe` tells of a shipped model or a file; nothing for files of others."""
+    try:
+        return describe(source)
+    except InputError:  # or a bad one, which loading will say more about
+        return {}
+
+
 def card(model: Backbone, source: str | os.PathLike[str] | None, precision: str) -> dict[str, Any]:
     """backbone, spec, scale, task, licence and precision; the last but one as `source` has them.
 
     Args:
         source: the shipped model's name or file that the model was loaded from; None if neither.
     """
-    said: dict[str, Any] = {}
-    if source is not None:
-        try:
-            said = describe(source)
-        except InputError:  # a file of others, which says nothing of itself
-            said = {}
+    said = {} if source is None else said_by(source)
     return {
         "backbone": name_of(model.spec),
         "spec": asdict(model.spec),

@@ -1,7 +1,5 @@
 """ExecuTorch programs, for phones: XNNPACK computes what it can, portable kernels the rest."""
 
-from __future__ import annotations
-
 import json
 import logging
 import warnings

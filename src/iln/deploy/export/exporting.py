@@ -1,7 +1,5 @@
 """From a model to a file that other programs run."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -16,9 +14,9 @@ from iln.deploy.export.about import KEY, card
 from iln.deploy.export.executorch_file import executorch_bytes
 from iln.deploy.export.graph import Size, trace
 from iln.deploy.export.onnx_file import onnx_bytes
-from iln.deploy.export.openvino_file import write_openvino
+from iln.deploy.export.openvino_file import write_graph
 from iln.errors import InputError
-from iln.extras import need
+from iln.extras import need, openvino_core
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "executorch": ".pte"}
 """What an exported file's name ends in."""
@@ -61,7 +59,8 @@ def export(
     about = card(network, source, precision)
     program = trace(network, size, precision)
     if to == "openvino":
-        write_openvino(onnx_bytes(program, about), about, Path(file), overwrite=overwrite)
+        graph = openvino_core().read_model(onnx_bytes(program, about))
+        write_graph(graph, about, Path(file), overwrite=overwrite)
         return
     if to == "onnx":
         content = onnx_bytes(program, about)

@@ -8,8 +8,6 @@ Padding to whole windows, the statistics of the whole picture, the masks of shif
 position bias all lie inside the graph.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 
@@ -30,7 +28,7 @@ Size = tuple[int, int]
 """(height, width) in pixels."""
 
 
-class _Pictures(nn.Module):
+class Pictures(nn.Module):
     """One argument and one result, whatever else a network's forward can take."""
 
     def __init__(self, network: Backbone) -> None:
@@ -69,7 +67,7 @@ def trace(model: Backbone, size: Size | None = None, precision: str = "fp32") ->
     network = copy.deepcopy(model).to("cpu", PRECISIONS[precision]).eval().requires_grad_(False)
     image = torch.zeros(1, spec.in_chans, *shape)
     with torch.no_grad():
-        return torch.export.export(_Pictures(network), (image,), dynamic_shapes=dynamic)
+        return torch.export.export(Pictures(network), (image,), dynamic_shapes=dynamic)
 
 
 def parse_size(text: str) -> Size:

@@ -1,7 +1,5 @@
 """ONNX files, by PyTorch's exporter from a traced program."""
 
-from __future__ import annotations
-
 import json
 import logging
 import warnings
@@ -25,7 +23,7 @@ def onnx_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
     """
     need("onnx", "export")
     need("onnxscript", "export")
-    with _quietly():
+    with quietly("torch.onnx._internal.exporter._registration"):  # "torchvision is not installed"
         exported = torch.onnx.export(
             program, dynamo=True, input_names=[IMAGE], output_names=[RESTORED], verbose=False
         )
@@ -51,11 +49,11 @@ def onnx_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without notes on what these networks have no use for."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)  # "torchvision is not installed"
+def quietly(name: str) -> Iterator[None]:
+    """Without a logger's notes on what these networks have no use for."""
+    log = logging.getLogger(name)
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"onnx|torch\.")
@@ -63,4 +61,4 @@ def _quietly() -> Iterator[None]:
             warnings.filterwarnings("ignore", r".*treespec, LeafSpec", FutureWarning)
             yield
     finally:
-        registration.setLevel(level)
+        log.setLevel(level)

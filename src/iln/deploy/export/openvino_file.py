@@ -1,26 +1,16 @@
 """OpenVINO's own files: a graph (.xml) and its weights (.bin) beside it."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from iln.atomic import atomic_write, printable
+from iln.atomic import atomic_write
 from iln.backbones import Spec
+from iln.checkpoints.files import about
 from iln.deploy.export.about import KEY, read_card
 from iln.errors import InputError
 from iln.extras import need, openvino_core
-
-
-def write_openvino(content: bytes, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
-    """Convert the content of an ONNX file and write `file` (.xml) and its .bin.
-
-    Raises:
-        InputError: as `write_graph` does, or if openvino is missing.
-    """
-    write_graph(openvino_core().read_model(content), card, file, overwrite=overwrite)
 
 
 def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
@@ -44,19 +34,15 @@ def read_graph(file: Path) -> tuple[Any, Spec, dict[str, Any]]:
     """The graph, its network's spec and its card. Raises InputError for anything but a file of
     `write_graph`, or if openvino is missing."""
     core = openvino_core()
-    shown = printable(file)
-    if not file.is_file():
-        raise InputError(f"{shown}: no such file")
-    try:
-        graph = core.read_model(file)
-    except RuntimeError:
-        raise InputError(f"{shown}: is no OpenVINO graph, or its .bin is not beside it") from None
-    try:
-        text = graph.get_rt_info(KEY).astype(str)
-    except RuntimeError:
-        raise InputError(f"{shown}: was not written by iln export or iln quantize") from None
-    try:
-        spec, card = read_card(text)
-    except InputError as error:
-        raise InputError(f"{shown}: {error}") from None
-    return graph, spec, card
+    with about(file):
+        if not file.is_file():
+            raise InputError("no such file")
+        try:
+            graph = core.read_model(file)
+        except RuntimeError:
+            raise InputError("is no OpenVINO graph, or its .bin is not beside it") from None
+        try:
+            text = graph.get_rt_info(KEY).astype(str)
+        except RuntimeError:
+            raise InputError("was not written by iln export or iln quantize") from None
+        return graph, *read_card(text)

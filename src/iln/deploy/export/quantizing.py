@@ -1,11 +1,7 @@
 """int8 for OpenVINO: post-training quantisation by NNCF, with pictures to measure ranges on."""
 
-from __future__ import annotations
-
-import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ from iln.backbones import Backbone
 from iln.deploy.export.about import card
 from iln.deploy.export.exporting import check_target
 from iln.deploy.export.graph import trace
-from iln.deploy.export.onnx_file import onnx_bytes
+from iln.deploy.export.onnx_file import onnx_bytes, quietly
 from iln.deploy.export.openvino_file import write_graph
 from iln.errors import InputError
 from iln.extras import need, openvino_core
@@ -61,7 +57,7 @@ def quantize(
         raise InputError(f"{len(inputs)} pictures to calibrate with; accepted: {LEAST} to {MOST}")
     core, nncf = openvino_core(), need("nncf", "nncf")
     graph = core.read_model(onnx_bytes(trace(network), {}))
-    with _quietly():
+    with quietly("nncf"):  # it lists every operation that it leaves alone
         small = nncf.quantize(
             graph,
             nncf.Dataset(list(inputs), lambda picture: {0: picture}),
@@ -74,12 +70,8 @@ def quantize(
                 names=_in_float(graph), types=list(KEPT), validate=False
             ),
         )
-    write_graph(
-        small,
-        {**card(network, source, "int8"), "weight_range": "half"},
-        Path(file),
-        overwrite=overwrite,
-    )
+    about = {**card(network, source, "int8"), "weight_range": "half"}
+    write_graph(small, about, Path(file), overwrite=overwrite)
 
 
 def _in_float(graph: Any) -> list[str]:
@@ -97,15 +89,3 @@ def _in_float(graph: Any) -> list[str]:
 
 def _constant(entry: Any) -> bool:
     return bool(entry.get_source_output().get_node().get_type_name() == "Constant")
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without NNCF's list of every operation that it leaves alone."""
-    log = logging.getLogger("nncf")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)

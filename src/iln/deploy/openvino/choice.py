@@ -1,7 +1,5 @@
 """A network as OpenVINO computes it, in the precision that is asked for or suits it."""
 
-from __future__ import annotations
-
 import logging
 
 import torch

@@ -4,8 +4,6 @@ They take and give what the layers do inside a strip, so that a network with the
 picture as before: any size, whole-map statistics in float32, memory for the maps and one strip.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

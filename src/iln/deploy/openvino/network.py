@@ -1,7 +1,5 @@
 """A network with its heavy layers exchanged for compiled ones."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +10,7 @@ from torch import nn
 from iln.backbones import Backbone
 from iln.backbones.hat import OverlappingBlock
 from iln.cpu import instructions
-from iln.deploy.openvino.modules import (
-    Compile,
-    CompiledAttention,
-    CompiledFeedForward,
-    CompiledOverlappingBlock,
-    Program,
-)
+from iln.deploy.openvino import modules
 from iln.deploy.openvino.operations import Ranges, Rounding
 from iln.deploy.quantization.fake import Range
 from iln.deploy.quantization.rounding import HALF_RANGE
@@ -87,7 +79,7 @@ def compiled(
     return network
 
 
-def compiler(hint: str) -> Compile:
+def compiler(hint: str) -> modules.Compile:
     """What makes a graph ready for the CPU, in OpenVINO's name for a precision and with as many
     threads as PyTorch has."""
     core, threads = openvino_core(), torch.get_num_threads()
@@ -105,12 +97,12 @@ def scratch_bytes(network: Backbone) -> int:
         program
         for module in network.modules()
         for program in vars(module).values()
-        if isinstance(program, Program)
+        if isinstance(program, modules.Program)
     )
     return sum(program.scratch for program in programs)
 
 
-def _exchange(network: Backbone, ranges: Ranges, compile_graph: Compile) -> None:
+def _exchange(network: Backbone, ranges: Ranges, compile_graph: modules.Compile) -> None:
     for name, module in list(network.named_modules()):
         inside = {
             layer.removeprefix(name).removeprefix("."): limits
@@ -120,11 +112,11 @@ def _exchange(network: Backbone, ranges: Ranges, compile_graph: Compile) -> None
         if isinstance(module, WindowAttention):
             block = network.get_submodule(name.rpartition(".")[0])
             shifted = bool(getattr(block, "shift", 0))
-            _put(network, name, CompiledAttention(module, shifted, inside, compile_graph))
+            _put(network, name, modules.CompiledAttention(module, shifted, inside, compile_graph))
         elif isinstance(module, FeedForward):
-            _put(network, name, CompiledFeedForward(module, inside, compile_graph))
+            _put(network, name, modules.CompiledFeedForward(module, inside, compile_graph))
         elif isinstance(module, OverlappingBlock):
-            _put(network, name, CompiledOverlappingBlock(module, inside, compile_graph))
+            _put(network, name, modules.CompiledOverlappingBlock(module, inside, compile_graph))
 
 
 def _put(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -6,8 +6,6 @@ Inputs and outputs are float32, channels last. With the range of a layer's input
 each output channel, inputs asymmetric with one step, as in `iln.deploy.quantization.rounding`.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

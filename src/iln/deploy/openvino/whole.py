@@ -4,8 +4,6 @@ OpenVINO computes everything, the residual stream too, and in one piece: faster 
 memory that grows with the picture.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path
@@ -15,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from iln.atomic import printable
-from iln.backbones import Spec
 from iln.deploy.export.openvino_file import read_graph
 from iln.deploy.openvino.network import NUMBERS, compiler, supported_precisions
 from iln.errors import InputError
@@ -73,7 +70,8 @@ class WholeGraph(nn.Module):
                 f"{self.name} is for pictures of {own[1]} x {own[0]} pixels alone, not "
                 f"{width} x {height}; export it without --size"
             )
-        needed = height * width * numbers_per_pixel(self.spec) * self._itemsize
+        per_pixel = (_WIDTHS * self.spec.embed_dim + self.spec.scores()) // self.spec.unshuffle**2
+        needed = height * width * per_pixel * self._itemsize
         if needed > budget:
             raise InputError(
                 f"{self.name} computes pictures in one piece, and {width} x {height} pixels need "
@@ -84,8 +82,3 @@ class WholeGraph(nn.Module):
     def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
         """run: not asked; a graph has its own way."""
         return torch.from_numpy(self._run([image.contiguous().numpy()])[0])
-
-
-def numbers_per_pixel(spec: Spec) -> int:
-    """Numbers that a graph holds for each pixel, at the worst moment."""
-    return (_WIDTHS * spec.embed_dim + spec.scores()) // spec.unshuffle**2

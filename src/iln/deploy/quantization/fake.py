@@ -11,8 +11,6 @@ A16 leaves activations in float. Their range is, by `ranges`:
     percentile measured before on a few pictures by `calibrate`: what lies beyond is clipped
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterable, Mapping

@@ -6,8 +6,6 @@ Jacob et al., "Quantization and Training of Neural Networks for Efficient Intege
 Inference" (2018), eq. 1. Rounding is to the nearest, halves to the even integer.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

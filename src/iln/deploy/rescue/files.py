@@ -1,7 +1,5 @@
 """Rescued checkpoints as files: in their authors' own layout, or in ours."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,11 @@ from torch import Tensor
 
 from iln.atomic import atomic_write, printable
 from iln.backbones.residual_stream import divided, exponents
-from iln.checkpoints.files import about, kind_of, located, opened, read_content
-from iln.checkpoints.native import describe, save
+from iln.checkpoints.files import about, kind_of, located, read_content
+from iln.checkpoints.native import save
 from iln.checkpoints.published import clean, rename
-from iln.checkpoints.wrappers import prefixes
+from iln.checkpoints.wrappers import DEPTH, prefixes
+from iln.deploy.export.about import said_by
 from iln.deploy.rescue.search import Rescued
 from iln.errors import InputError
 
@@ -43,31 +42,14 @@ def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: boo
             )
         if kind == "torch":
             _write_pickle(path, target, rescued, overwrite)
-        elif rescued.in_steps or _is_ours(path):
-            said = describe(path) if _is_ours(path) else dict.fromkeys(_SAID)
-            before = said["training"] if isinstance(said["training"], dict) else {}
-            training = {**before, "stream_divided_by_2_to_the": list(rescued.exponents)}
-            save(
-                rescued.model,
-                target,
-                overwrite=overwrite,
-                task=said["task"],
-                training=training,
-                scores=said["scores"],
-                licence=said["licence"],
-            )
+        elif (said := said_by(path)) or rescued.in_steps:
+            before = said.get("training")
+            training = before if isinstance(before, dict) else {}
+            training = {**training, "stream_divided_by_2_to_the": list(rescued.exponents)}
+            rest = {name: said.get(name) for name in ("task", "scores", "licence")}
+            save(rescued.model, target, overwrite=overwrite, training=training, **rest)
         else:
             _write_safetensors(path, target, rescued, overwrite)
-
-
-_SAID = ("task", "training", "scores", "licence")
-
-
-def _is_ours(path: Path) -> bool:
-    if kind_of(path) != "safetensors":
-        return False
-    with opened(path) as file:
-        return "iln" in (file.metadata() or {})
 
 
 def _write_pickle(path: Path, target: Path, rescued: Rescued, overwrite: bool) -> None:
@@ -83,26 +65,21 @@ def _write_safetensors(path: Path, target: Path, rescued: Rescued, overwrite: bo
         temporary.write_bytes(data)
 
 
-def _changed(content: Any, rescued: Rescued) -> Any:
+def _changed(content: Any, rescued: Rescued, depth: int = DEPTH) -> Any:
     """The same with every set of weights in it divided: a file may hold plain and averaged ones."""
     if not isinstance(content, Mapping):
         return content
-    inner = {name: _changed(value, rescued) for name, value in content.items()}
+    inner = dict(content)
+    if depth:
+        inner = {name: _changed(value, rescued, depth - 1) for name, value in content.items()}
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    ours = _our_names(tensors, rescued.model.spec.norm)
     powers = exponents(rescued.model)
-    for name, tensor in tensors.items():
-        if (power := powers.get(ours.get(name, ""))) is not None:
-            inner[name] = divided(tensor, power * rescued.exponents[0])
-    return type(content)(inner)  # type: ignore[call-arg]
-
-
-def _our_names(tensors: Mapping[str, Tensor], norm: str) -> dict[str, str]:
-    """What the tensors of a file are called in our networks, by their names there."""
-    found = {}
     for prefix in prefixes(tensors):
-        for name, tensor in tensors.items():
-            if name.startswith(prefix):
-                for cleaned in rename(clean({name.removeprefix(prefix): tensor}), norm):
-                    found[name] = cleaned
-    return found
+        for name in (name for name in tensors if name.startswith(prefix)):
+            # One name of ours, or none for what our networks do without.
+            known = clean({name.removeprefix(prefix): tensors[name]})
+            for ours in rename(known, rescued.model.spec.norm):
+                if ours in powers:
+                    power = powers[ours] * rescued.exponents[0]
+                    inner[name] = divided(tensors[name], power)
+    return type(content)(inner)  # type: ignore[call-arg]

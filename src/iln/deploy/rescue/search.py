@@ -1,7 +1,5 @@
 """Choosing the power of two: by running the network in float16."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence

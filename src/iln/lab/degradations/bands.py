@@ -1,6 +1,5 @@
-"""Rows of a picture a few at a time, so that temporary arrays stay small beside the picture."""
-
-from __future__ import annotations
+"""Rows of a picture a few at a time, so that temporary arrays stay small beside the picture; and
+what lies beyond its edges."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -12,6 +11,8 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Kernel: TypeAlias = npt.NDArray[np.float64]
 """A small array of exact weights or places."""
+
+Places: TypeAlias = npt.NDArray[np.intp]
 
 _VALUES = 1 << 18
 
@@ -32,3 +33,10 @@ def by_bands(picture: Pixels, function: Callable[[Floats, slice], Floats]) -> Pi
         np.clip(values, 0, 255, out=values)
         result[rows] = np.rint(values, out=values)
     return result
+
+
+def reflected(places: Places, size: int) -> Places:
+    """Indices, those outside 0..size reflected at the first and the last one."""
+    period = max(1, 2 * (size - 1))
+    inside = places % period
+    return np.where(inside < size, inside, period - inside)

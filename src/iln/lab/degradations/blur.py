@@ -1,16 +1,10 @@
 """Convolution of a picture with a small kernel, exact to the last bit on every machine."""
 
-from __future__ import annotations
-
 import math
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from iln.lab.degradations.bands import Floats, Kernel, Pixels
-
-Places: TypeAlias = npt.NDArray[np.intp]
+from iln.lab.degradations.bands import Floats, Kernel, Pixels, reflected
 
 _EXACT = 24
 """float32 holds whole numbers up to 2 to this power. Weights are multiples of such a power of two
@@ -44,8 +38,8 @@ def convolve(picture: Pixels, kernel: Kernel) -> Pixels:
     rows = max(2 * up + 1, _VALUES // (width * channels))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        inside = _reflected(np.arange(top - up, bottom + up), height)
-        across = _reflected(np.arange(-left, width + right), width)
+        inside = reflected(np.arange(top - up, bottom + up), height)
+        across = reflected(np.arange(-left, width + right), width)
         planes = picture[inside].transpose(0, 2, 1)[:, :, across].astype(np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(planes, product.shape[1], axis=2)
         shared = np.ascontiguousarray(windows[:, :, ::_BLOCK])
@@ -81,10 +75,3 @@ def _products(weights: Floats) -> Floats:
     for place in range(_BLOCK):
         matrices[:, place : place + width, place] = weights
     return matrices
-
-
-def _reflected(places: Places, size: int) -> Places:
-    """Indices, those outside 0..size reflected at the first and the last one."""
-    period = max(1, 2 * (size - 1))
-    inside = places % period
-    return np.where(inside < size, inside, period - inside)

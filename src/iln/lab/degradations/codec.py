@@ -1,7 +1,5 @@
 """Compression by the real encoder."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from typing import Literal, TypeAlias
 

@@ -1,7 +1,5 @@
 """Fading of the colours of a print."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from iln.images import LUMA

@@ -1,7 +1,5 @@
 """Small shapes scattered over a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeAlias
 

@@ -1,7 +1,5 @@
 """Noise of sensors and of film."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from iln.lab.degradations.bands import Floats, Pixels, bands, by_bands

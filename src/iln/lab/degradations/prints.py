@@ -4,8 +4,6 @@ How many there are goes with the picture's size, in pixels: so many for 100 pixe
 a crop looks like a part of a whole picture. Stains are as large as the picture allows.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from iln.lab.degradations.bands import Floats, Kernel, Pixels, by_bands

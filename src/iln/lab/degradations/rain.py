@@ -1,7 +1,5 @@
 """Falling rain: streaks of light that drops draw while the shutter is open."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

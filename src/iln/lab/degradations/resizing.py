@@ -1,7 +1,5 @@
 """Resizing as programs on computers and phones do it, in whole numbers."""
 
-from __future__ import annotations
-
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which task models are tested on: what the caller says, else what their files say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,11 +32,11 @@ def choose_task(
     tasks = {m.name: _task_for(m.name, m.spec, *trained[m.name], parameters) for m in models}
     chosen = tasks[models[0].name]
     for other, found in tasks.items():
-        if differing := [k for k in type(chosen).model_fields if _of(chosen, k) != _of(found, k)]:
+        if differing := _differing(chosen, found):
             key = differing[0]
             raise InputError(
-                f"{models[0].name} was trained for {key} {_of(chosen, key)}, {other} for "
-                f"{_of(found, key)}; say which to test with --param {key}=..., or --task "
+                f"{models[0].name} was trained for {key} {getattr(chosen, key)}, {other} for "
+                f"{getattr(found, key)}; say which to test with --param {key}=..., or --task "
                 f"{trained[other][0]} for the task's own values"
             )
     return trained[models[0].name][0], chosen
@@ -56,16 +54,18 @@ def task_of(name: str, spec: Spec, about: Mapping[str, Any]) -> Task | None:
 
 def differences(task: Task, other: Task) -> str:
     """What `other` has that `task` has not, such as `sigma 25`."""
-    keys = [key for key in type(task).model_fields if _of(task, key) != _of(other, key)]
-    return ", ".join(f"{key} {_of(other, key)}" for key in keys)
+    return ", ".join(f"{key} {getattr(other, key)}" for key in _differing(task, other))
+
+
+def _differing(task: Task, other: Task) -> list[str]:
+    return [key for key, value in task if value != getattr(other, key)]
 
 
 def _trained(models: Sequence[Model]) -> dict[str, tuple[str, dict[str, Any]]]:
     """By model: task and its parameters, as their files say."""
     said = {model.name: _said(model.about) for model in models}
-    usual = next((found for found in said.values() if found is not None), None)
-    if usual is None and models[0].spec.scale > 1:
-        usual = ("sr", {})
+    enlarging = ("sr", dict[str, Any]()) if models[0].spec.scale > 1 else None
+    usual = next(filter(None, said.values()), enlarging)
     if usual is None:
         raise InputError(
             f"{models[0].name} does not say what it was trained for; say it with --task: "
@@ -109,7 +109,3 @@ def _must_agree(what: str, values: Mapping[str, str]) -> None:
     if len(set(values.values())) > 1:
         found = ", ".join(f"{name} ({value})" for name, value in values.items())
         raise InputError(f"models {what} cannot be compared: {found}")
-
-
-def _of(task: Task, key: str) -> Any:
-    return getattr(task, key)

@@ -1,12 +1,11 @@
 """An evaluation as CSV, one number a line, and as JSON, with all that decided the numbers."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math
 import os
 import platform
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -25,11 +24,8 @@ INFINITY = "Infinity"
 
 def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
     """Raises InputError if a file could not be written; to be known before the work, not after."""
-    try:
-        with atomic_write(path, overwrite):
-            raise _Trial
-    except _Trial:
-        pass
+    with suppress(_Trial), atomic_write(path, overwrite):
+        raise _Trial
 
 
 class _Trial(Exception):
@@ -76,15 +72,7 @@ def as_json(result: Evaluation) -> dict[str, Any]:
         "metrics": result.metrics,
         "baseline": result.baseline,
         "models": [
-            {
-                "name": model.name,
-                "file": printable(model.file.absolute()),
-                "sha256": model.sha256,
-                "backbone": model.backbone,
-                "spec": model.spec,
-                "device": model.device,
-            }
-            for model in result.models
+            {**vars(model), "file": printable(model.file.absolute())} for model in result.models
         ],
         "sets": [_set(found) for found in result.sets],
         "means": [
@@ -95,12 +83,8 @@ def as_json(result: Evaluation) -> dict[str, Any]:
 
 
 def _set(found: PictureSet) -> dict[str, Any]:
-    return {
-        "name": found.name,
-        "folder": printable(found.folder.absolute()),
-        "pictures": found.pictures,
-        "protocols": {name: t.model_dump(mode="json") for name, t in found.protocols.items()},
-    }
+    protocols = {name: task.model_dump(mode="json") for name, task in found.protocols.items()}
+    return {**vars(found), "folder": printable(found.folder.absolute()), "protocols": protocols}
 
 
 def _number(value: float) -> float | str:

@@ -1,7 +1,5 @@
 """Damage, restore, score: every picture of every set, by every protocol, with every model."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,10 +88,6 @@ class _Item:
     source: Source
     size: int
 
-    @property
-    def file(self) -> Path:
-        return self.source.input or self.source.target
-
 
 def _listed(
     given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], what: str
@@ -181,4 +175,4 @@ def _restored(model: Model, item: _Item, damaged: Damaged, tell: Callable[[float
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # PyTorch's own words about memory
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-    raise InputError(f"{printable(item.file)} with {model.name}: {reason}")
+    raise InputError(f"{printable(item.source.files[0])} with {model.name}: {reason}")

@@ -1,7 +1,5 @@
 """The models of an evaluation: loaded, with what their files say of themselves."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence
@@ -13,7 +11,8 @@ import torch
 
 from iln.atomic import printable
 from iln.backbones import Spec, name_of
-from iln.checkpoints.native import describe, shipped
+from iln.checkpoints.native import shipped
+from iln.deploy.export.about import said_by
 from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
 from iln.restoration import Restorer
@@ -41,14 +40,13 @@ class Model:
         """For the record. (The device is where the last picture was restored.)"""
         with self.file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        backbone = name_of(self.spec)
         device = str(self.restorer.device)
         if device.startswith("cuda"):
             device += f" ({torch.cuda.get_device_name(self.restorer.device)})"
         if self.restorer.engine != "torch":
             device += f" ({self.restorer.engine})"
-        spec = dict(vars(self.spec))
-        return Tested(self.name, self.file, digest, backbone, spec, device)
+        spec = self.spec
+        return Tested(self.name, self.file, digest, name_of(spec), dict(vars(spec)), device)
 
 
 def load_models(
@@ -61,7 +59,7 @@ def load_models(
     Args:
         reserved: names that no model may have. Raises InputError.
     """
-    about = [_description(name) for name in names]
+    about = [said_by(name) for name in names]
     given = [name for name in CHECKPOINT_OVERRIDES if options.get(name) is not None]
     rest = {name: value for name, value in options.items() if name not in CHECKPOINT_OVERRIDES}
     without = cast(RestoreOptions, rest)
@@ -91,10 +89,3 @@ def distinct(
             raise InputError(f"the {what} {printable(name)} is given twice")
     clear = [short.count(name) == 1 and name not in reserved for name in short]
     return [printable(s if ok else full) for s, full, ok in zip(short, long, clear, strict=True)]
-
-
-def _description(name: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        return describe(name)
-    except InputError:  # another's file; or a bad one, which loading will say more about
-        return {}

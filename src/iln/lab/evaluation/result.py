@@ -1,7 +1,5 @@
 """What an evaluation found, and under which conditions."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An evaluation as text for people: a table, and below it what its numbers are."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from rich import box
@@ -19,6 +17,10 @@ _PLAIN_WIDTH = 120
 _ENDLESS = 100_000
 _NAME = 24
 """Columns that a model's name may be folded to before the table is given up."""
+
+_Row = tuple[list[str], dict[str, list[Text]]]
+"""A set, damaged in one way: its name, its pictures and, if one has a name, the protocol; then by
+model the mean of each metric."""
 
 
 def print_table(result: Evaluation, console: Console) -> None:
@@ -40,14 +42,15 @@ def print_table(result: Evaluation, console: Console) -> None:
 
 def _report(result: Evaluation, width: int, rich: bool) -> RenderableType:
     measure = Console(width=_ENDLESS).measure
-    table: RenderableType = _wide(result, rich)
+    rows = list(_rows(result, rich))
+    table: RenderableType = _wide(rows, rich)
     cells = " / ".join(result.metrics) + ", "
     if measure(table).maximum > width:
         cells = ""
-        table = _long(result, rich)
+        table = _long(rows, rich, list(result.metrics))
         names = max(map(len, result.columns))
         if rich and measure(table).maximum - max(0, names - _NAME) > width:
-            table = _stacked(result)
+            table = _stacked(rows, list(result.metrics))
     about = Table.grid(padding=(0, 2))
     about.add_column(no_wrap=True)
     about.add_column(overflow="fold")
@@ -56,93 +59,76 @@ def _report(result: Evaluation, width: int, rich: bool) -> RenderableType:
     return Group(table, Text(), about)
 
 
-def _wide(result: Evaluation, rich: bool) -> Table:
-    """Models side by side, their metrics in one cell."""
-    table = _table(rich)
-    rows = _rows(result)
-    shown = _with_protocols(table, rows)
-    for name in result.columns:
-        table.add_column(Text(name, justify="left"), justify="right", no_wrap=True)
+def _rows(result: Evaluation, rich: bool) -> Iterator[_Row]:
     means = result.means()
-    for folder, pictures, protocol in rows:
-        cells = [
-            Text(" / ").join(
-                _value(means, Mean(folder, protocol, name, metric), result, rich)
-                for metric in result.metrics
-            )
-            for name in result.columns
-        ]
-        words = [folder, str(pictures), *([protocol] if shown else [])]
-        table.add_row(*map(Text, words), *cells)
-    return table
+    named = any(any(found.protocols) for found in result.sets)
+    for found in result.sets:
+        for protocol in found.protocols:
+            cells: dict[str, list[Text]] = {name: [] for name in result.columns}
+            for metric in result.metrics:
+                groups = {n: Mean(found.name, protocol, n, metric) for n in result.columns}
+                texts = {name: _rounded(means[group], metric) for name, group in groups.items()}
+                best = max(map(float, texts.values()))
+                for name, text in texts.items():
+                    cells[name].append(_value(text, float(text) == best, result, rich))
+            yield [found.name, str(found.pictures), *([protocol] if named else [])], cells
 
 
-def _long(result: Evaluation, rich: bool) -> Table:
-    """A line for each model, a column for each metric."""
-    table = _table(rich)
-    rows = _rows(result)
-    shown = _with_protocols(table, rows)
-    table.add_column(Text("model"), overflow="fold")
-    for metric in result.metrics:
-        table.add_column(Text(metric, justify="right"), justify="right", no_wrap=True)
-    means = result.means()
-    for folder, pictures, protocol in rows:
-        for name in result.columns:
-            words = [folder, str(pictures), *([protocol] if shown else [])]
-            if rich and name != result.baseline:  # plain lines are for searching: they say all
-                words = [""] * len(words)
-            groups = [Mean(folder, protocol, name, metric) for metric in result.metrics]
-            cells = [_value(means, group, result, rich) for group in groups]
-            last = name == result.columns[-1]
-            table.add_row(*map(Text, words), Text(name), *cells, end_section=last)
-    return table
-
-
-def _stacked(result: Evaluation) -> RenderableType:
-    """For terminals that no table fits."""
-    means = result.means()
-    lines: list[Text] = []
-    for folder, pictures, protocol in _rows(result):
-        count = f"{pictures} picture" + "s" * (pictures != 1)
-        lines += [Text(), Text(", ".join(filter(None, (folder, protocol, count))))]
-        for name in result.columns:
-            groups = [Mean(folder, protocol, name, metric) for metric in result.metrics]
-            cells = [Text.assemble(g.metric, " ", _value(means, g, result, True)) for g in groups]
-            lines += [Text(f"  {name}"), Text("    ") + Text("  ").join(cells)]
-    return Group(*lines)
-
-
-def _table(rich: bool) -> Table:
-    style = box.SIMPLE_HEAD if rich else None
-    table = Table(box=style, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    table.add_column("set", overflow="fold")
-    table.add_column("pictures", justify="right")
-    return table
-
-
-def _rows(result: Evaluation) -> list[tuple[str, int, str]]:
-    """(set, pictures, protocol)"""
-    return [(s.name, s.pictures, protocol) for s in result.sets for protocol in s.protocols]
-
-
-def _with_protocols(table: Table, rows: list[tuple[str, int, str]]) -> bool:
-    """A column for them, if they have names."""
-    named = any(protocol for _, _, protocol in rows)
-    if named:
-        table.add_column("protocol", overflow="fold")
-    return named
-
-
-def _value(means: dict[Mean, float], group: Mean, result: Evaluation, rich: bool) -> Text:
+def _value(text: str, best: bool, result: Evaluation, rich: bool) -> Text:
     """A mean, the best of its row in bold type or marked."""
-    rivals = (_rounded(means[group._replace(model=name)], group.metric) for name in result.columns)
-    text = _rounded(means[group], group.metric)
-    best = float(text) == max(map(float, rivals))
     if rich:
         return Text(text, "bold" if best else "")
     if len(result.models) == 1:
         return Text(text)
     return Text(text + (_MARK if best else " "))
+
+
+def _wide(rows: list[_Row], rich: bool) -> Table:
+    """Models side by side, their metrics in one cell."""
+    table = _table(rows, rich)
+    for name in rows[0][1]:
+        table.add_column(Text(name, justify="left"), justify="right", no_wrap=True)
+    for words, cells in rows:
+        table.add_row(*map(Text, words), *map(Text(" / ").join, cells.values()))
+    return table
+
+
+def _long(rows: list[_Row], rich: bool, metrics: list[str]) -> Table:
+    """A line for each model, a column for each metric."""
+    table = _table(rows, rich)
+    table.add_column(Text("model"), overflow="fold")
+    for metric in metrics:
+        table.add_column(Text(metric, justify="right"), justify="right", no_wrap=True)
+    for words, cells in rows:
+        for name, values in cells.items():
+            table.add_row(*map(Text, words), Text(name), *values)
+            if rich:  # plain lines are for searching: they say all
+                words = [""] * len(words)
+        table.add_section()
+    return table
+
+
+def _stacked(rows: list[_Row], metrics: list[str]) -> RenderableType:
+    """For terminals that no table fits."""
+    lines: list[Text] = []
+    for (folder, pictures, *protocol), cells in rows:
+        count = f"{pictures} picture" + "s" * (pictures != "1")
+        lines += [Text(), Text(", ".join(filter(None, (folder, *protocol, count))))]
+        for name, values in cells.items():
+            pairs = zip(metrics, values, strict=True)
+            named = [Text.assemble(metric, " ", value) for metric, value in pairs]
+            lines += [Text(f"  {name}"), Text("    ") + Text("  ").join(named)]
+    return Group(*lines)
+
+
+def _table(rows: list[_Row], rich: bool) -> Table:
+    style = box.SIMPLE_HEAD if rich else None
+    table = Table(box=style, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    table.add_column("set", overflow="fold")
+    table.add_column("pictures", justify="right")
+    if len(rows[0][0]) > 2:
+        table.add_column("protocol", overflow="fold")
+    return table
 
 
 def _rounded(value: float, metric: str) -> str:

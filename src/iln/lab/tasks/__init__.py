@@ -3,8 +3,6 @@
 `TASKS` maps the name in a recipe to the class whose fields are the task's parameters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

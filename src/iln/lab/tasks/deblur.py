@@ -1,16 +1,12 @@
 """Removal of blur by a shaking camera or a lens out of focus."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from iln.lab.degradations import convolve, gaussian_noise
-from iln.lab.degradations.kernels import disc
-from iln.lab.degradations.motion import trajectory
-from iln.lab.tasks.ranges import Range, Within
+from iln.lab.degradations.kernels import disc, trajectory
+from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.lab.tasks.task import Metric, Pixels, Task
 
@@ -26,7 +22,7 @@ class Deblur(Task):
     """Length of the camera's path in pixels."""
     defocus: Annotated[Range, Within(0, _LONGEST / 2)] = Range(0.5, 5)
     """Radius of the disc in pixels."""
-    shaken: Annotated[float, Field(ge=0, le=1)] = 0.5
+    shaken: Share = 0.5
     """Share of pictures with motion; the others are out of focus."""
     noise: Annotated[Range, Within(0, 50)] = Range(0, 3)
     """Standard deviation in 8-bit levels."""
@@ -40,14 +36,9 @@ class Deblur(Task):
 
     def protocols(self) -> dict[str, Task]:
         """Motion alone and defocus alone, of the middle of their ranges, with middling noise."""
-        fixed = {
-            "motion": self.motion.middle,
-            "defocus": self.defocus.middle,
-            "noise": self.noise.middle,
-        }
-        middling = self.model_copy(update=fixed)
-        kinds = {"motion": 1.0, "defocus": 0.0}
-        return {name: middling.model_copy(update={"shaken": s}) for name, s in kinds.items()}
+        middle = {key: getattr(self, key).middle for key in ("motion", "defocus", "noise")}
+        shaken = {"motion": 1.0, "defocus": 0.0}
+        return {n: self.model_copy(update={**middle, "shaken": s}) for n, s in shaken.items()}
 
     def metrics(self) -> dict[str, Metric]:
         return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}

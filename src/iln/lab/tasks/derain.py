@@ -1,7 +1,5 @@
 """Removal of rain streaks, drawn onto clean pictures or in pairs that lie in folders."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated, Literal
 
@@ -10,6 +8,7 @@ import numpy as np
 from iln.images import psnr_y, ssim_y
 from iln.lab.degradations import rain
 from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.scores import psnr_on, ssim_on
 from iln.lab.tasks.task import Metric, Pixels, Task
 
 
@@ -49,10 +48,9 @@ class Derain(Task):
         """As in the literature on rain (Restormer's script), and as in that on resolution."""
         rounded = "BT.601 limited-range Y rounded to whole numbers, of the whole picture"
         plain = "BT.601 limited-range Y, unrounded, of the whole picture"
-        window = "11x11 Gaussian window, sigma 1.5, valid region"
         return {
-            "psnr_y_rounded": Metric(f"PSNR in dB on {rounded}", partial(psnr_y, rounded=True)),
-            "ssim_y_rounded": Metric(f"SSIM on {rounded}; {window}", partial(ssim_y, rounded=True)),
-            "psnr_y": Metric(f"PSNR in dB on {plain}", psnr_y),
-            "ssim_y": Metric(f"SSIM on {plain}; {window}", ssim_y),
+            "psnr_y_rounded": psnr_on(rounded, partial(psnr_y, rounded=True)),
+            "ssim_y_rounded": ssim_on(rounded, partial(ssim_y, rounded=True)),
+            "psnr_y": psnr_on(plain, psnr_y),
+            "ssim_y": ssim_on(plain, ssim_y),
         }

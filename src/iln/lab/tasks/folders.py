@@ -1,7 +1,5 @@
 """Folders of pictures as a task sees them: clean pictures to damage, or pairs that lie there."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,19 +62,20 @@ def load_pair(source: Source, task: Task, seed: int = 0) -> Pair:
         name = zlib.crc32(source.target.stem.encode())
         return task.degrade(target, generator(seed, name)), target
     damaged = task.colours(read(source.input).rgb8())
-    check_pair(source, task, damaged, target)
+    if problem := misfit(source, task, damaged, target):
+        raise InputError(problem)
     return damaged, target
 
 
-def check_pair(source: Source, task: Task, damaged: Pixels, target: Pixels) -> None:
-    """Raises InputError if the two pictures' sizes do not fit the task's scale."""
+def misfit(source: Source, task: Task, damaged: Pixels, target: Pixels) -> str | None:
+    """What is wrong with the sizes of a pair at the task's scale; None where they fit."""
     height, width = target.shape[0] // task.scale, target.shape[1] // task.scale
-    if damaged.shape[:2] != (height, width):
-        assert source.input is not None
-        raise InputError(
-            f"{printable(source.input)} is {damaged.shape[1]}x{damaged.shape[0]}; beside "
-            f"{printable(source.target)} and at scale {task.scale} it must be {width}x{height}"
-        )
+    if source.input is None or damaged.shape[:2] == (height, width):
+        return None
+    return (
+        f"{printable(source.input)} is {damaged.shape[1]}x{damaged.shape[0]}; beside "
+        f"{printable(source.target)} and at scale {task.scale} it must be {width}x{height}"
+    )
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -1,18 +1,15 @@
 """Removal of what JPEG compression leaves: blocks, ringing, lost colour."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from iln.images import psnr_y, psnrb_y, ssim_y
 from iln.lab.degradations import Subsampling, jpeg
-from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.ranges import Range, Share, Within
+from iln.lab.tasks.scores import WHOLE, psnr_on, ssim_on
 from iln.lab.tasks.task import Damaged, Metric, Pair, Pixels, Task, luma
 
-QUALITIES = (10, 20, 30, 40)
 _UNIT = 16
 """Pixels a side that 4:2:0 encodes together: four 8x8 blocks of luma, one of each colour."""
 
@@ -22,12 +19,13 @@ class JPEG(Task):
 
     scale: Literal[1] = 1
     margin: ClassVar[int] = _UNIT
+    tested: ClassVar = ("quality", {f"q {quality}": quality for quality in (10, 20, 30, 40)})
     quality: Annotated[Range, Within(1, 100, whole=True)] = Range(5, 95)
     """libjpeg's; from a range it is drawn for each picture."""
     gray: bool = False
     subsampling: Subsampling = "4:2:0"
     """Of colour."""
-    colourless: Annotated[float, Field(ge=0, le=1)] = 0.1
+    colourless: Share = 0.1
     """Share of training crops that are gray in all three channels, as files often are."""
 
     @property
@@ -49,18 +47,11 @@ class JPEG(Task):
         inside = slice(_UNIT, _UNIT + height), slice(_UNIT, _UNIT + width)
         return damaged[top : top + height, left : left + width], crop[inside]
 
-    def protocols(self) -> dict[str, Task]:
-        """Quality 10, 20, 30 and 40, those that lie in the range."""
-        fixed = self.quality.fixed({f"q {quality}": quality for quality in QUALITIES})
-        return {name: self.model_copy(update={"quality": q}) for name, q in fixed.items()}
-
     def metrics(self) -> dict[str, Metric]:
-        on = "gray values" if self.gray else "BT.601 limited-range Y, unrounded"
-        on += " of the whole picture, 8 bits"
-        window = "11x11 Gaussian window, sigma 1.5, valid region"
+        on = ("gray values " if self.gray else "BT.601 limited-range Y, unrounded ") + WHOLE
         bef = "MSE plus the blocking effect factor of the result (Yim and Bovik, 2011; 8x8 blocks)"
         return {
-            "psnr_y": Metric(f"PSNR in dB on {on}", psnr_y),
-            "ssim_y": Metric(f"SSIM on {on}; {window}", ssim_y),
+            "psnr_y": psnr_on(on, psnr_y),
+            "ssim_y": ssim_on(on, ssim_y),
             "psnrb_y": Metric(f"PSNR-B in dB on {on}: PSNR with {bef}", psnrb_y),
         }

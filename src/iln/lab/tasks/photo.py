@@ -6,16 +6,12 @@ Between the two rounds lies, for some pictures, what happens to a print until it
 fading, stains, scratches and dust.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
-from iln.images import resize
 from iln.lab.degradations import (
     convolve,
     fade,
@@ -29,11 +25,9 @@ from iln.lab.degradations.bands import Kernel
 from iln.lab.degradations.kernels import gaussian, sinc
 from iln.lab.degradations.prints import dust, scratches, stains
 from iln.lab.degradations.resizing import METHODS, Method
-from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import PSNR_RGB, PSNR_Y, SSIM_Y
-from iln.lab.tasks.task import Damaged, Metric, Pair, Pixels, Task, to_uint8
-
-STRENGTHS = {"mild": 0.2, "medium": 0.5, "strong": 0.9}
+from iln.lab.tasks.task import Metric, Pair, Pixels, Task
 
 
 class Photo(Task):
@@ -41,15 +35,16 @@ class Photo(Task):
 
     scale: Literal[1, 2, 4] = 1
     margin: ClassVar[int] = 24  # about what both rounds' blur reaches; more would cost time
+    tested: ClassVar = ("strength", {"mild": 0.2, "medium": 0.5, "strong": 0.9})
     strength: Annotated[Range, Within(0, 1)] = Range(0, 1)
     """Drawn for each picture; at 0 nothing but the shrinking by `scale` happens."""
-    prints: Annotated[float, Field(ge=0, le=1)] = 0.3
+    prints: Share = 0.3
     """Share of pictures that are old prints."""
     wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
     """How faded, stained, scratched and dusty a print is: a worn print may have a good scan."""
-    untouched: Annotated[float, Field(ge=0, le=1)] = 0.1
+    untouched: Share = 0.1
     """Share of pictures without any damage: a network must learn to leave those alone, too."""
-    colourless: Annotated[float, Field(ge=0, le=1)] = 0.15
+    colourless: Share = 0.15
     """Share of training crops without colours on both sides, gray or sepia: a network must not
     colour what never had a colour."""
 
@@ -70,25 +65,14 @@ class Photo(Task):
         picture = through(second, picture, (height, width), rng)
         return delivered(picture, (height, width), strength, rng)
 
-    def baseline(self, damaged: Damaged) -> Pixels:
-        """The input, enlarged by MATLAB's bicubic where the size grows."""
-        return resize(to_uint8(damaged), self.scale)
-
     def protocols(self) -> dict[str, Task]:
-        """Strength 0.2 (mild), 0.5 (medium) and 0.9 (strong), those that lie in the range.
-
-        A `wear` with a range follows the strength.
-        """
-        fixed = self.strength.fixed(STRENGTHS)
-        return {
-            name: self.model_copy(
-                update={"strength": strength, "wear": self._worn(strength), "untouched": 0.0}
-            )
-            for name, strength in fixed.items()
-        }
-
-    def _worn(self, strength: Range) -> Range:
-        return self.wear if self.wear.low == self.wear.high else strength
+        """A `wear` with a range follows the strength."""
+        found: dict[str, Task] = {}
+        for name, task in super().protocols().items():
+            assert isinstance(task, Photo)
+            wear = task.wear if task.wear.low == task.wear.high else task.strength
+            found[name] = task.model_copy(update={"wear": wear, "untouched": 0.0})
+        return found
 
     def metrics(self) -> dict[str, Metric]:
         return {"psnr_rgb": PSNR_RGB, "psnr_y": PSNR_Y, "ssim_y": SSIM_Y}

@@ -1,13 +1,22 @@
-"""The scores that tasks on whole colour pictures share, with what they are, exactly."""
+"""The scores that tasks share, with what they are, exactly."""
 
-from __future__ import annotations
+from collections.abc import Callable
 
 from iln.images import psnr_rgb, psnr_y, ssim_y
-from iln.lab.tasks.task import Metric
+from iln.lab.tasks.task import Metric, Pixels
 
-_WHOLE = "of the whole picture, 8 bits"
-_LUMA = f"BT.601 limited-range Y, unrounded, {_WHOLE}"
+WHOLE = "of the whole picture, 8 bits"
+_LUMA = f"BT.601 limited-range Y, unrounded, {WHOLE}"
 
-PSNR_RGB = Metric(f"PSNR in dB on R, G and B together {_WHOLE}", psnr_rgb)
-PSNR_Y = Metric(f"PSNR in dB on {_LUMA}", psnr_y)
-SSIM_Y = Metric(f"SSIM on {_LUMA}; 11x11 Gaussian window, sigma 1.5, valid region", ssim_y)
+
+def psnr_on(what: str, function: Callable[[Pixels, Pixels], float]) -> Metric:
+    return Metric(f"PSNR in dB on {what}", function)
+
+
+def ssim_on(what: str, function: Callable[[Pixels, Pixels], float]) -> Metric:
+    return Metric(f"SSIM on {what}; 11x11 Gaussian window, sigma 1.5, valid region", function)
+
+
+PSNR_RGB = psnr_on(f"R, G and B together {WHOLE}", psnr_rgb)
+PSNR_Y = psnr_on(_LUMA, psnr_y)
+SSIM_Y = ssim_on(_LUMA, ssim_y)

@@ -4,34 +4,30 @@
 they are all that input and target differ in: noise, blur, fading and JPEG are on both.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from iln.lab.degradations import fade, monochrome
 from iln.lab.degradations.prints import dust, scratches
 from iln.lab.tasks.photo import delivered, rounds, through
-from iln.lab.tasks.ranges import Range, Within
+from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.lab.tasks.task import Metric, Pair, Pixels, Task, generator
-
-WEAR = {"light": 0.2, "medium": 0.5, "heavy": 0.9}
 
 
 class Scratches(Task):
     """Marks on a print, from none to a net of cracks."""
 
     margin: ClassVar[int] = 24  # as for `photo`
+    tested: ClassVar = ("wear", {"light": 0.2, "medium": 0.5, "heavy": 0.9})
     wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
     """The most marks there may be, drawn for each picture; scratches and dust each draw a share of
     it. At 1 that is at most about ten scratches for 100 pixels of a side and five specks for
     100 x 100 pixels."""
     scan: Annotated[Range, Within(0, 1)] = Range(0, 0.6)
     """Training only: how bad print and scan are but for the marks, as the strength of `photo`."""
-    colourless: Annotated[float, Field(ge=0, le=1)] = 0.3
+    colourless: Share = 0.3
     """Share of training crops without colours, gray or sepia."""
 
     def training_pair(self, crop: Pixels, rng: np.random.Generator) -> Pair:
@@ -58,11 +54,6 @@ class Scratches(Task):
         wear = self.wear.draw(rng)
         marked = scratches(target, wear * rng.random(), rng)
         return dust(marked, wear * rng.random(), rng)
-
-    def protocols(self) -> dict[str, Task]:
-        """Wear 0.2 (light), 0.5 (medium) and 0.9 (heavy), those that lie in the range."""
-        fixed = self.wear.fixed(WEAR)
-        return {name: self.model_copy(update={"wear": wear}) for name, wear in fixed.items()}
 
     def metrics(self) -> dict[str, Metric]:
         return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}

@@ -5,16 +5,16 @@ let the resizer see a border that no picture has. Both sides are uint8, as in th
 training and test files.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from iln.images import psnr_y, resize, ssim_y
-from iln.lab.tasks.task import Damaged, Metric, Pixels, Task, to_uint8
+from iln.lab.tasks.scores import psnr_on, ssim_on
+from iln.lab.tasks.task import Metric, Pixels, Task
 
 
 class SuperResolution(Task):
@@ -27,17 +27,10 @@ class SuperResolution(Task):
         """The picture shrunk by `scale`; nothing is random."""
         return resize(target, Fraction(1, self.scale))
 
-    def baseline(self, damaged: Damaged) -> Pixels:
-        """The input enlarged by the same bicubic."""
-        return resize(to_uint8(damaged), self.scale)
-
     def metrics(self) -> dict[str, Metric]:
         border = self.scale
-        on = f"on BT.601 limited-range Y, unrounded, without the outermost {border} pixels"
+        on = f"BT.601 limited-range Y, unrounded, without the outermost {border} pixels"
         return {
-            "psnr_y": Metric(f"PSNR in dB {on}", lambda a, b: psnr_y(a, b, border=border)),
-            "ssim_y": Metric(
-                f"SSIM {on}; 11x11 Gaussian window, sigma 1.5, valid region",
-                lambda a, b: ssim_y(a, b, border=border),
-            ),
+            "psnr_y": psnr_on(on, partial(psnr_y, border=border)),
+            "ssim_y": ssim_on(on, partial(ssim_y, border=border)),
         }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from iln.images import LUMA
+from iln.images import LUMA, resize
+from iln.lab.tasks.ranges import Range
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """(H, W, C), C the task's channels; 0 to 255."""
@@ -43,6 +44,8 @@ class Task(BaseModel, ABC):
     """Pixels of the target around a training crop that its damage depends on."""
     whole: ClassVar[bool] = False
     """Pictures are damaged once, as a whole, and the crops cut from that."""
+    tested: ClassVar[tuple[str, Mapping[str, float]] | None] = None
+    """A field with a range, and by name those of its values that models are tested on."""
 
     @property
     def channels(self) -> int:
@@ -58,12 +61,19 @@ class Task(BaseModel, ABC):
         """The scores by name; the first one decides which weights are the best."""
 
     def protocols(self) -> dict[str, Task]:
-        """What a model is tested on, by name: this task with its ranges fixed to single values."""
-        return {"": self}
+        """What a model is tested on, by name: this task with its ranges fixed to single values.
+
+        Of the values in `tested` those that lie in the range; else its middle, under no name.
+        """
+        if self.tested is None:
+            return {"": self}
+        key, values = self.tested
+        fixed: dict[str, Range] = getattr(self, key).fixed(values)
+        return {name: self.model_copy(update={key: value}) for name, value in fixed.items()}
 
     def baseline(self, damaged: Damaged) -> Pixels:
-        """What a network has to beat; the input itself where the size stays."""
-        return to_uint8(damaged)
+        """What a network has to beat: the input, enlarged by MATLAB's bicubic if the size grows."""
+        return resize(to_uint8(damaged), self.scale)
 
     def colours(self, picture: Pixels) -> Pixels:
         """(H, W, 3) -> (H, W, C): a gray task sees the full-range luma of BT.601, rounded."""
@@ -116,8 +126,20 @@ def to_uint8(picture: Damaged) -> Pixels:
 
 
 def mean_scores(
-    task: Task, restore: Callable[[Damaged], Pixels], pairs: Iterable[Pair]
+    task: Task,
+    restore: Callable[[Damaged], Pixels],
+    pairs: Iterable[Pair],
+    sample: Callable[[tuple[Damaged, Pixels, Pixels]], None] = lambda triple: None,
 ) -> dict[str, float]:
-    """Each metric's mean over pictures, of what `restore` makes of the inputs."""
-    scores = [task.score(restore(damaged), target) for damaged, target in pairs]
+    """Each metric's mean over pictures, of what `restore` makes of the inputs.
+
+    Args:
+        sample: is shown the first picture's (input, output, target).
+    """
+    scores: list[dict[str, float]] = []
+    for damaged, target in pairs:
+        output = restore(damaged)
+        if not scores:
+            sample((damaged, output, target))
+        scores.append(task.score(output, target))
     return {name: sum(s[name] for s in scores) / len(scores) for name in scores[0]}

@@ -4,8 +4,6 @@ A small Transformer is thousands of short kernels, which Python starts more slow
 them. Recorded once, each pass is started as a whole.
 """
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from typing import cast
 
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone
+from iln.deploy.export.graph import Pictures
 from iln.layers.forward_pass import WHOLE, ForwardPass
 
 
@@ -30,7 +29,8 @@ class CUDAGraphPass(nn.Module):
         super().__init__()
         before = [buffer.clone() for buffer in model.buffers()]
         with amp:
-            self._replay = torch.cuda.make_graphed_callables(_Whole(model), (image,))
+            # A wrapper: recording leaves the network's own `forward` as it is.
+            self._replay = torch.cuda.make_graphed_callables(Pictures(model), (image,))
         with torch.no_grad():  # recording ran the network: forget what BatchNorm saw
             for buffer, value in zip(model.buffers(), before, strict=True):
                 buffer.copy_(value)
@@ -38,15 +38,3 @@ class CUDAGraphPass(nn.Module):
     def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
         assert run is WHOLE
         return cast(Tensor, self._replay(image))
-
-
-class _Whole(nn.Module):
-    """So that recording leaves the network's own `forward` as it is."""
-
-    def __init__(self, model: Backbone) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image: Tensor) -> Tensor:
-        out: Tensor = self.model(image)
-        return out

@@ -4,8 +4,6 @@ Batch `step` of a run depends on the seed and the step alone. There is no sample
 whose state would have to be saved, so a resumed run sees the very same batches.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -13,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ from iln.atomic import printable
 from iln.cpu import cores
 from iln.errors import InputError
 from iln.images import read
+from iln.lab.degradations.bands import reflected
 from iln.lab.tasks import Damaged, Pixels, Task, generator, to_uint8
-from iln.lab.tasks.folders import Source, check_pair
+from iln.lab.tasks.folders import Source, misfit
 
 UNREADABLE = 0.01
 """The share of a data set's files that may be no pictures before training refuses it."""
@@ -144,20 +144,17 @@ def batch(
     return _stacked(inputs), _stacked(targets)
 
 
+@dataclass(eq=False)
 class Batches(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """`batch` by step, for torch's DataLoader; item n is the pair of tensors of step n."""
 
-    def __init__(
-        self,
-        pictures: Pictures,
-        task: Task,
-        seed: int,
-        stage: Callable[[int], tuple[int, int]],
-        part: tuple[int, int],
-    ) -> None:
-        """`stage`: step -> (patch, size); `part`: (rank, processes)."""
-        self.pictures, self.task, self.seed = pictures, task, seed
-        self.stage, self.part = stage, part
+    pictures: Pictures
+    task: Task
+    seed: int
+    stage: Callable[[int], tuple[int, int]]
+    """step -> (patch, size)"""
+    part: tuple[int, int]
+    """(rank, processes)"""
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         patch, size = self.stage(step)
@@ -198,7 +195,7 @@ def _sample(
     side = patch * scale
     y, x = divmod(place, clean.shape[1] - side + 1)
     rows, columns = (
-        _reflected(start - task.margin, start + side + task.margin, size)
+        reflected(np.arange(start - task.margin, start + side + task.margin), size)
         for start, size in ((y, clean.shape[0]), (x, clean.shape[1]))
     )
     crop = clean[rows[:, None], columns]
@@ -208,13 +205,6 @@ def _sample(
 def _turned(crop: Pixels, symmetry: int) -> Pixels:
     crop = np.rot90(crop, symmetry % 4)
     return crop[:, ::-1] if symmetry >= 4 else crop
-
-
-def _reflected(start: int, end: int, size: int) -> npt.NDArray[np.int64]:
-    """Indices start..end, those outside 0..size reflected at the first and the last one."""
-    period = max(1, 2 * (size - 1))
-    inside = np.arange(start, end) % period
-    return np.where(inside < size, inside, period - inside)
 
 
 def _stacked(crops: Sequence[Damaged]) -> torch.Tensor:
@@ -240,11 +230,11 @@ def _build(
         say(f"decoding {len(found)} pictures into {printable(cache)}, once")
     try:
         with pixels_part.open("wb") as out:
-            for entry in _decoded(found, task):
-                if isinstance(entry, _Unreadable):
+            for source, entry in zip(found, _decoded(found, task), strict=True):
+                if isinstance(entry, InputError):
                     unreadable.append(str(entry))
-                elif isinstance(entry, InputError):
-                    wrong_pairs.append(str(entry))
+                elif problem := misfit(source, task, entry[0], entry[-1]):
+                    wrong_pairs.append(problem)
                 else:
                     for array in entry:
                         out.write(array.tobytes())
@@ -272,12 +262,11 @@ def _build(
         shapes_part.unlink(missing_ok=True)
 
 
-class _Unreadable(InputError):
-    """A file that is no picture, as opposed to a pair that does not fit."""
-
-
 def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputError]:
-    """What the cache holds of each source, in their order; a few at a time, on all cores."""
+    """What the cache holds of each source, in their order; a few at a time, on all cores.
+
+    An error where a file is no picture.
+    """
     waiting = iter(found)
     threads = cores()
     with ThreadPoolExecutor(threads) as pool:
@@ -288,15 +277,10 @@ def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputErro
 def _decode(source: Source, task: Task) -> _Entry | InputError:
     try:
         target = task.target(read(source.target).rgb8())
-        damaged = None if source.input is None else task.colours(read(source.input).rgb8())
+        if source.input is not None:
+            return task.colours(read(source.input).rgb8()), target
     except InputError as error:
-        return _Unreadable(str(error))
-    if damaged is not None:
-        try:
-            check_pair(source, task, damaged, target)
-        except InputError as error:
-            return error
-        return damaged, target
+        return error
     if task.whole:
         return to_uint8(task.degrade(target, generator(0))), target
     return (target,)

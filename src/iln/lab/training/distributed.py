@@ -4,8 +4,6 @@
 environment variables; without them there is one process and nothing here communicates.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterator
@@ -14,9 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import nn
 from torch.distributed.fsdp import fully_shard
-from torch.nn.parallel import DistributedDataParallel
 
 from iln.backbones import Backbone
 
@@ -81,9 +77,3 @@ def shard(model: Backbone) -> None:
     for block in model.blocks().values():
         fully_shard(block)
     fully_shard(model)
-
-
-def replicate(model: Backbone, device: torch.device) -> nn.Module:
-    """The whole network in each process, gradients averaged."""
-    ids = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=ids)

@@ -1,7 +1,5 @@
 """What happens to gradients and weights around an optimiser's step, in one process or many."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

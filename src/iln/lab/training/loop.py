@@ -1,7 +1,5 @@
 """The training loop, from top to bottom: `train`."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable
@@ -13,16 +11,17 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
+from torch.nn.parallel import DistributedDataParallel
 
 from iln.atomic import atomic_write
-from iln.backbones import Backbone
 from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.lab.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.lab.tasks import Task
+from iln.lab.training import runtime
 from iln.lab.training.cuda_graph import CUDAGraphPass
 from iln.lab.training.data import Batches, check_sizes, in_order, open_pictures
-from iln.lab.training.distributed import World, replicate, shard, world
+from iln.lab.training.distributed import World, shard, world
 from iln.lab.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
 from iln.lab.training.model import automatic_precision, build_model, save_weights
 from iln.lab.training.nonfinite import culprit
@@ -30,14 +29,6 @@ from iln.lab.training.penalty import divergences
 from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
 from iln.lab.training.run_state import RunState
-from iln.lab.training.runtime import (
-    Meter,
-    deterministic,
-    find_device,
-    mixed,
-    own_compile_cache,
-    signals,
-)
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
 from iln.layers.forward_pass import WHOLE, Checkpointed
@@ -97,7 +88,7 @@ def _train(
 ) -> bool:
     check_run(recipe, run, resume)
     here.wait()  # nobody writes there before all have looked
-    device = find_device(recipe.device, here)
+    device = runtime.find_device(recipe.device, here)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     for size in recipe.batches():
@@ -106,32 +97,32 @@ def _train(
                 f"batch {size} cannot be shared by {here.size} process(es) in "
                 f"{recipe.accumulate} part(s) each; make it a multiple of their product"
             )
+    automatic = recipe.precision == "auto"
     if resume:
         begun = load_recipe(run)
-        kept = {"validation": begun.validation, "hold_out": begun.hold_out}
-        recipe = recipe.model_copy(update=kept)
-        notes: list[str] = []
+        kept = {name: getattr(begun, name) for name in ("precision", "validation", "hold_out")}
+        recipe, notes = recipe.model_copy(update=kept), list[str]()
     else:
         recipe, notes = with_validation(recipe)
     # The pictures, the network and the sizes: all that may be wrong comes first.
     found, tests = picture_sets(recipe)
     for note in notes:
         say(note)
-    if recipe.precision == "auto":
-        precision = _precision(run, resume, device, here)
-        recipe = recipe.model_copy(update={"precision": precision})
-    elif device.type == "cpu" and (line := slow_here(recipe.precision)):
+    if automatic and not resume:  # the first process decides
+        bf16 = here.any(here.first and automatic_precision(device) == "bf16")
+        recipe = recipe.model_copy(update={"precision": "bf16" if bf16 else "fp32"})
+    if not automatic and device.type == "cpu" and (line := slow_here(recipe.precision)):
         say(line)
 
     torch.manual_seed(recipe.seed)
     dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
     model = build_model(recipe).to(device, dtype).train()
     task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
-    if here.first:
-        pictures = open_pictures(found, task, run.parent / "pairs", say)
-    here.wait()  # the others find what the first has decoded
     if not here.first:
-        pictures = open_pictures(found, task, run.parent / "pairs", say)
+        here.wait()  # the others find what the first has decoded
+    pictures = open_pictures(found, task, run.parent / "pairs", say)
+    if here.first:
+        here.wait()
     check_sizes(pictures, patches, task.scale, say)
 
     # An average of its weights, which is what gets used, and the optimiser.
@@ -141,10 +132,13 @@ def _train(
         shard(model)
         shard(average)
     if recipe.compile:
-        own_compile_cache()
+        runtime.own_compile_cache()
         for block in model.blocks().values():  # one piece of code for all of them: seconds
             block.compile(dynamic=False)
-    network: nn.Module = replicate(model, device) if here.size > 1 and not sharded else model
+    network: nn.Module = model
+    if here.size > 1 and not sharded:
+        gpu = [device.index] if device.type == "cuda" else None
+        network = DistributedDataParallel(model, device_ids=gpu)
     adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=not sharded)
     run_as = Checkpointed() if recipe.recompute else WHOLE
     amp = torch.autocast(
@@ -155,14 +149,14 @@ def _train(
         image = torch.rand(size, channels, patch, patch, device=device, dtype=dtype)
         network = CUDAGraphPass(model, image, amp)
 
-    state = RunState(run, model, average, adam, here, sharded)
+    state = RunState(recipe, run, model, average, adam, here, sharded, say)
     if resume:
-        state.load(say)
+        state.load()
     to_beat: Scores = {}
     if state.done == 0 and here.first:
         for chosen in tests:
             to_beat |= baselines(task, chosen)
-    report = _open_report(recipe, run, state.done, say, here)
+    report = _open_report(state)
     for name, score in to_beat.items():
         report.write(step=0, baseline=name, **score)
     say(
@@ -173,14 +167,14 @@ def _train(
     share = Batches(pictures, task, recipe.seed, recipe.stage, (here.rank, here.size))
     batches = in_order(share, range(state.done, recipe.steps), recipe.workers, device)
     observer = Observer(model, recipe.dynamics.every, partial(_observed, report))
-    meter, stopping = Meter(), False
-    with signals() as stop, deterministic(recipe.deterministic, device):
+    meter, stopping = runtime.Meter(), False
+    with runtime.signals() as stop, runtime.deterministic(recipe.deterministic, device):
         while state.done < recipe.steps and not stopping:
             meter.start()
             inputs, targets = next(batches)
             meter.loaded()
             # Drop path's draws depend on the step and the process alone: nothing to save.
-            torch.manual_seed(mixed(recipe.seed, state.done, here.rank))
+            torch.manual_seed(runtime.mixed(recipe.seed, state.done, here.rank))
             rate = recipe.learning_rate(state.done)
             for group in adam.param_groups:
                 group["lr"] = rate
@@ -204,7 +198,7 @@ def _train(
             loss_now, norm = total.item(), gradient_norm(model)
             skip = here.any(not (math.isfinite(loss_now) and math.isfinite(norm)))
             if skip and (on_nonfinite == "stop" or state.in_a_row == GIVE_UP):
-                raise FloatingPointError(_explain(state, model, image, loss_now, here))
+                raise FloatingPointError(_explain(state, image, loss_now))
             with amp:
                 observer.before_update(state.done + 1, image)
             if not skip:
@@ -223,35 +217,33 @@ def _train(
             stopping = here.any(stop.is_set())
             over = state.done == recipe.steps
             if state.done % recipe.log_every == 0 or over:
-                _log(state, recipe, meter, report, say, here)
+                _log(state, meter, report)
             if state.done % recipe.validate_every == 0 or over:
-                _validate(state, recipe, run, task, tests, report, say, here)
+                _validate(state, task, tests, report)
             if state.done % recipe.save_every == 0 or over or stopping:
-                state.save(say, must=over or stopping)
+                state.save(must=over or stopping)
     report.close()
     finished = state.done == recipe.steps
     say(f"{run}: step {state.done} of {recipe.steps}" + ("" if finished else ", stopped"))
     return finished
 
 
-def _log(
-    state: RunState, recipe: Recipe, meter: Meter, report: NullReport, say: Say, here: World
-) -> None:
+def _log(state: RunState, meter: runtime.Meter, report: NullReport) -> None:
     """Means since the last time: one line for people, one for programs, points on curves."""
-    seconds, data = meter.read()
+    recipe = state.recipe
+    (loss, norm), (seconds, data) = state.read(), meter.read()
     values = {
-        "loss": here.mean(state.mean_loss()),
+        "loss": state.here.mean(loss),
         "lr": recipe.learning_rate(state.done - 1),
-        "grad_norm": state.mean_norm(),
+        "grad_norm": norm,
         "seconds": round(seconds, 4),
         "data": round(data, 4),
         "skipped": state.skipped,
     }
-    state.reset_sums()
     report.write(step=state.done, **values)
     report.scalars(state.done, values)
     minutes = seconds * (recipe.steps - state.done) / 60
-    say(
+    state.say(
         f"step {state.done} of {recipe.steps}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
         f"{seconds:.3f} s/step  {minutes:.0f} min left"
     )
@@ -263,16 +255,7 @@ def _observed(report: NullReport, step: int, measures: dict[str, BlockMeasures])
     report.scalars(step, scalars(measures))
 
 
-def _validate(
-    state: RunState,
-    recipe: Recipe,
-    run: Path,
-    task: Task,
-    tests: list[PictureSet],
-    report: NullReport,
-    say: Say,
-    here: World,
-) -> None:
+def _validate(state: RunState, task: Task, tests: list[PictureSet], report: NullReport) -> None:
     """Score the averaged weights on all folders; keep the best, and those of the last step."""
     done, scores = state.done, Scores()
     for chosen in tests:
@@ -280,17 +263,17 @@ def _validate(
     for name, score in scores.items():
         report.write(step=done, validation=name, **score)
         report.scalars(done, {f"{name}/{key}": value for key, value in score.items()})
-        say(f"step {done}  {name}  " + ", ".join(f"{k} {score[k]:.4f}" for k in score))
-    files = ["last"] if done == recipe.steps else []
+        state.say(f"step {done}  {name}  " + ", ".join(f"{k} {score[k]:.4f}" for k in score))
+    files = ["last"] if done == state.recipe.steps else []
     deciding = next(iter(task.metrics()))
     mean = sum(score[deciding] for score in scores.values()) / max(1, len(scores))
     if scores and mean > state.best:
         state.best = mean
         files.append("best")
     for file in files:
-        weights = state.whole_average(recipe)
-        if here.first:
-            save_weights(weights, run / f"{file}.safetensors", recipe, done, scores)
+        weights = state.whole_average()
+        if state.here.first:
+            save_weights(weights, state.run / f"{file}.safetensors", state.recipe, done, scores)
 
 
 def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
@@ -314,17 +297,11 @@ def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
         raise InputError(f"{run} is not an empty folder; name a new folder for the run")
 
 
-def _precision(run: Path, resume: bool, device: torch.device, here: World) -> str:
-    """What `auto` means here; the first process decides, and a resumed run keeps its own."""
-    if resume:
-        return load_recipe(run).precision
-    return "bf16" if here.any(here.first and automatic_precision(device) == "bf16") else "fp32"
-
-
-def _open_report(recipe: Recipe, run: Path, done: int, say: Say, here: World) -> NullReport:
+def _open_report(state: RunState) -> NullReport:
     """The run's folder with its recipe and environment, and what writes into it."""
-    if not here.first:
+    if not state.here.first:
         return NullReport()
+    recipe, run, done = state.recipe, state.run, state.done
     run.mkdir(parents=True, exist_ok=True)
     with atomic_write(run / "recipe.json", overwrite=True) as file:
         file.write_text(recipe.model_dump_json(indent=2) + "\n")
@@ -332,16 +309,14 @@ def _open_report(recipe: Recipe, run: Path, done: int, say: Say, here: World) ->
     before = json.loads(starts.read_text()) if done and starts.exists() else []
     with atomic_write(starts, overwrite=True) as file:
         file.write_text(json.dumps([*before, environment(done)], indent=2) + "\n")
-    return Report(run, done, recipe.tensorboard, say)
+    return Report(run, done, recipe.tensorboard, state.say)
 
 
-def _explain(
-    state: RunState, model: Backbone, image: torch.Tensor, loss: float, here: World
-) -> str:
+def _explain(state: RunState, image: torch.Tensor, loss: float) -> str:
     """Where a step went wrong and what to do."""
     return (
         f"step {state.done + 1}: the loss is {loss}; the first thing that is not finite is "
-        f"{culprit(model, image, here)}. The last good state is "
+        f"{culprit(state.model, image, state.here)}. The last good state is "
         f"{state.saved() or 'none: nothing was saved yet'}; resuming repeats this. Try a smaller "
         "lr, a longer warmup, clip=1 or precision=fp32 in a new run, or go on with "
         "--on-nonfinite skip"

@@ -1,7 +1,5 @@
 """From a recipe to a network, and from a trained network to a weights file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from iln import backbones
 from iln.backbones import Backbone
 from iln.checkpoints import native
 from iln.cpu import instructions
+from iln.deploy.export.about import said_by
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe
 
@@ -68,13 +67,5 @@ def save_weights(
         training[key] = [p.name if p.is_absolute() else str(p) for p in getattr(recipe, key)]
     training["step"] = step
     if recipe.init is not None:
-        training["init"] = _training_of(recipe.init)
+        training["init"] = said_by(recipe.init).get("training") or {}
     native.save(model, file, overwrite=True, task=recipe.task, training=training, scores=scores)
-
-
-def _training_of(file: Path) -> dict[str, Any]:
-    """Empty for files of others, which say nothing."""
-    try:
-        return native.describe(file)["training"] or {}
-    except InputError:
-        return {}

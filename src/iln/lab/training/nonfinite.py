@@ -1,7 +1,5 @@
 """Locate the first NaN or infinity of a failed training step."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,9 +1,7 @@
 """A penalty on large features: the remedy that the paper holds against i-LN (its Table 8)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -40,9 +38,7 @@ def divergences(model: Backbone, wanted: bool) -> Iterator[Callable[[], Tensor |
     def watch(block: nn.Module, inputs: Any, output: Tensor) -> None:
         found.append(gaussian_divergence(output))
 
-    hooks = [block.register_forward_hook(watch) for block in model.blocks().values()]
-    try:
+    with ExitStack() as undo:
+        for block in model.blocks().values():
+            undo.callback(block.register_forward_hook(watch).remove)
         yield lambda: torch.stack(found).mean()
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -1,7 +1,5 @@
 """What a training run is made of: validated data, dumped as JSON beside the weights."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self

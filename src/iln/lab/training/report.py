@@ -1,7 +1,5 @@
 """Training logs: JSON log, TensorBoard, sample pictures and console progress."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import math

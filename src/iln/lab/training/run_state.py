@@ -3,20 +3,12 @@
 Random numbers are not part of it: a step's draws depend on the seed and its number alone.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.checkpoint import state_dict as distributed
 
 from iln.backbones import Backbone
 from iln.errors import InputError
@@ -34,16 +26,19 @@ class RunState:
 
     def __init__(
         self,
+        recipe: Recipe,
         run: Path,
         model: Backbone,
         average: Backbone,
         optimizer: torch.optim.Optimizer,
         here: World,
         sharded: bool,
+        say: Say,
     ) -> None:
         """`sharded`: parameters are spread over the processes (FSDP2)."""
+        self.recipe, self.run, self.here, self.say = recipe, run, here, say
         self.model, self.average, self.optimizer = model, average, optimizer
-        self._here, self._sharded = here, sharded
+        self._sharded = sharded
         self._place = run / ("state" if sharded else "state.pt")
         self.done = self.skipped = self.in_a_row = self.counted = 0
         self.best = -math.inf
@@ -60,23 +55,19 @@ class RunState:
         self.norm_sum += step[1]
         self.counted += 1
 
-    def mean_loss(self) -> float:
-        """Over the steps since `reset_sums` that were not skipped; NaN if there are none."""
-        return self.loss_sum / self.counted if self.counted else math.nan
-
-    def mean_norm(self) -> float:
-        """Of the gradient, likewise."""
-        return self.norm_sum / self.counted if self.counted else math.nan
-
-    def reset_sums(self) -> None:
+    def read(self) -> tuple[float, float]:
+        """Mean loss and gradient norm since the last reading; NaN if all steps were skipped."""
+        counted = self.counted or math.nan
+        loss, norm = self.loss_sum / counted, self.norm_sum / counted
         self.loss_sum = self.norm_sum = 0.0
         self.counted = 0
+        return loss, norm
 
     def saved(self) -> Path | None:
         """The newest state on disk."""
         return next((p for p in (self._place, previous(self._place)) if p.exists()), None)
 
-    def save(self, say: Say, must: bool) -> None:
+    def save(self, must: bool) -> None:
         """Write everything; where the disk is full, warn and keep what is there.
 
         Args:
@@ -86,8 +77,8 @@ class RunState:
         problem = ""
         try:
             if self._sharded:
-                save_shares(self._place, self._tensors(), plain, self._here)
-            elif self._here.first:
+                save_shares(self._place, self._tensors(), plain, self.here)
+            elif self.here.first:
                 tensors = {
                     "model": self.model.state_dict(),
                     "average": self.average.state_dict(),
@@ -96,25 +87,25 @@ class RunState:
                 save_state(self._place, {**tensors, **plain})
         except OSError as error:
             problem = error.strerror or str(error).partition("\n")[0]
-        if not self._here.any(bool(problem)):
+        if not self.here.any(bool(problem)):
             return
         line = f"{self._place} cannot be written after step {self.done}: {problem}"
         if must:
             raise InputError(f"{line}; {self.saved() or 'nothing'} is the state to resume from")
-        say(f"warning: {line}; going on, {self.saved() or 'nothing'} is kept")
+        self.say(f"warning: {line}; going on, {self.saved() or 'nothing'} is kept")
 
-    def load(self, say: Say) -> None:
+    def load(self) -> None:
         """Take over the newest whole state; a run that was never saved begins at step 0."""
         if self._sharded:
             tensors = self._tensors()
-            plain = load_shares(self._place, tensors, self._here, say)
+            plain = load_shares(self._place, tensors, self.here, self.say)
             if plain is None:
                 return
-            set_model_state_dict(self.model, tensors["model"])
-            set_model_state_dict(self.average, tensors["average"])
-            set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"])
+            distributed.set_model_state_dict(self.model, tensors["model"])
+            distributed.set_model_state_dict(self.average, tensors["average"])
+            distributed.set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"])
         else:
-            state = load_state(self._place, say)
+            state = load_state(self._place, self.say)
             if state is None:
                 return
             self.model.load_state_dict(state["model"])
@@ -124,21 +115,21 @@ class RunState:
         for name in _PLAIN:
             setattr(self, name, plain[name])
 
-    def whole_average(self, recipe: Recipe) -> Backbone:
+    def whole_average(self) -> Backbone:
         """The averaged network in one piece; all processes call it, the first one gets it."""
         if not self._sharded:
             return self.average
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        weights = get_model_state_dict(self.average, options=options)
-        whole = build_model(recipe.model_copy(update={"init": None})).eval()
+        options = distributed.StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights = distributed.get_model_state_dict(self.average, options=options)
+        whole = build_model(self.recipe.model_copy(update={"init": None})).eval()
         whole.to(self.average.conv_first.weight.dtype)
-        if self._here.first:
+        if self.here.first:
             whole.load_state_dict(weights)
         return whole
 
     def _tensors(self) -> dict[str, Any]:
         return {
-            "model": get_model_state_dict(self.model),
-            "average": get_model_state_dict(self.average),
-            "optimizer": get_optimizer_state_dict(self.model, self.optimizer),
+            "model": distributed.get_model_state_dict(self.model),
+            "average": distributed.get_model_state_dict(self.average),
+            "optimizer": distributed.get_optimizer_state_dict(self.model, self.optimizer),
         }

@@ -1,7 +1,5 @@
 """What a run computes on and under: device, order of sums, random numbers, signals, time."""
 
-from __future__ import annotations
-
 import getpass
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """The training and validation sets of a run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple, Self
 

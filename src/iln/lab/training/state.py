@@ -5,8 +5,6 @@ One process writes one file (`save_state`). Where the parameters are spread over
 number of processes can read it (`save_shares`).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import pickle

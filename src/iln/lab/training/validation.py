@@ -1,15 +1,14 @@
 """How good the averaged weights are by now: whole pictures, each of the task's protocols."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iln.lab.tasks import Damaged, Pixels, Task, mean_scores
+from iln.lab.tasks import Damaged, Pair, Pixels, Task, mean_scores
 from iln.lab.tasks.folders import load_pair
 from iln.lab.training.sets import PictureSet
 from iln.layers.forward_pass import Strips
@@ -31,26 +30,17 @@ def validate(
     Args:
         sample: is shown the first picture of each protocol, with the protocol's name.
     """
-    scores: Scores = {}
-    for name, fixed in _protocols(task, chosen):
-        rows: list[dict[str, float]] = []
-        for source in chosen.sources:
-            damaged, target = load_pair(source, fixed)
-            output = _restored(model, damaged)
-            if not rows:
-                sample(name, (damaged, output, target))
-            rows.append(fixed.score(output, target))
-        scores[name] = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
-    return scores
+    return {
+        name: mean_scores(fixed, partial(_restored, model), pairs, partial(sample, name))
+        for name, fixed, pairs in _protocols(task, chosen)
+    }
 
 
 def baselines(task: Task, chosen: PictureSet) -> Scores:
     """The same scores of what a network has to beat: the input, or its bicubic enlargement."""
     return {
-        name: mean_scores(
-            fixed, fixed.baseline, (load_pair(source, fixed) for source in chosen.sources)
-        )
-        for name, fixed in _protocols(task, chosen)
+        name: mean_scores(fixed, fixed.baseline, pairs)
+        for name, fixed, pairs in _protocols(task, chosen)
     }
 
 
@@ -59,8 +49,11 @@ def to_unit(picture: Tensor) -> Tensor:
     return picture.float() / 255 if picture.dtype == torch.uint8 else picture
 
 
-def _protocols(task: Task, chosen: PictureSet) -> list[tuple[str, Task]]:
-    return [(f"{chosen.name} {name}".strip(), fixed) for name, fixed in task.protocols().items()]
+def _protocols(task: Task, chosen: PictureSet) -> Iterator[tuple[str, Task, Iterator[Pair]]]:
+    """Each with its name and its pairs, made one at a time."""
+    for name, fixed in task.protocols().items():
+        pairs = (load_pair(source, fixed) for source in chosen.sources)
+        yield f"{chosen.name} {name}".strip(), fixed, pairs
 
 
 def _restored(model: nn.Module, damaged: Damaged) -> Pixels:
