@@ -12,6 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from iln.backbones import SwinIRSpec
+
+TINY = SwinIRSpec(
+    embed_dim=12,
+    depths=(2,),
+    num_heads=(2,),
+    window=4,
+    scale=2,
+    upsampler="pixelshuffledirect",
+    norm="i-ln",
+    eps=1e-4,
+    input_stats="mean+std",
+)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -6,22 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli_helpers import Command, Outcome
+from cli_helpers import TINY, Command, Outcome
 
 import iln
-from iln.backbones import SwinIRSpec, from_spec
-
-TINY = SwinIRSpec(
-    embed_dim=12,
-    depths=(2,),
-    num_heads=(2,),
-    window=4,
-    scale=2,
-    upsampler="pixelshuffledirect",
-    norm="i-ln",
-    eps=1e-4,
-    input_stats="mean+std",
-)
+from iln.backbones import from_spec
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot succeed must be known before a picture is restored, not after it."""
-    monkeypatch.setattr("iln.restoration.Restorer.restore_picture", None)
+    monkeypatch.setattr("iln.restoration.Pipeline.restore_picture", None)
 
 
 def test_one_picture(restore: Command) -> None:

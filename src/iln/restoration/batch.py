@@ -116,7 +116,7 @@ def _restore(
     source = sys.stdin.buffer.read() if job.source is None else job.source
     picture = read(source, options.max_pixels, allow_damaged=options.allow_damaged)
     for note in picture.notes:
-        _say(f"note: {_name(job.source)} {note}")
+        _say(f"note: {_name(job.source)}: {note}")
     # What cannot be written should be known before the work, not after it.
     target = _target(job, picture, pipeline, options)
     result = pipeline.restore_picture(picture, progress=progress)

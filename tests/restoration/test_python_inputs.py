@@ -1,0 +1,185 @@
+"""Pictures as Python programs hold them: what comes in comes out, and nothing is misread."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from small_models import photo, small_model, small_spec
+
+import iln
+from iln.errors import InputError
+from iln.restoration.inputs import as_input
+
+
+@pytest.fixture(scope="module")
+def restorer() -> iln.Restorer:
+    return iln.Restorer(small_model(small_spec()), device="cpu")
+
+
+def image(channels: int = 3) -> np.ndarray:
+    array = np.rint(photo(9, 10, channels) * 255).astype(np.uint8)
+    return array[..., 0] if channels == 1 else array
+
+
+def as_array(picture: Any) -> np.ndarray:
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_pillow_pictures(mode: str, restorer: iln.Restorer) -> None:
+    given = Image.fromarray(image()).convert(mode)
+    result = restorer(given)
+    assert isinstance(result, Image.Image)
+    assert (result.mode, result.size) == (mode, (20, 18))
+    assert np.array_equal(as_array(result), restorer(as_array(given)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "plain"),
+    [("P", "RGB"), ("1", "L"), ("YCbCr", "RGB"), ("HSV", "RGB"), ("PA", "RGBA"), ("LAB", "RGB")],
+)
+def test_pillows_palettes_and_colour_models_become_what_they_mean(
+    mode: str, plain: str, restorer: iln.Restorer
+) -> None:
+    source = Image.fromarray(image())
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        given = ImageCms.profileToProfile(source, *profiles, outputMode="LAB")
+    else:
+        given = source.convert("P").convert("PA") if mode == "PA" else source.convert(mode)
+    result = restorer(given)
+    assert result.mode == plain
+    assert np.array_equal(as_array(result), restorer(as_array(given.convert(plain))))
+
+
+def test_a_palette_with_transparency(restorer: iln.Restorer) -> None:
+    given = Image.fromarray(image()).convert("P")
+    given.info["transparency"] = 3
+    result = restorer(given)
+    assert result.mode == "RGBA"
+    assert np.array_equal(as_array(result), restorer(as_array(given.convert("RGBA"))))
+
+
+def test_cmyk_is_shown_as_it_prints(restorer: iln.Restorer) -> None:
+    paper = Image.new("CMYK", (10, 9), (0, 0, 0, 0))
+    ink = Image.new("CMYK", (10, 9), (0, 255, 255, 0))
+    assert restorer(paper).mode == "RGB"
+    assert (as_input(paper).array == 255).all()
+    red = as_input(ink).array.reshape(-1, 3).mean(0)
+    assert red[0] > 200
+    assert max(red[1:]) < 80
+
+
+def test_16_bits_of_pillow(restorer: iln.Restorer) -> None:
+    deep = np.rint(photo(9, 10, 1)[..., 0] * 65535).astype(np.uint16)
+    expected = restorer(deep)
+    for given in (Image.fromarray(deep), Image.fromarray(deep.astype(np.int32))):
+        result = restorer(given)
+        assert result.mode == "I;16"
+        assert np.array_equal(as_array(result), expected)
+    with pytest.raises(InputError, match="accepted are 0 to 65535"):
+        restorer(Image.fromarray(deep.astype(np.int32) * 2))
+
+
+def test_floats_of_pillow(restorer: iln.Restorer) -> None:
+    values = photo(9, 10, 1)[..., 0].astype(np.float32)
+    assert np.array_equal(as_array(restorer(Image.fromarray(values))), restorer(values))
+    with pytest.raises(InputError, match=r"floats must be in \[0, 1\]"):
+        restorer(Image.fromarray(values * 255))
+
+
+def test_what_a_pillow_picture_carries_goes_along(restorer: iln.Restorer, tmp_path: Path) -> None:
+    Image.fromarray(image()).save(tmp_path / "a.png", dpi=(300, 300), icc_profile=b"profile")
+    with Image.open(tmp_path / "a.png") as given:
+        result = restorer(given)
+    assert result.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert result.info["icc_profile"] == b"profile"
+
+
+def test_files_and_bytes(restorer: iln.Restorer, tmp_path: Path) -> None:
+    Image.fromarray(image()).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    expected = restorer(image())
+    with (tmp_path / "a.png").open("rb") as file:
+        for given in (str(tmp_path / "a.png"), tmp_path / "a.png", data, io.BytesIO(data), file):
+            assert np.array_equal(restorer(given), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.float32, torch.float64, torch.float16, torch.bfloat16]
+)
+def test_tensors(channels: int, dtype: torch.dtype, restorer: iln.Restorer) -> None:
+    values = torch.from_numpy(photo(9, 10, channels).astype(np.float32)).permute(2, 0, 1)
+    given = (values * 255).round().to(dtype) if dtype == torch.uint8 else values.to(dtype)
+    result = restorer(given)
+    assert (result.dtype, result.device, result.shape) == (dtype, given.device, (channels, 18, 20))
+    array = given.float().numpy() if dtype == torch.bfloat16 else given.numpy()
+    expected = torch.from_numpy(restorer(array.transpose(1, 2, 0))).permute(2, 0, 1).to(dtype)
+    assert torch.equal(result, expected)
+    both = restorer(torch.stack([given, given.flip(2)]))
+    assert both.shape == (2, channels, 18, 20)
+    assert torch.equal(both[0], result)
+    assert torch.equal(both[1], restorer(given.flip(2)))
+
+
+def test_a_tensor_that_needs_a_gradient_and_one_of_gray(restorer: iln.Restorer) -> None:
+    gray = torch.rand(9, 10, requires_grad=True)
+    result = restorer(gray)
+    assert result.shape == (18, 20)
+    assert not result.requires_grad
+
+
+def test_lists(restorer: iln.Restorer) -> None:
+    shares: list[float] = []
+    first, second = restorer([image(), Image.fromarray(image())], progress=shares.append)
+    assert isinstance(first, np.ndarray)
+    assert isinstance(second, Image.Image)
+    assert np.array_equal(first, as_array(second))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, "type NoneType; accepted are a file's name"),
+        (3, "type int"),
+        ([], "an empty list"),
+        ({"a": 1}, "type dict"),
+        (torch.zeros(9, 10, 3), r"tensor has shape \(9, 10, 3\); accepted are"),
+        (torch.zeros(2, 3, 4, 5, 6), "tensor has shape"),
+        (torch.zeros(3, 9, 10, dtype=torch.int64), "image is int64; accepted are uint8"),
+        (np.zeros((9, 10, 3), bool), "image is bool"),
+        (torch.full((3, 9, 10), 200.0), "divide by 255"),
+    ],
+)
+def test_refused(given: Any, expected: str, restorer: iln.Restorer) -> None:
+    with pytest.raises(InputError, match=expected):
+        restorer(given)
+
+
+def test_several_models_strength_and_size_in_python() -> None:
+    same = small_model(small_spec(scale=1, upsampler=""))
+    array = image()
+    once = iln.restore(array, same, device="cpu")
+    assert np.array_equal(iln.restore(array, [same, same], device="cpu"), iln.restore(once, same))
+    half = iln.restore(array, same, strength=0.5, device="cpu")
+    assert np.abs(half - (array.astype(float) + once) / 2).max() <= 0.5
+    assert iln.restore(array, same, size="25x", device="cpu").shape == (22, 25, 3)
+    faded = (array // 2 + 60).astype(np.uint8)
+    assert np.ptp(iln.restore(faded, same, unfade=True, device="cpu")) > 200
+    floats = iln.restore((faded / 255).astype(np.float32), same, unfade=True, device="cpu")
+    assert np.ptp(floats) > 0.8
+
+
+def test_old_print_is_a_chain() -> None:
+    chain = iln.Pipeline(["old-print"], device="cpu")
+    array = image()
+    steps = iln.Pipeline(["scratches", "photo"], unfade=True, device="cpu")
+    assert np.array_equal(chain(array), steps(array))
+    assert chain.scale == 1
