@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cli_helpers import Command, photo, save, size
 from PIL import Image
 
@@ -37,8 +38,19 @@ def zoo(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_plain_lines_for_other_programs(command: Command, zoo: Path) -> None:
+def test_what_to_type_for_which_picture(command: Command, zoo: Path) -> None:
     done = command("models")
+    assert done.code == 0
+    heading, first, second = done.out.splitlines()
+    assert re.split(" {2,}", heading) == ["my picture is ...", "type this", "use"]
+    assert re.fullmatch(r"an old photograph .*  iln restore PICTURE +anything", first)
+    assert re.fullmatch(r"clean, .*  iln restore PICTURE --model sr-x2 +see its card", second)
+    assert " dB" not in done.out  # decibels say nothing to those who ask here
+    assert "print, publish and sell" in done.err
+
+
+def test_scores_as_plain_lines_for_other_programs(command: Command, zoo: Path) -> None:
+    done = command("models", "--scores")
     assert (done.code, done.err) == (0, "")
     heading, first, second = done.out.splitlines()
     assert re.split(" {2,}", heading) == [
@@ -51,10 +63,25 @@ def test_plain_lines_for_other_programs(command: Command, zoo: Path) -> None:
 def test_a_table_for_a_person(command: Command, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes standard output for a terminal then
     monkeypatch.setenv("COLUMNS", "120")
-    done = command("models")
+    done = command("models", "--scores")
     assert done.code == 0
     assert "───" in done.out and "31.26 dB, Set5" in done.out
     assert "# photo" not in command("models", "photo").out
+    assert "print, publish and sell" in command("models").out
+
+
+def test_any_file_of_weights(command: Command, weights: Path, tmp_path: Path) -> None:
+    done = command("models", weights)
+    assert (done.code, done.err) == (0, "")
+    assert "* network: SwinIR with i-LN, enlarges 2 times\n" in done.out
+    torch.save(iln.build("swinir-light-x2", norm="ln").state_dict(), tmp_path / "other.pth")
+    done = command("models", tmp_path / "other.pth")
+    assert done.out.startswith("# other.pth\n")
+    assert "taken by convention:\n\n* img_range: 1.0\n" in done.out
+    (tmp_path / "text.pth").write_text("hello\n")
+    done = command("models", tmp_path / "text.pth")
+    assert (done.code, done.out) == (2, "")
+    assert "is no weights file (it is text)" in done.err
 
 
 def test_cards(command: Command, zoo: Path) -> None:
@@ -66,12 +93,19 @@ def test_cards(command: Command, zoo: Path) -> None:
 
 
 def test_the_package_itself(command: Command) -> None:
-    done = command("models")
+    done = command("models", "--scores")
     assert done.code == 0
     lines = done.out.splitlines()[1:]
     assert any(line.startswith("sr-x2 ") for line in lines)
+    assert any(line.startswith("old-print ") for line in lines)
     assert all(re.search(r" dB, .*(yes|research only)$", line) for line in lines)
     assert command("models", "sr-x2").out.startswith("# sr-x2\n")
+    assert command("models", "old-print").out.startswith("# old-print\n")
+    choices = command("models").out.splitlines()[1:]
+    assert len(choices) == len(lines)
+    assert all(
+        re.search(r"  iln restore PICTURE.*(anything|private, research)$", c) for c in choices
+    )
 
 
 def test_the_default_says_its_name(command: Command, zoo: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from samples import photo
 
 from iln.errors import InputError
 from iln.images import read
+
+HERE = Path(__file__).parent
 
 
 def encoded(array, form="JPEG", **options):
@@ -286,6 +289,21 @@ def test_bytes_and_open_files_are_read(tmp_path):
         pytest.raises(InputError, match=re.escape(f"{tmp_path}/a.png: is open for text")),
     ):
         read(file)
+
+
+def test_heic_is_read_upright_at_its_depth():
+    pytest.importorskip("pi_heif")
+    from samples import exif_fields
+
+    picture = read(HERE / "phone.heic")  # of photo(48, 64), declared to be turned
+    assert np.abs(np.rot90(photo(48, 64), -1).astype(int) - picture.pixels).mean() < 1
+    main = exif_fields(picture.exif)[0]
+    assert (main[0x0112], main[0x0132]) == (1, "2020:01:02 03:04:05")
+    deep = read(HERE / "phone-10-bit.heic").pixels
+    expected = photo(48, 64, dtype=np.uint16)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep.astype(int) - expected).mean() < 257
+    assert np.array_equal(deep & 63, deep >> 10)  # so that white is white
 
 
 def test_heic_and_jpeg_xl_are_read_with_the_extra(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from iln.checkpoints.files import shipped_card, shipped_files
@@ -25,26 +26,41 @@ class Chain:
         models: their names, in order.
         unfade: stretch the colours of a faded print afterwards.
         does: in words.
+        score: the main one of its card, in words.
     """
 
     models: tuple[str, ...]
     unfade: bool
     does: str
+    score: str
 
 
 CHAINS = {
     "old-print": Chain(
-        ("scratches", "photo"), True, "restores old prints: scratches, noise, faded colours"
+        ("scratches", "photo"),
+        True,
+        "restores old prints: scratches, noise, faded colours",
+        "SCORE",
     )
 }
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model. does: in words. size: of its file, in bytes. score: the main one, in words, or
-    empty. commercial: whether its weights may be used so, in words."""
+    """A model, or a chain of models, as a user chooses among them.
+
+    Attributes:
+        name: what `--model` takes.
+        picture: what the user's picture is like, in words.
+        does: what it does, in words.
+        scale: how many times it enlarges.
+        size: of its file or files, in bytes.
+        score: the main one, in words, or empty.
+        commercial: whether its weights may be used so, in a word or two.
+    """
 
     name: str
+    picture: str
     does: str
     scale: int
     size: int
@@ -52,9 +68,41 @@ class Entry:
     commercial: str
 
 
+_PICTURES = {
+    "photo": "an old photograph or a phone picture: grain, noise, JPEG's blocks",
+    "old-print": "an old print: scratched, dusty, faded, grainy",
+    "scratches": "scratched, and fine besides",
+    "sr-x2": "clean, but too small: twice as large",
+    "sr-x4": "clean, but too small: four times as large",
+    "denoise": "noisy, from a camera in the dark",
+    "jpeg": "blocky: a JPEG saved too small",
+    "derain": "taken in the rain",
+}
+"""What a picture is like that a model is for, in the order in which people ask."""
+
+
 def entries() -> list[Entry]:
-    """All that are shipped, by name."""
-    return [entry(name, describe(name)) for name in shipped()]
+    """All that are shipped, and the chains of them, by name."""
+    found = {name: entry(name, describe(name)) for name in shipped()}
+    for name, chain in CHAINS.items():
+        parts = [found[model] for model in chain.models if model in found]
+        if len(parts) == len(chain.models):
+            found[name] = Entry(
+                name,
+                _PICTURES.get(name, chain.does),
+                chain.does,
+                prod(part.scale for part in parts),
+                sum(part.size for part in parts),
+                chain.score,
+                next((p.commercial for p in parts if p.commercial != _OPEN), _OPEN),
+            )
+    return [found[name] for name in sorted(found)]
+
+
+def by_picture() -> list[Entry]:
+    """The same, in the order in which people ask."""
+    order = {name: place for place, name in enumerate(_PICTURES)}
+    return sorted(entries(), key=lambda one: (order.get(one.name, len(order)), one.name))
 
 
 def names() -> list[str]:
@@ -64,9 +112,11 @@ def names() -> list[str]:
 
 def entry(name: str, about: Mapping[str, Any]) -> Entry:
     """One of them. about: what `describe` says of its file."""
+    does = _does(str(about["task"] or ""))
     return Entry(
         name,
-        _does(str(about["task"] or "")),
+        _PICTURES.get(name, does),
+        does,
         about["spec"]["scale"],
         about["bytes"],
         _main_score(about["scores"]),
@@ -75,9 +125,9 @@ def entry(name: str, about: Mapping[str, Any]) -> Entry:
 
 
 def card(name: str) -> str:
-    """A shipped model's card, as Markdown. Raises InputError for an unknown name."""
-    if name not in shipped():
-        raise InputError(f"no model {name!r} is shipped; {nearest(name, shipped())}")
+    """The card of a shipped model or chain, as Markdown. Raises InputError for an unknown name."""
+    if name not in names():
+        raise InputError(f"no model {name!r} is shipped; {nearest(name, names())}")
     return shipped_card(name)
 
 
@@ -100,6 +150,9 @@ def _main_score(scores: Any) -> str:
     return f"{next(iter(row.values())):.2f} dB, {scores['main']}"
 
 
+_OPEN = "yes"
+
+
 def _commercial(licence: str) -> str:
     terms = licence.partition(" (")[0]
-    return {"open": "yes", "research only": "research only"}.get(terms, "see its card")
+    return {"open": _OPEN, "research only": "research only"}.get(terms, "see its card")

@@ -47,10 +47,12 @@ def read_heic(file: BinaryIO) -> tuple[NDArray[Any], Found]:
     """(H, W, C) uint8 or uint16, upright, and what stands beside it. Raises what the package
     raises for a damaged file."""
     image = _heif(file)
-    array: NDArray[Any] = np.asarray(image)
+    array: NDArray[Any] = np.array(image)  # a copy: the picture's own memory goes with it
     info = image.info
-    if info.get("depth_images"):
-        pass  # a depth map is no part of the picture
+    bits = info.get("bit_depth", 8)
+    if array.dtype == np.uint16 and bits < 16:
+        # They come shifted to the top; only repeating them below makes white white.
+        array = array | (array >> bits)
     found = Found(
         exif=info.get("exif") or None,
         xmp=info.get("xmp") or None,
