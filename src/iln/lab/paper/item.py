@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import Scale
-from iln.lab.paper.store import Store
+from iln.lab.paper.store import Run, Store
 from iln.lab.training import Recipe
+
+Arms = Mapping[Any, list[Run]]
+"""The finished runs of what is compared, one a seed, by norm or by what else tells arms apart."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +20,16 @@ class Item:
     """A figure or table.
 
     names: what it answers to; the first one is its own. shows: what the paper shows there, in
-    our words. recipes: all that has to be trained. report: reads the finished runs, which the
-    store hands out by their recipes, and fills the page.
+    our words. arms: all that has to be trained, by arm a recipe a seed. report: reads the
+    finished runs, by the same arms, and fills the page.
     """
 
     names: tuple[str, ...]
     title: str
     shows: str
-    recipes: Callable[[Scale], Sequence[Recipe]]
-    report: Callable[[Scale, Store, Page], None]
+    arms: Callable[[Scale], Mapping[Any, Sequence[Recipe]]]
+    report: Callable[[Scale, Store, Page, Arms], None]
+
+    def recipes(self, scale: Scale) -> list[Recipe]:
+        """Those of all arms."""
+        return [recipe for recipes in self.arms(scale).values() for recipe in recipes]

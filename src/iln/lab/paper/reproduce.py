@@ -11,7 +11,7 @@ import torch
 
 import iln
 from iln.errors import InputError, nearest
-from iln.lab.paper.item import Item
+from iln.lab.paper.item import Arms, Item
 from iln.lab.paper.items import (
     fig1,
     fig2,
@@ -72,20 +72,21 @@ def reproduce(
     page = Page(folder, item.title, item.shows, overwrite=overwrite)
     if scale.name == "smoke":
         draw_data(store.data_root)
-    recipes = list(item.recipes(scale))
-    if not store.train(recipes, jobs, say, tell):
+    if not store.train(item.recipes(scale), jobs, say, tell):
         return None
-    item.report(scale, store, page)
-    page.finish(_how(item, scale, store))
+    arms = {arm: [store[one] for one in recipes] for arm, recipes in item.arms(scale).items()}
+    item.report(scale, store, page, arms)
+    page.finish(_how(item, scale, arms))
     return page
 
 
-def _how(item: Item, scale: Scale, store: Store) -> list[str]:
-    runs = {run.folder: run for run in (store[recipe] for recipe in item.recipes(scale))}
-    steps = sorted({run.recipe.steps for run in runs.values()})
-    seeds = sorted({run.recipe.seed for run in runs.values()})
+def _how(item: Item, scale: Scale, arms: Arms) -> list[str]:
+    # Two arms may share a run.
+    runs = {run.folder: run for runs in arms.values() for run in runs}.values()
+    steps = sorted({run.recipe.steps for run in runs})
+    seeds = sorted({run.recipe.seed for run in runs})
     lengths, numbers = " and ".join(map(str, steps)), ", ".join(map(str, seeds))
-    hours = sum(run.seconds for run in runs.values()) / 3600
+    hours = sum(run.seconds for run in runs) / 3600
     lines = [
         f"`iln paper {item.names[0]} --scale {scale.name}`, page written "
         f"{datetime.now(UTC):%Y-%m-%d} with iln {iln.__version__} and PyTorch {torch.__version__} "
@@ -101,7 +102,7 @@ def _how(item: Item, scale: Scale, store: Store) -> list[str]:
             f"{len(seeds)}: by chance once in {math.comb(2 * len(seeds), len(seeds))} times); else "
             "the claim is not decided."
         )
-    failed = [run.folder.name for run in runs.values() if run.failure is not None]
+    failed = [run.folder.name for run in runs if run.failure is not None]
     if failed:
         lines.append(f"Not finite, and stopped: {', '.join(failed)}.")
     return lines

@@ -10,7 +10,7 @@ alone are compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,14 @@ class Scale:
         for table in (self.backbones[network], self.tasks[task], changes):
             found = _merge(found, table)
         return derive(found, {"norm": norm, "seed": seed})
+
+    def arms(
+        self, norms: Sequence[str] = ("ln", "i-ln"), **changes: Any
+    ) -> dict[str, list[Recipe]]:
+        """By norm, the recipe of every seed; changes: as in `recipe`."""
+        return {
+            norm: [self.recipe(norm, seed=seed, **changes) for seed in self.seeds] for norm in norms
+        }
 
     def with_steps(self, steps: int) -> Scale:
         """The same with runs of another length, schedules and logs along with it."""

@@ -3,66 +3,42 @@
 from __future__ import annotations
 
 from iln.lab.paper.drawings import draw_runs
-from iln.lab.paper.item import Item
+from iln.lab.paper.item import Arms, Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, growth, last, score, show, test_sets
-from iln.lab.paper.store import Run, Store
+from iln.lab.paper.statistics import cells, claim_above, test_sets
+from iln.lab.paper.store import Store
 from iln.lab.training import Recipe
 
-NORMS = ("ln", "i-ln")
 
-
-def recipes(scale: Scale) -> list[Recipe]:
-    return [
-        scale.recipe(norm, seed=seed, batch=batch)
+def arms_of(scale: Scale) -> dict[tuple[int, str], list[Recipe]]:
+    """By batch size and norm."""
+    return {
+        (batch, norm): recipes
         for batch in scale.batches
-        for norm in NORMS
-        for seed in scale.seeds
-    ]
-
-
-def report(scale: Scale, store: Store, page: Page) -> None:
-    arms: dict[tuple[int, str], list[Run]] = {
-        (batch, norm): [store[scale.recipe(norm, seed=s, batch=batch)] for s in scale.seeds]
-        for batch in scale.batches
-        for norm in NORMS
+        for norm, recipes in scale.arms(batch=batch).items()
     }
+
+
+def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     sets = test_sets(scale.base)
     for batch in scale.batches:
-        sizes = {n: [last(run, "mean_square") for run in arms[batch, n]] for n in NORMS}
-        page.claim(
-            f"Batch {batch}: features are larger under LN",
-            all_above(sizes["ln"], sizes["i-ln"]),
-            f"mean square {show(sizes['ln'], None)} and {show(sizes['i-ln'], None)}",
-        )
-        scores = {n: [score(run, sets[-1]) for run in arms[batch, n]] for n in NORMS}
-        page.claim(
-            f"Batch {batch}: i-LN is better ({sets[-1]})",
-            all_above(scores["i-ln"], scores["ln"]),
-            f"{show(scores['i-ln'], 3)} and {show(scores['ln'], 3)} dB",
-        )
-    for norm in NORMS:
+        ln, iln = arms[batch, "ln"], arms[batch, "i-ln"]
+        text = f"Batch {batch}: features are larger under LN"
+        claim_above(page, text, "mean square", ln, iln, "mean square {} and {}")
+        claim_above(page, f"Batch {batch}: i-LN is better ({sets[-1]})", sets[-1], iln, ln)
+    for norm in ("ln", "i-ln"):
         page.picture(
             f"curves-{norm}",
             f"{TITLES[norm]}: the worst block over the steps, a line a seed.",
             draw_runs({f"batch {batch}": arms[batch, norm] for batch in scale.batches}),
         )
+    measures = [*sets, "mean square", "entropy (nats)", "times grown"]
     page.table(
         "batches",
         "PSNR in dB, and the worst block at the last step; mean and deviation over seeds",
-        ["batch", "norm", *sets, "mean square", "entropy (nats)", "times grown"],
-        [
-            [
-                batch,
-                TITLES[norm],
-                *(show([score(run, name) for run in runs], 3) for name in sets),
-                show([last(run, "mean_square") for run in runs], None),
-                show([last(run, "entropy", "min") for run in runs]),
-                show([growth(run) for run in runs], None),
-            ]
-            for (batch, norm), runs in arms.items()
-        ],
+        ["batch", "norm", *measures],
+        [[batch, TITLES[norm], *cells(runs, measures)] for (batch, norm), runs in arms.items()],
     )
 
 
@@ -70,6 +46,6 @@ ITEM = Item(
     names=("fig14",),
     title="Fig. 14: batch sizes",
     shows="LN diverges and i-LN does not, with batches of 2, 4 and 8 alike.",
-    recipes=recipes,
+    arms=arms_of,
     report=report,
 )

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from iln.lab.dynamics import alignment, draw_alignment
-from iln.lab.paper.item import Item
+from iln.lab.paper.item import Arms, Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, plain, seeds, show
+from iln.lab.paper.statistics import all_above, show
 from iln.lab.paper.store import Store
 
-NORMS = ("ln", "i-ln")
 
-
-def report(scale: Scale, store: Store, page: Page) -> None:
+def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     damaged, _ = picture_of(scale.base, store)
-    found = {
-        norm: [alignment(run.model(), damaged) for run in seeds(scale, store, norm)]
-        for norm in NORMS
-    }
-    for name, values in (
-        ("Pearson's", {n: [one.correlation for one in all_] for n, all_ in found.items()}),
-        ("Spearman's", {n: [one.rank_correlation for one in all_] for n, all_ in found.items()}),
-    ):
+    found = {norm: [alignment(run.model(), damaged) for run in runs] for norm, runs in arms.items()}
+    for name, correlation in (("Pearson's", "correlation"), ("Spearman's", "rank_correlation")):
+        ln, iln = ([getattr(one, correlation) for one in found[norm]] for norm in ("ln", "i-ln"))
         page.claim(
             f"Bias and channel magnitude go together more under LN ({name} correlation)",
-            all_above(values["ln"], values["i-ln"]),
-            f"{show(values['ln'])} and {show(values['i-ln'])}",
+            all_above(ln, iln),
+            f"{show(ln)} and {show(iln)}",
         )
     page.picture(
         "alignment",
@@ -39,14 +32,11 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         ["norm", "seed", "correlation", "rank correlation", "largest / mean magnitude"],
         [
             [
-                TITLES[norm],
-                seed,
-                one.correlation,
-                one.rank_correlation,
+                *(TITLES[norm], seed, one.correlation, one.rank_correlation),
                 float(one.magnitude.max() / one.magnitude.mean()),
             ]
-            for norm in NORMS
-            for seed, one in zip(scale.seeds, found[norm], strict=True)
+            for norm, all_ in found.items()
+            for seed, one in zip(scale.seeds, all_, strict=True)
         ],
     )
 
@@ -56,6 +46,6 @@ ITEM = Item(
     title="Fig. 8: the last norm's bias and channel magnitude",
     shows="under LN the bias of the last norm lines up with the magnitude of the channels: the "
     "network makes up for the few that dominate.",
-    recipes=lambda scale: plain(scale, *NORMS),
+    arms=Scale.arms,
     report=report,
 )

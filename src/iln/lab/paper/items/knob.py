@@ -10,18 +10,16 @@ from torch import Tensor
 from iln.backbones import Backbone
 from iln.lab.dynamics import Probe
 from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, new_figure, plain, short
-from iln.lab.paper.item import Item
+from iln.lab.paper.item import Arms, Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, seeds, show
-from iln.lab.paper.statistics import plain as plain_recipes
+from iln.lab.paper.statistics import all_above, show
 from iln.lab.paper.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NORMS = ("ln", "i-ln")
 LIGHTS = {"darkened": (0.5, 0.0), "as it is": (1.0, 0.0), "brightened": (0.5, 0.5)}
 """Contrast and what is added, so that no pixel leaves [0, 1]."""
 
@@ -40,19 +38,19 @@ def error(model: Backbone, image: Tensor, target: Tensor, contrast: float) -> fl
     return float((output - target).double().square().mean().sqrt()) * 255 / contrast
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
+def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     picture, clean = picture_of(scale.base, store)
-    models = {n: [run.model() for run in seeds(scale, store, n)] for n in NORMS}
+    models = {norm: [run.model() for run in runs] for norm, runs in arms.items()}
     blocks = [short(name) for name in models["ln"][0].blocks()]
     lit = {light: (c * picture + b, c * clean + b) for light, (c, b) in LIGHTS.items()}
     found = {
         (norm, light): [sigmas(model, image) for model in models[norm]]
-        for norm in NORMS
+        for norm in arms
         for light, (image, _) in lit.items()
     }
     errors = {
         (norm, light): [error(m, *lit[light], LIGHTS[light][0]) for m in models[norm]]
-        for norm in NORMS
+        for norm in arms
         for light in lit
     }
     ratios = {
@@ -60,7 +58,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
             sum(a / b for a, b in zip(dark, plain_, strict=True)) / len(dark)
             for dark, plain_ in zip(found[norm, "darkened"], found[norm, "as it is"], strict=True)
         ]
-        for norm in NORMS
+        for norm in arms
     }
     page.claim(
         "Features of i-LN follow the contrast of the picture, those of LN do not",
@@ -71,7 +69,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     for light in ("darkened", "brightened"):
         worse = {
             n: [b / a for a, b in zip(errors[n, "as it is"], errors[n, light], strict=True)]
-            for n in NORMS
+            for n in arms
         }
         page.claim(
             f"The {light} picture costs LN more than i-LN",
@@ -88,7 +86,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         "error",
         "Root mean square error in 8-bit levels, over the contrast left; mean over seeds",
         ["norm", *LIGHTS],
-        [[TITLES[n], *(show(errors[n, light], 3) for light in LIGHTS)] for n in NORMS],
+        [[TITLES[n], *(show(errors[n, light], 3) for light in LIGHTS)] for n in arms],
     )
     page.table(
         "sigma",
@@ -113,7 +111,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
 def draw(found: dict[tuple[str, str], list[list[float]]], blocks: list[str]) -> Figure:
     figure = new_figure(10.4, 4.4)
     panels = figure.subplots(1, 2)
-    for axes, norm in zip(panels, NORMS, strict=True):
+    for axes, norm in zip(panels, ("ln", "i-ln"), strict=True):
         for light, hue in zip(LIGHTS, HUES, strict=False):
             for number, line in enumerate(found[norm, light]):
                 label = light if number == 0 else None
@@ -130,6 +128,6 @@ ITEM = Item(
     title="Knob: a picture darkened and brightened",
     shows="i-LN multiplies every branch by the sigma of the features, so a block answers in "
     "proportion to its input (no figure shows that; this does).",
-    recipes=lambda scale: plain_recipes(scale, *NORMS),
+    arms=Scale.arms,
     report=report,
 )

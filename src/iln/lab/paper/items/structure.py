@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,19 +11,17 @@ from torch import Tensor, nn
 
 from iln.backbones import Backbone
 from iln.lab.dynamics.drawing import HUES, SMALL, new_figure, plain, short
-from iln.lab.paper.item import Item
+from iln.lab.paper.item import Arms, Item
 from iln.lab.paper.page import Page
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import plain as plain_recipes
-from iln.lab.paper.statistics import seeds, show
+from iln.lab.paper.statistics import show
 from iln.lab.paper.store import Store
 from iln.norm import HOLISTIC_EPS, ILN, LN_EPS, LayerNorm, LNStar, Norm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NORMS = ("ln", "i-ln")
 TOKENS = 400
 """So many pixels are drawn at random, and the distances of all their pairs looked at."""
 
@@ -53,12 +51,12 @@ def spread(before: Tensor, after: Tensor) -> float:
     return float(factors.std() / factors.mean())
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
+def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     damaged, _ = picture_of(scale.base, store)
     rows: list[list[str | float | int]] = []
     found: dict[str, list[float]] = {"ln": [], "ln*": [], "i-ln": []}
-    for trained in NORMS:
-        for run in seeds(scale, store, trained):
+    for trained, runs in arms.items():
+        for run in runs:
             for block, x in inputs_of_blocks(run.model(), damaged):
                 before = distances(x)
                 spreads = {n: spread(before, distances(normalised(n, x))) for n in found}
@@ -84,8 +82,8 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         "between channels no norm is one.)"
     )
     middle = {
-        TITLES[trained]: list(inputs_of_blocks(seeds(scale, store, trained)[0].model(), damaged))
-        for trained in NORMS
+        TITLES[trained]: inputs_of_blocks(runs[0].model(), damaged)
+        for trained, runs in arms.items()
     }
     page.picture(
         "distances",
@@ -101,28 +99,18 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     )
 
 
-@contextmanager
-def _noting(model: Backbone, note: Callable[[str, Tensor], None]) -> Iterator[None]:
-    def hook(name: str) -> Any:
-        def before(block: nn.Module, inputs: Any) -> None:
-            note(name, inputs[0].detach().double())
-
-        return before
-
-    handles = [b.register_forward_pre_hook(hook(n)) for n, b in model.blocks().items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def inputs_of_blocks(model: Backbone, image: Tensor) -> Iterator[tuple[str, Tensor]]:
+def inputs_of_blocks(model: Backbone, image: Tensor) -> list[tuple[str, Tensor]]:
     """Each block's name and what reaches it, (1, H, W, C) float64; picture as the model takes."""
     found: list[tuple[str, Tensor]] = []
-    with torch.no_grad(), _noting(model, lambda name, x: found.append((name, x))):
+
+    def note(name: str, block: nn.Module, inputs: Any) -> None:
+        found.append((name, inputs[0].detach().double()))
+
+    with torch.no_grad(), ExitStack() as hooks:
+        for name, block in model.blocks().items():
+            hooks.callback(block.register_forward_pre_hook(partial(note, name)).remove)
         model(image)
-    yield from found
+    return found
 
 
 def draw(maps: dict[str, Tensor]) -> Figure:
@@ -155,6 +143,6 @@ ITEM = Item(
     shows="per-token LayerNorm is in general no homothety of the tokens, not even conformal, so "
     "differences between pixels are lost; LN* maps x_l - x_k to (x_l - x_k) / sigma, and i-LN "
     "gives sigma back. The paper proves it; this looks at trained networks.",
-    recipes=lambda scale: plain_recipes(scale, *NORMS),
+    arms=Scale.arms,
     report=report,
 )

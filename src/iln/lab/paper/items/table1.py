@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iln.lab.dynamics.drawing import HUES, new_figure
-from iln.lab.paper.drawings import draw_arm, finish_axes
-from iln.lab.paper.item import Item
+from iln.lab.paper.drawings import draw_panel
+from iln.lab.paper.item import Arms, Item
 from iln.lab.paper.page import Page
+from iln.lab.paper.pictures import score_of
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import (
     GROWTH,
     all_above,
-    growth,
-    last,
-    plain,
-    score,
-    seeds,
+    cells,
+    claim_above,
     show,
     test_sets,
+    values,
 )
 from iln.lab.paper.store import Run, Store
-from iln.lab.training.sets import PictureSet
-from iln.lab.training.validation import validate
 from iln.norm import NORMS, BatchNorm
 
 if TYPE_CHECKING:
@@ -45,23 +42,21 @@ DIVERGE = ("ln", "rms", "layerscale")
 CALM = ("i-ln", "ln*", "in", "bn", "rezero")
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
-    arms = {norm: seeds(scale, store, norm) for norm in NORMS}
+def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     sets = test_sets(scale.base)
     deciding = sets[-1]
-    quality = {norm: [score(run, deciding) for run in runs] for norm, runs in arms.items()}
-    grown = {norm: [growth(run) for run in runs] for norm, runs in arms.items()}
+    quality = {norm: values(runs, deciding) for norm, runs in arms.items()}
+    grown = {norm: values(runs, "times grown") for norm, runs in arms.items()}
 
-    page.claim(
-        f"i-LN is better than LN ({deciding})",
-        all_above(quality["i-ln"], quality["ln"]),
-        f"{show(quality['i-ln'], 3)} and {show(quality['ln'], 3)} dB",
-    )
+    claim_above(page, f"i-LN is better than LN ({deciding})", deciding, arms["i-ln"], arms["ln"])
     best = max((n for n in NORMS if n != "i-ln"), key=lambda n: sum(quality[n]) / len(quality[n]))
-    page.claim(
+    claim_above(
+        page,
         f"i-LN is the best of all nine ({deciding})",
-        all_above(quality["i-ln"], quality[best]),
-        f"the best other is {TITLES[best]}: {show(quality[best], 3)} dB",
+        deciding,
+        arms["i-ln"],
+        arms[best],
+        f"the best other is {TITLES[best]}: {{1}} dB",
     )
     page.claim(
         "Every per-token norm diverges",
@@ -87,23 +82,21 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         [
             [
                 TITLES[norm],
-                *(show([score(run, name) for run in runs], 3) for name in sets),
+                *cells(runs, sets),
                 " / ".join(f"{v:.2f}" for v in PUBLISHED.get(norm, ())) or WORDS.get(norm, "–"),
             ]
             for norm, runs in arms.items()
         ],
     )
+    measures = ["mean square", "max abs", "entropy (nats)", "times grown"]
     page.table(
         "features",
         "The last step, worst block of each network, mean and deviation over seeds",
-        ["norm", "mean square", "max abs", "entropy (nats)", "times grown", "not finite"],
+        ["norm", *measures, "not finite"],
         [
             [
                 TITLES[norm],
-                show([last(run, "mean_square") for run in runs], None),
-                show([last(run, "max_abs") for run in runs], None),
-                show([last(run, "entropy", "min") for run in runs]),
-                show(grown[norm], None),
+                *cells(runs, measures),
                 f"{sum(run.failure is not None for run in runs)} of {len(runs)}",
             ]
             for norm, runs in arms.items()
@@ -127,21 +120,16 @@ def batch_statistics(run: Run, scale: Scale, store: Store, test_set: str) -> flo
     for module in model.modules():
         if isinstance(module, BatchNorm):
             module.train()
-    folder = store.data_root / test_set
-    found = validate(
-        model, scale.base.make_task(), PictureSet.of(folder), lambda name, triple: None
-    )
-    return next(iter(next(iter(found.values())).values()))
+    return score_of(model, scale.base, store, test_set)
 
 
-def draw(arms: dict[str, list[Run]], measure: str) -> Figure:
+def draw(arms: Arms, measure: str) -> Figure:
     """A small panel a norm, all on the same axes."""
     figure = new_figure(10.4, 8.4)
     panels = figure.subplots(3, 3, sharex=True, sharey=True)
     for axes, (norm, runs) in zip(panels.flat, arms.items(), strict=True):
         hue = HUES[1] if norm in DIVERGE else HUES[0]
-        draw_arm(axes, runs, measure, TITLES[norm], hue)
-        finish_axes(axes, measure, TITLES[norm])
+        draw_panel(axes, {norm: runs}, measure, TITLES[norm], [hue])
         axes.label_outer()
     return figure
 
@@ -153,6 +141,6 @@ ITEM = Item(
     "RMSNorm lie slightly above LN; without normalisation, and with ReZero, training is unstable; "
     "BatchNorm is good with batch statistics and drops sharply in eval mode. All per-token norms "
     "diverge (LN, RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).",
-    recipes=lambda scale: plain(scale, *NORMS),
+    arms=lambda scale: scale.arms(tuple(NORMS)),
     report=report,
 )
