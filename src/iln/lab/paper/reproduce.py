@@ -11,7 +11,7 @@ import torch
 
 import iln
 from iln.errors import InputError, nearest
-from iln.lab.paper.item import Arms, Item
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.items import (
     fig1,
     fig2,
@@ -69,20 +69,20 @@ def reproduce(
     again, it goes on there. Raises InputError for a folder that holds something already (unless
     `overwrite`), and for pictures that are missing.
     """
-    page = Page(folder, item.title, item.shows, overwrite=overwrite)
+    page = Report(item, scale, store, folder, overwrite=overwrite)
     if scale.name == "smoke":
         draw_data(store.data_root)
     if not store.train(item.recipes(scale), jobs, say, tell):
         return None
-    arms = {arm: [store[one] for one in recipes] for arm, recipes in item.arms(scale).items()}
-    item.report(scale, store, page, arms)
-    page.finish(_how(item, scale, arms))
+    item.report(page)
+    page.finish(_how(page))
     return page
 
 
-def _how(item: Item, scale: Scale, arms: Arms) -> list[str]:
+def _how(page: Report) -> list[str]:
+    item, scale = page.item, page.scale
     # Two arms may share a run.
-    runs = {run.folder: run for runs in arms.values() for run in runs}.values()
+    runs = {run.folder: run for runs in page.arms.values() for run in runs}.values()
     steps = sorted({run.recipe.steps for run in runs})
     seeds = sorted({run.recipe.seed for run in runs})
     lengths, numbers = " and ".join(map(str, steps)), ", ".join(map(str, seeds))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
-from iln.lab.paper.page import Page
 from iln.lab.paper.store import Run
 from iln.lab.training import Recipe
 
@@ -76,22 +75,6 @@ def value(run: Run, measure: str) -> float:
     return MEASURES[measure][0](run) if measure in MEASURES else score(run, measure)
 
 
-def values(runs: Sequence[Run], measure: str) -> list[float]:
-    """The same of every run of an arm."""
-    return [value(run, measure) for run in runs]
-
-
-def shown(runs: Sequence[Run], measure: str) -> str:
-    """The same, as mean and deviation; scores have three digits after the point."""
-    digits = MEASURES[measure][1] if measure in MEASURES else 3
-    return show(values(runs, measure), digits)
-
-
-def cells(runs: Sequence[Run], measures: Iterable[str]) -> list[str]:
-    """The cells of an arm's row."""
-    return [shown(runs, measure) for measure in measures]
-
-
 def test_sets(run: Recipe) -> list[str]:
     """Names of the folders a recipe is scored on."""
     return [folder.name for folder in run.validation]
@@ -126,16 +109,3 @@ def all_above(ones: Sequence[float], others: Sequence[float]) -> bool | None:
 def all_hold(verdicts: Sequence[bool | None]) -> bool | None:
     """Whether a claim holds in every case; None where a case is not decided and none is against."""
     return False if False in verdicts else None if None in verdicts else True
-
-
-def claim_above(
-    page: Page,
-    text: str,
-    measure: str,
-    ones: Sequence[Run],
-    others: Sequence[Run],
-    numbers: str = "{} and {} dB",
-) -> None:
-    """Claim that a measure lies higher in one arm than in another. numbers: a format for both."""
-    holds = all_above(values(ones, measure), values(others, measure))
-    page.claim(text, holds, numbers.format(shown(ones, measure), shown(others, measure)))

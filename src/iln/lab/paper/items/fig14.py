@@ -1,13 +1,13 @@
-"""Fig. 14: batch sizes."""
+"""Fig. 14: batch sizes.
+
+The paper: LN diverges and i-LN does not, with batches of 2, 4 and 8 alike.
+"""
 
 from __future__ import annotations
 
 from iln.lab.paper.drawings import draw_runs
-from iln.lab.paper.item import Arms, Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import cells, claim_above, test_sets
-from iln.lab.paper.store import Store
 from iln.lab.training import Recipe
 
 
@@ -20,32 +20,26 @@ def arms_of(scale: Scale) -> dict[tuple[int, str], list[Recipe]]:
     }
 
 
-def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
-    sets = test_sets(scale.base)
-    for batch in scale.batches:
-        ln, iln = arms[batch, "ln"], arms[batch, "i-ln"]
+def report(page: Report) -> None:
+    deciding, batches = page.sets[-1], page.scale.batches
+    for batch in batches:
+        ln, iln = (batch, "ln"), (batch, "i-ln")
         text = f"Batch {batch}: features are larger under LN"
-        claim_above(page, text, "mean square", ln, iln, "mean square {} and {}")
-        claim_above(page, f"Batch {batch}: i-LN is better ({sets[-1]})", sets[-1], iln, ln)
+        page.claim_above(text, "mean square", ln, iln, "mean square {} and {}")
+        page.claim_above(f"Batch {batch}: i-LN is better ({deciding})", deciding, iln, ln)
     for norm in ("ln", "i-ln"):
         page.picture(
             f"curves-{norm}",
             f"{TITLES[norm]}: the worst block over the steps, a line a seed.",
-            draw_runs({f"batch {batch}": arms[batch, norm] for batch in scale.batches}),
+            draw_runs({f"batch {batch}": page.arms[batch, norm] for batch in batches}),
         )
-    measures = [*sets, "mean square", "entropy (nats)", "times grown"]
+    measures = [*page.sets, "mean square", "entropy (nats)", "times grown"]
     page.table(
         "batches",
         "PSNR in dB, and the worst block at the last step; mean and deviation over seeds",
         ["batch", "norm", *measures],
-        [[batch, TITLES[norm], *cells(runs, measures)] for (batch, norm), runs in arms.items()],
+        [[batch, TITLES[norm], *page.cells((batch, norm), measures)] for batch, norm in page.arms],
     )
 
 
-ITEM = Item(
-    names=("fig14",),
-    title="Fig. 14: batch sizes",
-    shows="LN diverges and i-LN does not, with batches of 2, 4 and 8 alike.",
-    arms=arms_of,
-    report=report,
-)
+ITEM = Item(("fig14",), __doc__, arms_of, report)

@@ -1,17 +1,18 @@
-"""Figs. 9 and 12: tables of relative position bias, smooth or noisy."""
+"""Figs. 9 and 12: relative position bias.
+
+The paper: the tables are smooth and structured under i-LN, noisy under LN.
+"""
 
 from __future__ import annotations
 
 from iln.lab.dynamics import bias_grids, draw_position_bias, roughness
-from iln.lab.paper.item import Arms, Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import all_above, all_hold, show
-from iln.lab.paper.store import Store
 
 
-def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
-    models = {norm: [run.model() for run in runs] for norm, runs in arms.items()}
+def report(page: Report) -> None:
+    models = {norm: [run.model() for run in runs] for norm, runs in page.arms.items()}
     scores = {
         norm: [
             {block: float(roughness(grid).mean()) for block, grid in bias_grids(model).items()}
@@ -46,21 +47,15 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     page.table(
         "roughness",
         "Total variation of the tables, mean over heads; mean and deviation over seeds",
-        ["block", *(TITLES[norm] for norm in arms)],
+        ["block", *(TITLES[norm] for norm in models)],
         [[block, *(show(one, 3) for one in found.values())] for block, found in blocks.items()],
     )
     page.text(
         "Every table starts as independent noise (roughness 1, standard deviation 0.02) and is "
         "only as smooth as training has made it; in 1,000 steps most of that noise is still there."
-        if scale.base.steps <= 10_000
+        if page.scale.base.steps <= 10_000
         else ""
     )
 
 
-ITEM = Item(
-    names=("fig9", "fig12"),
-    title="Figs. 9 and 12: relative position bias",
-    shows="the tables are smooth and structured under i-LN, noisy under LN.",
-    arms=Scale.arms,
-    report=report,
-)
+ITEM = Item(("fig9", "fig12"), __doc__, Scale.arms, report)

@@ -1,7 +1,12 @@
-"""Ours: a picture darkened and brightened, and how the features answer."""
+"""Knob: a picture darkened and brightened.
+
+The paper: i-LN multiplies every branch by the sigma of the features, so a block answers in
+proportion to its input (no figure shows that; this does).
+"""
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,12 +15,10 @@ from torch import Tensor
 from iln.backbones import Backbone
 from iln.lab.dynamics import Probe
 from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, new_figure, plain, short
-from iln.lab.paper.item import Arms, Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import all_above, show
-from iln.lab.paper.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,27 +41,23 @@ def error(model: Backbone, image: Tensor, target: Tensor, contrast: float) -> fl
     return float((output - target).double().square().mean().sqrt()) * 255 / contrast
 
 
-def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
-    picture, clean = picture_of(scale.base, store)
-    models = {norm: [run.model() for run in runs] for norm, runs in arms.items()}
+def report(page: Report) -> None:
+    picture, clean = picture_of(page.scale.base, page.store)
+    models = {norm: [run.model() for run in runs] for norm, runs in page.arms.items()}
     blocks = [short(name) for name in models["ln"][0].blocks()]
     lit = {light: (c * picture + b, c * clean + b) for light, (c, b) in LIGHTS.items()}
-    found = {
-        (norm, light): [sigmas(model, image) for model in models[norm]]
-        for norm in arms
-        for light, (image, _) in lit.items()
-    }
-    errors = {
-        (norm, light): [error(m, *lit[light], LIGHTS[light][0]) for m in models[norm]]
-        for norm in arms
-        for light in lit
-    }
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    errors: dict[tuple[str, str], list[float]] = {}
+    for norm, all_ in models.items():
+        for light, (image, target) in lit.items():
+            found[norm, light] = [sigmas(model, image) for model in all_]
+            errors[norm, light] = [error(m, image, target, LIGHTS[light][0]) for m in all_]
     ratios = {
         norm: [
-            sum(a / b for a, b in zip(dark, plain_, strict=True)) / len(dark)
-            for dark, plain_ in zip(found[norm, "darkened"], found[norm, "as it is"], strict=True)
+            fmean(a / b for a, b in zip(dark, light, strict=True))
+            for dark, light in zip(found[norm, "darkened"], found[norm, "as it is"], strict=True)
         ]
-        for norm in arms
+        for norm in models
     }
     page.claim(
         "Features of i-LN follow the contrast of the picture, those of LN do not",
@@ -67,38 +66,30 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
         f"{show(ratios['ln'])} times under LN, mean over blocks",
     )
     for light in ("darkened", "brightened"):
-        worse = {
-            n: [b / a for a, b in zip(errors[n, "as it is"], errors[n, light], strict=True)]
-            for n in arms
-        }
+        ln, iln = (
+            [b / a for a, b in zip(errors[norm, "as it is"], errors[norm, light], strict=True)]
+            for norm in ("ln", "i-ln")
+        )
         page.claim(
             f"The {light} picture costs LN more than i-LN",
-            all_above(worse["ln"], worse["i-ln"]),
-            f"relative error {show(worse['ln'], 3)} and {show(worse['i-ln'], 3)} times that of the "
-            "picture as it is",
+            all_above(ln, iln),
+            f"relative error {show(ln, 3)} and {show(iln, 3)} times that of the picture as it is",
         )
-    page.picture(
-        "sigma",
-        "Deviation of every block's output; a line a seed.",
-        draw(found, blocks),
-    )
+    caption = "Deviation of every block's output; a line a seed."
+    page.picture("sigma", caption, draw(found, blocks))
     page.table(
         "error",
         "Root mean square error in 8-bit levels, over the contrast left; mean over seeds",
         ["norm", *LIGHTS],
-        [[TITLES[n], *(show(errors[n, light], 3) for light in LIGHTS)] for n in arms],
+        [[TITLES[n], *(show(errors[n, light], 3) for light in LIGHTS)] for n in models],
     )
     page.table(
         "sigma",
         "Deviation of every block's output, mean and deviation over seeds",
         ["norm", "light", *blocks],
         [
-            [
-                TITLES[norm],
-                light,
-                *(show([one[i] for one in all_], None) for i in range(len(blocks))),
-            ]
-            for (norm, light), all_ in found.items()
+            [TITLES[norm], light, *(show(block, None) for block in zip(*runs, strict=True))]
+            for (norm, light), runs in found.items()
         ],
     )
     page.text(
@@ -123,11 +114,4 @@ def draw(found: dict[tuple[str, str], list[list[float]]], blocks: list[str]) -> 
     return figure
 
 
-ITEM = Item(
-    names=("knob",),
-    title="Knob: a picture darkened and brightened",
-    shows="i-LN multiplies every branch by the sigma of the features, so a block answers in "
-    "proportion to its input (no figure shows that; this does).",
-    arms=Scale.arms,
-    report=report,
-)
+ITEM = Item(("knob",), __doc__, Scale.arms, report)

@@ -1,15 +1,17 @@
-"""Ours: learning rates, and the one that all pages of a scale use."""
+"""Learning rates.
+
+The paper: nothing of this; all its networks train at 2e-4. A smaller scale needs a rate of its
+own, and it should be the one that suits the baseline.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from iln.lab.dynamics.drawing import HUES, SMALL, logarithmic, new_figure, plain
-from iln.lab.paper.item import Arms, Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import GROWTH, test_sets, value
-from iln.lab.paper.store import Store
+from iln.lab.paper.statistics import GROWTH, value
 from iln.lab.training import Recipe
 
 if TYPE_CHECKING:
@@ -28,16 +30,16 @@ def arms_of(scale: Scale) -> dict[tuple[str, float], list[Recipe]]:
     }
 
 
-def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
-    sets = test_sets(scale.base)
-    scores = by_rate(arms, sets[-1])
+def report(page: Report) -> None:
+    deciding, own = page.sets[-1], page.scale.base.lr
+    scores = by_rate(page, deciding)
     for norm, found in scores.items():
         page.claim(
-            f"{TITLES[norm]} scores best at {scale.base.lr:g}, the rate of all pages ({sets[-1]})",
-            max(found, key=found.__getitem__) == scale.base.lr,
+            f"{TITLES[norm]} scores best at {own:g}, the rate of all pages ({deciding})",
+            max(found, key=found.__getitem__) == own,
             ", ".join(f"{rate:g}: {score:.3f} dB" for rate, score in found.items()),
         )
-    grown = by_rate(arms, "times grown")
+    grown = by_rate(page, "times grown")
     largest = max(grown["ln"])
     ln, iln = grown["ln"][largest], grown["i-ln"][largest]
     page.claim(
@@ -45,28 +47,28 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
         ln > GROWTH > iln,
         f"{ln:.3g} and {iln:.3g} times over the last three quarters",
     )
-    figure = draw(scores, by_rate(arms, "mean square"), sets[-1])
+    figure = draw(scores, by_rate(page, "mean square"), deciding)
     page.picture("rates", "Quality and features over the learning rate.", figure)
     measures = ["mean square", "max abs", "entropy (nats)", "times grown"]
     page.table(
         "rates",
         "PSNR in dB, and the worst block at the last step; one seed",
-        ["norm", "rate", *sets, *measures],
+        ["norm", "rate", *page.sets, *measures],
         [
             [
                 *(TITLES[norm], rate),
-                *(f"{value(run, name):.3f}" for name in sets),
+                *(f"{value(run, name):.3f}" for name in page.sets),
                 *(value(run, measure) for measure in measures),
             ]
-            for (norm, rate), (run,) in arms.items()
+            for (norm, rate), (run,) in page.arms.items()
         ],
     )
 
 
-def by_rate(arms: Arms, measure: str) -> dict[str, dict[float, float]]:
+def by_rate(page: Report, measure: str) -> dict[str, dict[float, float]]:
     """A measure by norm and learning rate."""
     found: dict[str, dict[float, float]] = {}
-    for (norm, rate), (run,) in arms.items():
+    for (norm, rate), (run,) in page.arms.items():
         found.setdefault(norm, {})[rate] = value(run, measure)
     return found
 
@@ -89,11 +91,4 @@ def draw(
     return figure
 
 
-ITEM = Item(
-    names=("rates",),
-    title="Learning rates",
-    shows="nothing of this; all its networks train at 2e-4. A smaller scale needs a rate of its "
-    "own, and it should be the one that suits the baseline.",
-    arms=arms_of,
-    report=report,
-)
+ITEM = Item(("rates",), __doc__, arms_of, report)

@@ -1,4 +1,9 @@
-"""Ours: Propositions 1 and 2, on the features of trained networks."""
+"""Structure: Propositions 1 and 2 on real features.
+
+The paper: per-token LayerNorm is in general no homothety of the tokens, not even conformal, so
+differences between pixels are lost; LN* maps x_l - x_k to (x_l - x_k) / sigma, and i-LN gives
+sigma back. The paper proves it; this looks at trained networks.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +16,10 @@ from torch import Tensor, nn
 
 from iln.backbones import Backbone
 from iln.lab.dynamics.drawing import HUES, SMALL, new_figure, plain, short
-from iln.lab.paper.item import Arms, Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import show
-from iln.lab.paper.store import Store
 from iln.norm import HOLISTIC_EPS, ILN, LN_EPS, LayerNorm, LNStar, Norm
 
 if TYPE_CHECKING:
@@ -51,11 +54,11 @@ def spread(before: Tensor, after: Tensor) -> float:
     return float(factors.std() / factors.mean())
 
 
-def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
-    damaged, _ = picture_of(scale.base, store)
+def report(page: Report) -> None:
+    damaged, _ = picture_of(page.scale.base, page.store)
     rows: list[list[str | float | int]] = []
     found: dict[str, list[float]] = {"ln": [], "ln*": [], "i-ln": []}
-    for trained, runs in arms.items():
+    for trained, runs in page.arms.items():
         for run in runs:
             for block, x in inputs_of_blocks(run.model(), damaged):
                 before = distances(x)
@@ -83,7 +86,7 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     )
     middle = {
         TITLES[trained]: inputs_of_blocks(runs[0].model(), damaged)
-        for trained, runs in arms.items()
+        for trained, runs in page.arms.items()
     }
     page.picture(
         "distances",
@@ -137,12 +140,4 @@ def draw(maps: dict[str, Tensor]) -> Figure:
     return figure
 
 
-ITEM = Item(
-    names=("structure",),
-    title="Structure: Propositions 1 and 2 on real features",
-    shows="per-token LayerNorm is in general no homothety of the tokens, not even conformal, so "
-    "differences between pixels are lost; LN* maps x_l - x_k to (x_l - x_k) / sigma, and i-LN "
-    "gives sigma back. The paper proves it; this looks at trained networks.",
-    arms=Scale.arms,
-    report=report,
-)
+ITEM = Item(("structure",), __doc__, Scale.arms, report)

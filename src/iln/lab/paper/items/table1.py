@@ -1,4 +1,10 @@
-"""Table 1 and Fig. 4: nine ways to normalise, their quality and their features."""
+"""Table 1 and Fig. 4: nine normalisations.
+
+The paper: x4 super-resolution with HAT1. i-LN is best, InstanceNorm close; LayerScale and RMSNorm
+lie slightly above LN; without normalisation, and with ReZero, training is unstable; BatchNorm is
+good with batch statistics and drops sharply in eval mode. All per-token norms diverge (LN,
+RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).
+"""
 
 from __future__ import annotations
 
@@ -6,20 +12,11 @@ from typing import TYPE_CHECKING
 
 from iln.lab.dynamics.drawing import HUES, new_figure
 from iln.lab.paper.drawings import draw_panel
-from iln.lab.paper.item import Arms, Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import score_of
-from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import (
-    GROWTH,
-    all_above,
-    cells,
-    claim_above,
-    show,
-    test_sets,
-    values,
-)
-from iln.lab.paper.store import Run, Store
+from iln.lab.paper.scale import TITLES
+from iln.lab.paper.statistics import GROWTH, all_above, show
+from iln.lab.paper.store import Run
 from iln.norm import NORMS, BatchNorm
 
 if TYPE_CHECKING:
@@ -42,22 +39,14 @@ DIVERGE = ("ln", "rms", "layerscale")
 CALM = ("i-ln", "ln*", "in", "bn", "rezero")
 
 
-def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
-    sets = test_sets(scale.base)
-    deciding = sets[-1]
-    quality = {norm: values(runs, deciding) for norm, runs in arms.items()}
-    grown = {norm: values(runs, "times grown") for norm, runs in arms.items()}
-
-    claim_above(page, f"i-LN is better than LN ({deciding})", deciding, arms["i-ln"], arms["ln"])
+def report(page: Report) -> None:
+    deciding = page.sets[-1]
+    page.claim_above(f"i-LN is better than LN ({deciding})", deciding, "i-ln", "ln")
+    quality = {norm: page.values(norm, deciding) for norm in NORMS}
     best = max((n for n in NORMS if n != "i-ln"), key=lambda n: sum(quality[n]) / len(quality[n]))
-    claim_above(
-        page,
-        f"i-LN is the best of all nine ({deciding})",
-        deciding,
-        arms["i-ln"],
-        arms[best],
-        f"the best other is {TITLES[best]}: {{1}} dB",
-    )
+    text, numbers = "i-LN is the best of all nine", f"the best other is {TITLES[best]}: {{1}} dB"
+    page.claim_above(f"{text} ({deciding})", deciding, "i-ln", best, numbers)
+    grown = {norm: page.values(norm, "times grown") for norm in NORMS}
     page.claim(
         "Every per-token norm diverges",
         all(min(grown[norm]) > GROWTH for norm in DIVERGE),
@@ -68,7 +57,7 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
         all(max(grown[norm]) < GROWTH for norm in CALM),
         "times grown: " + ", ".join(f"{TITLES[n]} {show(grown[n], None)}" for n in CALM),
     )
-    batch = [batch_statistics(run, scale, store, deciding) for run in arms["bn"]]
+    batch = [batch_statistics(run, page, deciding) for run in page.arms["bn"]]
     page.claim(
         f"BatchNorm loses quality in eval mode ({deciding})",
         all_above(batch, quality["bn"]),
@@ -78,14 +67,14 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     page.table(
         "quality",
         "PSNR in dB (the task's first score), mean and deviation over seeds",
-        ["norm", *sets, "published: Set14, BSD100, Urban100, Manga109"],
+        ["norm", *page.sets, "published: Set14, BSD100, Urban100, Manga109"],
         [
             [
                 TITLES[norm],
-                *cells(runs, sets),
+                *page.cells(norm, page.sets),
                 " / ".join(f"{v:.2f}" for v in PUBLISHED.get(norm, ())) or WORDS.get(norm, "–"),
             ]
-            for norm, runs in arms.items()
+            for norm in page.arms
         ],
     )
     measures = ["mean square", "max abs", "entropy (nats)", "times grown"]
@@ -96,23 +85,23 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
         [
             [
                 TITLES[norm],
-                *cells(runs, measures),
+                *page.cells(norm, measures),
                 f"{sum(run.failure is not None for run in runs)} of {len(runs)}",
             ]
-            for norm, runs in arms.items()
+            for norm, runs in page.arms.items()
         ],
     )
     page.picture(
         "magnitude",
         "Fig. 4: mean square of the largest block over the steps, a line a seed.",
-        draw(arms, "mean_square"),
+        draw(page.arms, "mean_square"),
     )
     page.picture(
-        "entropy", "Channel entropy of the lowest block, a line a seed.", draw(arms, "entropy")
+        "entropy", "Channel entropy of the lowest block, a line a seed.", draw(page.arms, "entropy")
     )
 
 
-def batch_statistics(run: Run, scale: Scale, store: Store, test_set: str) -> float:
+def batch_statistics(run: Run, page: Report, test_set: str) -> float:
     """A BatchNorm network's score with the statistics of each test picture itself."""
     if run.failure is not None:
         return float("nan")
@@ -120,10 +109,10 @@ def batch_statistics(run: Run, scale: Scale, store: Store, test_set: str) -> flo
     for module in model.modules():
         if isinstance(module, BatchNorm):
             module.train()
-    return score_of(model, scale.base, store, test_set)
+    return score_of(model, page.scale.base, page.store, test_set)
 
 
-def draw(arms: Arms, measure: str) -> Figure:
+def draw(arms: dict[str, list[Run]], measure: str) -> Figure:
     """A small panel a norm, all on the same axes."""
     figure = new_figure(10.4, 8.4)
     panels = figure.subplots(3, 3, sharex=True, sharey=True)
@@ -134,13 +123,4 @@ def draw(arms: Arms, measure: str) -> Figure:
     return figure
 
 
-ITEM = Item(
-    names=("table1", "fig4"),
-    title="Table 1 and Fig. 4: nine normalisations",
-    shows="x4 super-resolution with HAT1. i-LN is best, InstanceNorm close; LayerScale and "
-    "RMSNorm lie slightly above LN; without normalisation, and with ReZero, training is unstable; "
-    "BatchNorm is good with batch statistics and drops sharply in eval mode. All per-token norms "
-    "diverge (LN, RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).",
-    arms=lambda scale: scale.arms(tuple(NORMS)),
-    report=report,
-)
+ITEM = Item(("table1", "fig4"), __doc__, lambda scale: scale.arms(tuple(NORMS)), report)

@@ -1,15 +1,15 @@
-"""Table 8: remedies for LN, gradient clipping and a penalty on the features."""
+"""Table 8: clipping, a penalty, or i-LN.
+
+The paper: gradient clipping leaves features at 5.6e6; a KLD penalty tames them but costs quality.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from iln.lab.paper.drawings import draw_runs
-from iln.lab.paper.item import Arms, Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import Scale
-from iln.lab.paper.statistics import cells, claim_above, shown, test_sets
-from iln.lab.paper.store import Store
 from iln.lab.training import Recipe
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -33,34 +33,27 @@ def arms_of(scale: Scale) -> dict[str, list[Recipe]]:
     }
 
 
-def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
-    sets = test_sets(scale.base)
-    iln, ln, clipped, kld = (arms[name] for name in ("i-LN", "LN", "LN, clipped", "LN, KLD"))
-    claim_above(
-        page,
-        "Clipping does not tame the features of LN",
-        "max abs",
-        clipped,
-        iln,
-        f"max abs {{}}; plain LN {shown(ln, 'max abs')}, i-LN {{}}",
-    )
-    claim_above(page, "The KLD penalty does", "max abs", ln, kld, "max abs {1}")
-    text = f"... and costs quality ({sets[-1]})"
-    claim_above(page, text, sets[-1], ln, kld, "{} without and {} dB with it")
+def report(page: Report) -> None:
+    deciding = page.sets[-1]
+    text = "Clipping does not tame the features of LN"
+    numbers = f"max abs {{}}; plain LN {page.shown('LN', 'max abs')}, i-LN {{}}"
+    page.claim_above(text, "max abs", "LN, clipped", "i-LN", numbers)
+    page.claim_above("The KLD penalty does", "max abs", "LN", "LN, KLD", "max abs {1}")
+    text, numbers = f"... and costs quality ({deciding})", "{} without and {} dB with it"
+    page.claim_above(text, deciding, "LN", "LN, KLD", numbers)
     for name in ("LN, clipped", "LN, KLD"):
-        text = f"i-LN is better than {name} ({sets[-1]})"
-        claim_above(page, text, sets[-1], iln, arms[name])
-    measures = [*sets, "max abs", "mean square", "entropy (nats)", "times grown", "gradient norm"]
+        page.claim_above(f"i-LN is better than {name} ({deciding})", deciding, "i-LN", name)
+    measures = ["max abs", "mean square", "entropy (nats)", "times grown", "gradient norm"]
     page.table(
         "remedies",
         "PSNR in dB, and the worst block at the last step; mean and deviation over seeds",
-        ["arm", *measures, "published"],
-        [[name, *cells(runs, measures), PUBLISHED[name]] for name, runs in arms.items()],
+        ["arm", *page.sets, *measures, "published"],
+        [[name, *page.cells(name, [*page.sets, *measures]), PUBLISHED[name]] for name in page.arms],
     )
     page.picture(
         "curves",
         "The worst block of each run over its steps, a line a seed.",
-        draw_runs(arms, ("max_abs", "entropy")),
+        draw_runs(page.arms, ("max_abs", "entropy")),
     )
     page.text(
         "The paper names the remedies without their settings. Here the gradient of all parameters "
@@ -70,10 +63,4 @@ def report(scale: Scale, store: Store, page: Page, arms: Arms) -> None:
     )
 
 
-ITEM = Item(
-    names=("table8",),
-    title="Table 8: clipping, a penalty, or i-LN",
-    shows="gradient clipping leaves features at 5.6e6; a KLD penalty tames them but costs quality.",
-    arms=arms_of,
-    report=report,
-)
+ITEM = Item(("table8",), __doc__, arms_of, report)
