@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,13 +60,10 @@ def token_maps(model: nn.Module, image: Tensor, blocks: Sequence[str] = ()) -> d
         both = torch.cat(pieces, 1).view(2, *output.shape[1:3])[:, : size[0], : size[1]].numpy()
         found[name] = TokenMaps(both[0], both[1])
 
-    hooks = [known[name].register_forward_hook(partial(keep, name)) for name in chosen]
-    try:
-        with torch.no_grad():
-            backbone(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), ExitStack() as hooks:
+        for name in chosen:
+            hooks.callback(known[name].register_forward_hook(partial(keep, name)).remove)
+        backbone(image)
     return found
 
 

@@ -66,9 +66,8 @@ class Page:
             file.write_text(text.getvalue(), encoding="utf-8")
         shown = [[_shown(cell) for cell in row] for row in rows]
         self.tables.append((caption, headers, shown))
-        lines = [f"**{caption}** ([{name}.csv]({name}.csv))", "", _row(headers)]
-        lines.append(_row(["---"] * len(headers)))
-        self._parts.append("\n".join([*lines, *map(_row, shown)]))
+        title = f"**{caption}** ([{name}.csv]({name}.csv))"
+        self._parts.append(f"{title}\n\n{_markdown(headers, shown)}")
 
     def picture(self, name: str, caption: str, figure: Figure) -> None:
         """A picture, as NAME.png."""
@@ -81,8 +80,7 @@ class Page:
         self._ready()
         parts = [f"# {self.title}", f"**The paper:** {self.shows}"]
         if self._claims:
-            lines = [_row(["claim", "holds here", "numbers"]), _row(["---"] * 3)]
-            parts.append("\n".join([*lines, *(_row(claim) for claim in self.claims)]))
+            parts.append(_markdown(["claim", "holds here", "numbers"], self.claims))
         parts += [*self._parts, "## How it was run", "\n".join(f"* {line}" for line in how)]
         file = self.folder / "README.md"
         with atomic_write(file, self.overwrite) as temporary:
@@ -96,8 +94,9 @@ class Page:
             raise InputError(f"{printable(self.folder)}: {error.strerror}") from None
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join(f"| {' | '.join(c.replace('|', '&#124;') for c in line)} |" for line in lines)
 
 
 def _missing(cell: Cell) -> bool:
@@ -105,6 +104,6 @@ def _missing(cell: Cell) -> bool:
 
 
 def _shown(cell: Cell) -> str:
-    if isinstance(cell, float):
-        return "–" if math.isnan(cell) else f"{cell:.4g}"
-    return str(cell)
+    if _missing(cell):
+        return "–"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)

@@ -71,11 +71,6 @@ class Run:
             if "validation" in line and line["step"] == last
         }
 
-    def losses(self) -> tuple[list[int], list[float]]:
-        """Steps, and the mean loss since the one before."""
-        lines = [line for line in self.log if line.get("loss") is not None]
-        return [line["step"] for line in lines], [line["loss"] for line in lines]
-
     @property
     def gradient_norm(self) -> float:
         """Mean over the steps since the last line of the log, before any clipping."""
