@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,10 @@ from torch import Tensor, nn
 
 from iln.backbones import Backbone
 from iln.errors import InputError
-from iln.lab.dynamics.drawing import HUES, INK, LABEL, logarithmic, new_figure, plain
+from iln.lab.dynamics.drawing import HUES, INK, LABEL, Figure, logarithmic, new_figure, plain
 from iln.lab.dynamics.measures import MapSums
 from iln.lab.dynamics.probe import backbone_of
 from iln.layers.hooks import Hooks
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,13 @@ from iln.lab.dynamics.drawing import (
     LABEL,
     QUIET,
     SMALL,
+    Axes,
+    Figure,
     logarithmic,
     new_figure,
     plain,
     shades,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LABELS = {
     "mean_square": "mean square of the features",

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from iln.errors import InputError, nearest
-from iln.lab.dynamics.drawing import INK, LABEL, SIGNED, SMALL, TITLE, bare, new_figure, short
+from iln.lab.dynamics.drawing import (
+    INK,
+    LABEL,
+    SIGNED,
+    SMALL,
+    TITLE,
+    Figure,
+    bare,
+    new_figure,
+    short,
+)
 from iln.lab.dynamics.probe import backbone_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def bias_grids(model: nn.Module) -> dict[str, Tensor]:

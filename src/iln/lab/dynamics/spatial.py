@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from iln.errors import InputError, nearest
-from iln.lab.dynamics.drawing import AMOUNT, INK, SMALL, bare, new_figure, short
+from iln.lab.dynamics.drawing import AMOUNT, INK, SMALL, Figure, bare, new_figure, short
 from iln.lab.dynamics.measures import token_pieces
 from iln.lab.dynamics.probe import backbone_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)

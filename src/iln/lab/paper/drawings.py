@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from iln.lab.dynamics.curves import LABELS
-from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, logarithmic, new_figure, plain
+from iln.lab.dynamics.drawing import (
+    HUES,
+    LABEL,
+    SMALL,
+    Axes,
+    Figure,
+    logarithmic,
+    new_figure,
+    plain,
+)
 from iln.lab.paper.scale import TITLES
 from iln.lab.paper.statistics import WORST, worst
 from iln.lab.paper.store import Run
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def draw_runs(

@@ -7,14 +7,10 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from iln.atomic import atomic_write, printable
 from iln.errors import InputError
-from iln.lab.dynamics import write_png
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from iln.lab.dynamics.drawing import Figure, write_png
 
 Cell = str | float | int
 _VERDICTS = {True: "yes", False: "**no**", None: "not decided"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -12,35 +13,20 @@ import torch
 import iln
 from iln.errors import InputError, nearest
 from iln.lab.paper.item import Item, Report
-from iln.lab.paper.items import (
-    fig1,
-    fig2,
-    fig8,
-    fig9,
-    fig11,
-    fig14,
-    knob,
-    rates,
-    structure,
-    table1,
-    table2,
-    table3,
-    table4,
-    table6,
-    table8,
-)
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import Scale
 from iln.lab.paper.store import Store, Tell
 from iln.lab.paper.synthetic_data import draw_data
 from iln.lab.training.report import Say
 
-_MODULES = (
-    *(fig1, fig2, table1, table2, table3, fig8, fig9, fig11, fig14, table4, table6, table8),
-    *(structure, knob, rates),
+_NAMES = (
+    *("fig1", "fig2", "table1", "table2", "table3", "fig8", "fig9", "fig11", "fig14"),
+    *("table4", "table6", "table8", "structure", "knob", "rates"),
 )
-ITEMS: dict[str, Item] = {module.ITEM.names[0]: module.ITEM for module in _MODULES}
-"""By their own names, in the order of the paper."""
+ITEMS: dict[str, Item] = {
+    name: import_module(f"iln.lab.paper.items.{name}").ITEM for name in _NAMES
+}
+"""By their own names, which are those of their files, in the order of the paper."""
 
 
 def find_item(name: str) -> Item:

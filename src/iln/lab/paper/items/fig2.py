@@ -7,18 +7,15 @@ and DRCT; deeper and wider networks diverge sooner and higher.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from iln.lab.dynamics.drawing import SMALL, new_figure
+from iln.lab.dynamics.drawing import SMALL, Figure, new_figure
 from iln.lab.paper.drawings import draw_panel
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import show
 from iln.lab.paper.store import Run
 from iln.lab.training import Recipe
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def factors(scale: Scale) -> dict[str, dict[str, Mapping[str, Any]]]:

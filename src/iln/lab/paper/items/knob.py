@@ -7,21 +7,17 @@ proportion to its input (no figure shows that; this does).
 from __future__ import annotations
 
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.lab.dynamics import Probe
-from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, new_figure, plain, short
+from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, Figure, new_figure, plain, short
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import all_above, show
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LIGHTS = {"darkened": (0.5, 0.0), "as it is": (1.0, 0.0), "brightened": (0.5, 0.5)}
 """Contrast and what is added, so that no pixel leaves [0, 1]."""

@@ -6,16 +6,11 @@ own, and it should be the one that suits the baseline.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from iln.lab.dynamics.drawing import HUES, SMALL, logarithmic, new_figure, plain
+from iln.lab.dynamics.drawing import HUES, SMALL, Figure, logarithmic, new_figure, plain
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import GROWTH, value
 from iln.lab.training import Recipe
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FACTORS = (1 / 8, 1 / 4, 1 / 2, 1, 2)
 """Of the scale's own rate."""

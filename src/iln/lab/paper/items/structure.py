@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone
-from iln.lab.dynamics.drawing import HUES, SMALL, new_figure, plain, short
+from iln.lab.dynamics.drawing import HUES, SMALL, Figure, new_figure, plain, short
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import show
-from iln.norm import HOLISTIC_EPS, ILN, LN_EPS, LayerNorm, LNStar, Norm
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from iln.norm import NORMS
 
 TOKENS = 400
 """So many pixels are drawn at random, and the distances of all their pairs looked at."""
@@ -32,9 +29,7 @@ TOKENS = 400
 @torch.no_grad()
 def normalised(norm: str, x: Tensor) -> Tensor:
     """What a norm without its affine part makes of a map (1, H, W, C); i-LN with its sigma."""
-    eps = LN_EPS if norm == "ln" else HOLISTIC_EPS
-    kinds: dict[str, type[Norm]] = {"ln": LayerNorm, "ln*": LNStar, "i-ln": ILN}
-    module = kinds[norm](x.shape[-1], eps).to(x.dtype)  # gain 1 and offset 0 when new
+    module = NORMS[norm](x.shape[-1]).to(x.dtype)  # gain 1 and offset 0 when new
     stats = module.statistics(x)
     y = module.normalize(x, stats)
     return module.rescale(y, stats)

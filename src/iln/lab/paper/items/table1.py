@@ -8,9 +8,7 @@ RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from iln.lab.dynamics.drawing import HUES, new_figure
+from iln.lab.dynamics.drawing import HUES, Figure, new_figure
 from iln.lab.paper.drawings import draw_panel
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import score_of
@@ -18,9 +16,6 @@ from iln.lab.paper.scale import TITLES
 from iln.lab.paper.statistics import GROWTH, all_above, show
 from iln.lab.paper.store import Run
 from iln.norm import NORMS, BatchNorm
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PUBLISHED = {
     "ln": (28.79, 27.68, 26.55, 31.01),
