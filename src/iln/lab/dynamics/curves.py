@@ -17,7 +17,6 @@ from iln.lab.dynamics.drawing import (
     LABEL,
     QUIET,
     SMALL,
-    Axes,
     Figure,
     logarithmic,
     new_figure,
@@ -103,8 +102,11 @@ def draw_training(
     figure = new_figure(5.2 * len(measures), 4.6)
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
-        for (name, history), hue in zip(histories.items(), HUES, strict=False):
-            _draw_run(axes, history, measure, name, hue)
+        for history, hue in zip(histories.values(), HUES, strict=False):
+            mark = "o" if len(history.steps) == 1 else ""
+            colours = shades(hue, len(history.blocks))
+            for values, colour in zip(history.values[measure].T, colours, strict=True):
+                axes.plot(history.steps, values, color=colour, linewidth=1.3, marker=mark)
         plain(axes, "", "step", LABELS[measure])
         axes.margins(x=0.02)
         logarithmic(axes, "x")
@@ -112,14 +114,6 @@ def draw_training(
             logarithmic(axes, "y")
     _draw_legend(figure, histories)
     return figure
-
-
-def _draw_run(axes: Axes, history: History, measure: str, name: str, hue: str) -> None:
-    values = history.values[measure]
-    colours = shades(hue, len(history.blocks))
-    mark = "o" if len(history.steps) == 1 else ""
-    for block, colour in enumerate(colours):
-        axes.plot(history.steps, values[:, block], color=colour, linewidth=1.3, marker=mark)
 
 
 def _draw_legend(figure: Figure, histories: Mapping[str, History]) -> None:

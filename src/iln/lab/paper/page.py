@@ -32,19 +32,15 @@ class Page:
                 f"{printable(folder)} is not empty; name another folder (-o) or allow replacing "
                 "(--overwrite)"
             )
-        self._claims: list[tuple[str, bool | None, str]] = []
+        self.claims: list[tuple[str, str, str]] = []
+        """Each claim, the verdict in words, and the numbers."""
         self._parts: list[str] = []
         self.tables: list[tuple[str, Sequence[str], list[list[str]]]] = []
         """(caption, headers, cells as shown), in the order of the page."""
 
     def claim(self, text: str, holds: bool | None, numbers: str) -> None:
         """One claim, whether it holds in these runs (None: they do not decide), and why."""
-        self._claims.append((text, holds, numbers))
-
-    @property
-    def claims(self) -> list[tuple[str, str, str]]:
-        """Each claim, the verdict in words, and the numbers."""
-        return [(text, _VERDICTS[holds], numbers) for text, holds, numbers in self._claims]
+        self.claims.append((text, _VERDICTS[holds], numbers))
 
     def text(self, paragraph: str) -> None:
         self._parts.append(paragraph)
@@ -75,7 +71,7 @@ class Page:
         """Write README.md; how: lines about what was run and where."""
         self._ready()
         parts = [f"# {self.title}", f"**The paper:** {self.shows}"]
-        if self._claims:
+        if self.claims:
             parts.append(_markdown(["claim", "holds here", "numbers"], self.claims))
         parts += [*self._parts, "## How it was run", "\n".join(f"* {line}" for line in how)]
         file = self.folder / "README.md"

@@ -30,8 +30,6 @@ from iln.lab.training.sets import picture_sets
 Tell = Callable[[Recipe, int, float], None]
 """Told of a run how many steps are done and the loss of the last one; now and then."""
 _FAILURE = "failure.txt"
-_LINE, _PROBLEM = -1, -2
-"""In place of a step: what follows is a line to show, or what ends everything."""
 _EVERY = 10
 """Steps between two messages of a run."""
 
@@ -191,17 +189,18 @@ class Store:
         """Pass on what a worker says; problems that end everything."""
         worker = active[receiver]
         try:
-            done, value = receiver.recv()
+            message = receiver.recv()
         except EOFError:
             del active[receiver]
             problem = worker.end()
             return [problem] if problem else []
-        if done == _PROBLEM:
-            return [value]
-        if done == _LINE:
-            say(value)
-        else:
-            tell(worker.recipe, done, value)
+        match message:
+            case "problem", text:
+                return [text]
+            case "line", text:
+                say(text)
+            case done, loss:
+                tell(worker.recipe, done, loss)
         return []
 
 
@@ -236,7 +235,8 @@ class _Worker:
 
 
 def _work(recipe_json: str, folder: str, sender: Connection) -> None:
-    """Train one run in a process of its own; tells (step, loss) and (what, message)."""
+    """Train one run in a process of its own; sends (step, loss), ("line", one to show) and
+    ("problem", what ends everything)."""
     recipe = Recipe.model_validate_json(recipe_json)
 
     def tick(done: int, loss: float) -> None:
@@ -244,9 +244,9 @@ def _work(recipe_json: str, folder: str, sender: Connection) -> None:
             sender.send((done, loss))
 
     try:
-        _finish(recipe, Path(folder), tick, lambda line: sender.send((_LINE, line)))
+        _finish(recipe, Path(folder), tick, lambda line: sender.send(("line", line)))
     except InputError as error:
-        sender.send((_PROBLEM, str(error)))
+        sender.send(("problem", str(error)))
 
 
 def _finish(recipe: Recipe, run: Path, tick: Callable[[int, float], None], say: Say) -> bool:

@@ -1,46 +1,16 @@
-"""Charts of the networks' features, and pictures of their position bias."""
+"""Of some blocks: dominant channels, and pictures of the position bias."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import mean
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from iln.lab.dynamics.report.charts import (
-    Series,
-    alignment_chart,
-    bias_map,
-    channel_bars,
-    depth_chart,
-)
+from iln.lab.dynamics.report.charts import bias_map, channel_bars
 from iln.lab.dynamics.report.markup import Markup
 from iln.lab.dynamics.report.subject import Subject
-
-
-def over_depth(
-    subjects: Sequence[Subject],
-    title: str,
-    says: str,
-    of: str,
-    measure: str = "",
-    scale: float = 1,
-    **options: Any,
-) -> Markup:
-    """A chart of one measure of all blocks or layers.
-
-    of: `blocks` or `layers`, or what else `Diagnosis` has of each of them. measure: of its name;
-    the mean over heads without one. scale: what values are multiplied by. options: of
-    `depth_chart`.
-    """
-    series = []
-    for subject in subjects:
-        found = getattr(subject.found, of)
-        values = [getattr(one, measure) if measure else mean(one) for one in found.values()]
-        series.append(Series(subject.name, [scale * value for value in values], list(found)))
-    return depth_chart(title, says, series, **options)
 
 
 def channels(subjects: Sequence[Subject]) -> list[list[Markup]]:
@@ -93,10 +63,3 @@ def bias_maps(subject: Subject) -> list[BiasMaps]:
         ]
         maps.append(BiasMaps(block, limit, heads))
     return maps
-
-
-def last_norm(subject: Subject, index: int) -> Markup | None:
-    """|bias| over the magnitude of the channels; None where there is no bias."""
-    if (found := subject.found.alignment) is None:
-        return None
-    return alignment_chart(f"|bias| of the last norm of {subject.name}", found, index)

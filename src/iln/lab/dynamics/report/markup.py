@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from iln.lab.dynamics.formatting import number
+from iln.lab.dynamics.report.axes import written
 
 __all__ = ["Markup", "draw", "picture", "render"]
 
@@ -47,7 +48,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters.update(prose=prose, number=number)
+    made.filters.update(prose=prose, number=number, written=written)
     return made
 
 
@@ -61,11 +62,8 @@ def render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
 
-def draw(chart: str, known: dict[str, object], **values: object) -> Markup:
-    """A macro of `charts.html`, without the line breaks that make it readable.
-
-    known: names that all macros may use.
-    """
-    module: Any = _environment().get_template("charts.html", globals=known).module
+def draw(chart: str, **values: object) -> Markup:
+    """A macro of `charts.html`, without the line breaks that make it readable."""
+    module: Any = _environment().get_template("charts.html").module
     drawn: Markup = getattr(module, chart)(**values).replace("\n", "")
     return drawn

@@ -8,11 +8,10 @@ from iln import __version__
 from iln.backbones import BACKBONES
 from iln.images.synthetic import SamplePicture
 from iln.lab.dynamics.drawing import HUES
-from iln.lab.dynamics.report import features, tables
-from iln.lab.dynamics.report.charts import Limit
+from iln.lab.dynamics.report import charts, features, tables
 from iln.lab.dynamics.report.markup import picture, render
 from iln.lab.dynamics.report.subject import Subject, comparison
-from iln.lab.dynamics.verdict import FP16_END, judge
+from iln.lab.dynamics.verdict import judge
 from iln.norm import NORMS
 
 
@@ -28,12 +27,12 @@ def page(subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture], 
         sample_pictures=sample_pictures,
         date=date,
         comparison=comparison(subjects),
+        charts=charts,
         features=features,
         tables=tables,
         judge=judge,
         kind=_kind,
         picture=picture,
-        fp16_ends=Limit(FP16_END, "fp16 ends"),
         hues=HUES,
         version=__version__,
     )

@@ -37,8 +37,8 @@ def report(page: Report) -> None:
         f"{rougher.count(True)} of {len(rougher)} blocks, {rougher.count(False)} the other way "
         "round",
     )
-    first, *_, last = blocks
-    for name, block in (("first", first), ("last", last)):
+    names = list(blocks)
+    for name, block in (("first", names[0]), ("last", names[-1])):
         page.picture(
             name,
             f"The {name} block of the first seed's runs.",
