@@ -87,16 +87,10 @@ def draw_alignment(alignments: Mapping[str, Alignment]) -> Figure:
         axes.scatter(found.magnitude, np.abs(found.bias), 34, color=hue, alpha=0.75, linewidth=0)
         plain(axes, name, "channel magnitude, sqrt(E[x²])", "|bias| of the last norm")
         logarithmic(axes, "x")
-        axes.text(
-            0.03,
-            0.97,
-            f"r = {_two(found.correlation)}\nrank r = {_two(found.rank_correlation)}",
-            transform=axes.transAxes,
-            va="top",
-            fontsize=LABEL,
-            color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
-        )
+        note = f"r = {_two(found.correlation)}\nrank r = {_two(found.rank_correlation)}"
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+        place = {"transform": axes.transAxes, "va": "top"}
+        axes.text(0.03, 0.97, note, fontsize=LABEL, color=INK, bbox=paper, **place)
         top = float(np.abs(found.bias).max())
         axes.set_ylim(-0.04 * top or None, 1.25 * top or None)  # room for the numbers
     return figure

@@ -13,13 +13,13 @@ asymmetric, one step for the layer, from the smallest and largest input over all
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,10 +72,9 @@ class InputRanges(_LayerHooks):
 
     def look(self, name: str, x: Tensor, y: Tensor) -> None:
         low, high = (value.item() for value in torch.aminmax(x.detach()))
-        if name in self.ranges:
-            before = self.ranges[name]
-            low, high = _least(low, before[0]), -_least(-high, -before[1])
-        self.ranges[name] = (low, high)
+        before = self.ranges.get(name, (low, high))
+        # Of numpy's, in which NaN wins.
+        self.ranges[name] = float(np.minimum(low, before[0])), float(np.maximum(high, before[1]))
 
 
 class NoiseMeter(_LayerHooks):
@@ -122,8 +121,3 @@ def _energy(x: Tensor) -> float:
     wide = torch.float32 if x.device.type == "mps" else torch.float64
     norm: float = torch.linalg.vector_norm(x.detach(), dtype=wide).item()
     return norm * norm
-
-
-def _least(a: float, b: float) -> float:
-    """min, but NaN wins."""
-    return a if math.isnan(a) or a < b else b

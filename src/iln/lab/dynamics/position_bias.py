@@ -81,13 +81,8 @@ def draw_position_bias(models: Mapping[str, nn.Module], block: str) -> Figure:
             raise InputError(f"no block {block!r}; {nearest(block, found)}")
     heads = max(len(found[block]) for found in grids.values())
     figure = new_figure(0.9 + 1.75 * heads, 0.6 + 2.0 * len(models))
-    figure.suptitle(
-        f"Position bias of block {short(block)}, over key − query",
-        fontsize=TITLE,
-        color=INK,
-        x=0.01,
-        ha="left",
-    )
+    title = f"Position bias of block {short(block)}, over key − query"
+    figure.suptitle(title, fontsize=TITLE, color=INK, x=0.01, ha="left")
     panels = figure.subplots(len(models), heads, squeeze=False)
     for row, (name, found) in zip(panels, grids.items(), strict=True):
         tables = found[block]

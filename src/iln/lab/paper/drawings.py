@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from iln.lab.dynamics.curves import LABELS
-from iln.lab.dynamics.drawing import (
-    HUES,
-    LABEL,
-    SMALL,
-    Axes,
-    Figure,
-    logarithmic,
-    new_figure,
-    plain,
-)
+from iln.lab.dynamics.drawing import HUES, SMALL, Axes, Figure, logarithmic, new_figure, plain
 from iln.lab.paper.scale import TITLES
 from iln.lab.paper.statistics import WORST, worst
 from iln.lab.paper.store import Run
@@ -51,7 +42,6 @@ def draw_panel(
             label = None
     where = "largest" if WORST[measure] == "max" else "lowest"
     plain(axes, title, "step", f"{LABELS[measure]}\n({where} block)")
-    axes.yaxis.label.set_fontsize(LABEL)
     if WORST[measure] == "max":
         logarithmic(axes, "y")
     axes.margins(x=0.02)

@@ -253,16 +253,12 @@ def _finish(recipe: Recipe, run: Path, tick: Callable[[int, float], None], say: 
     """Begin or resume a run; False if a signal stopped it before its end."""
     resume = (run / "recipe.json").exists()
     try:
-        return train(recipe, run, resume=resume, say=_mute, tick=tick)
+        return train(recipe, run, resume=resume, say=lambda line: None, tick=tick)
     except FloatingPointError as error:
         with atomic_write(run / _FAILURE, overwrite=True) as file:
             file.write_text(f"{error}\n")
         say(f"{run.name}: {error}")
         return True
-
-
-def _mute(line: str) -> None:
-    pass
 
 
 @contextmanager

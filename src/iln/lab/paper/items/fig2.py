@@ -14,7 +14,6 @@ from iln.lab.paper.drawings import draw_panel
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import show
-from iln.lab.paper.store import Run
 from iln.lab.training import Recipe
 
 
@@ -42,13 +41,13 @@ def arms_of(scale: Scale) -> dict[tuple[str, str, str], list[Recipe]]:
 
 def report(page: Report) -> None:
     for factor, adjective in (("depth", "deeper"), ("width", "wider")):
-        arms = [arm for arm in page.arms if (arm[0], arm[2]) == (factor, "ln")]
+        arms = [(factor, name, "ln") for name in factors(page.scale)[factor]]
         page.claim(
             f"Under LN a {adjective} network has larger features",
             page.above("mean square", arms[-1], arms[0]),
             "; ".join(f"{arm[1]}: {page.shown(arm, 'mean square')}" for arm in arms),
         )
-    pairs = [((*arm[:2], "ln"), (*arm[:2], "i-ln")) for arm in page.arms if arm[2] == "ln"]
+    pairs = [((f, name, "ln"), (f, name, "i-ln")) for f, name, norm in page.arms if norm == "ln"]
     smaller = [page.above("mean square", ln, iln) for ln, iln in pairs]
     page.claim(
         "For every depth, width and task features are larger under LN than under i-LN",
@@ -66,7 +65,7 @@ def report(page: Report) -> None:
         page.picture(
             factor,
             f"The worst block over the steps, by {factor}: a colour a variant, a line a seed.",
-            draw(page.arms, factor),
+            draw(page, factor),
         )
     measures = ["mean square", "max abs", "entropy (nats)"]
     page.table(
@@ -75,26 +74,23 @@ def report(page: Report) -> None:
         ["factor", "variant", "norm", *measures, "times grown"],
         [
             [
-                *arm[:2],
-                TITLES[arm[2]],
-                *page.cells(arm, measures),
-                show(page.values(arm, "times grown")),
+                *(factor, name, TITLES[norm]),
+                *page.cells((factor, name, norm), measures),
+                show(page.values((factor, name, norm), "times grown")),
             ]
-            for arm in page.arms
+            for factor, name, norm in page.arms
         ],
     )
 
 
-def draw(arms: dict[tuple[str, str, str], list[Run]], factor: str) -> Figure:
+def draw(page: Report, factor: str) -> Figure:
     """Mean square above, entropy below; LN left, i-LN right, on the same axes."""
     figure = new_figure(10.4, 7.6)
     panels = figure.subplots(2, 2, sharey="row", squeeze=False)
     for row, measure in zip(panels, ("mean_square", "entropy"), strict=True):
         for axes, norm in zip(row, ("ln", "i-ln"), strict=True):
-            shown = {
-                arm[1]: runs for arm, runs in arms.items() if (arm[0], arm[2]) == (factor, norm)
-            }
-            draw_panel(axes, shown, measure, TITLES[norm])
+            runs = {name: page.arms[factor, name, norm] for name in factors(page.scale)[factor]}
+            draw_panel(axes, runs, measure, TITLES[norm])
     panels[0, 0].legend(fontsize=SMALL, frameon=False)
     return figure
 

@@ -122,14 +122,8 @@ def draw(maps: dict[str, Tensor]) -> Figure:
             after = distances(normalised(norm, x))
             axes.scatter(before[chosen], after[chosen], 4, color=hue, alpha=0.4, linewidth=0)
             plain(axes, TITLES[norm], "distance before", "after")
-            axes.text(
-                0.04,
-                0.94,
-                f"trained with {name}\nspread of factors {spread(before, after):.2g}",
-                transform=axes.transAxes,
-                va="top",
-                fontsize=SMALL,
-            )
+            note = f"trained with {name}\nspread of factors {spread(before, after):.2g}"
+            axes.text(0.04, 0.94, note, transform=axes.transAxes, va="top", fontsize=SMALL)
             axes.set_xlim(left=0)
             axes.set_ylim(0, 1.25 * float(after.max()))
     return figure
