@@ -162,8 +162,12 @@ class Store:
         problems: list[str] = []
         with signals() as stop:
             try:
-                while active or (waiting and not problems and not stop.is_set()):
-                    while waiting and len(active) < jobs and not problems and not stop.is_set():
+                while waiting or active:
+                    if problems or stop.is_set():
+                        waiting.clear()
+                        for worker in active.values():
+                            worker.stop()
+                    while waiting and len(active) < jobs:
                         recipe = waiting.pop(0)
                         say(f"run {total - len(waiting)} of {total}: {self.folder(recipe).name}")
                         worker = _Worker(recipe, self.folder(recipe))
@@ -171,9 +175,6 @@ class Store:
                     for receiver in wait(list(active), timeout=0.5):
                         assert isinstance(receiver, Connection)
                         problems += self._receive(active, receiver, say, tell)
-                    if problems or stop.is_set():
-                        for worker in active.values():
-                            worker.stop()
             finally:
                 for worker in active.values():
                     worker.stop()
