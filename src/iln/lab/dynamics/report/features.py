@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -43,7 +42,7 @@ class BiasMaps(NamedTuple):
 
     block: str
     limit: float
-    heads: list[tuple[Markup, str]]
+    heads: list[tuple[Markup, float]]
 
 
 def bias_maps(subject: Subject) -> list[BiasMaps]:
@@ -54,12 +53,9 @@ def bias_maps(subject: Subject) -> list[BiasMaps]:
         centred = grids - grids.mean((1, 2), keepdims=True)
         known = np.abs(centred[np.isfinite(centred)])
         limit = float(np.quantile(known, 0.995)) if known.any() else 1.0
-        heads = [
-            (
-                bias_map(grid, limit, f"position bias of head {head} of {block}"),
-                "–" if math.isnan(rough) else f"{rough:.2f}",
-            )
-            for head, (grid, rough) in enumerate(zip(grids, found.roughness[block], strict=True), 1)
+        drawn = [
+            bias_map(grid, limit, f"position bias of head {head} of {block}")
+            for head, grid in enumerate(grids, 1)
         ]
-        maps.append(BiasMaps(block, limit, heads))
+        maps.append(BiasMaps(block, limit, list(zip(drawn, found.roughness[block], strict=True))))
     return maps

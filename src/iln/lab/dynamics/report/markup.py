@@ -16,7 +16,7 @@ import numpy.typing as npt
 from markupsafe import Markup, escape
 from PIL import Image
 
-from iln.lab.dynamics.formatting import number
+from iln.lab.dynamics.formatting import hundredths, number, share, sqnr
 from iln.lab.dynamics.report.axes import written
 
 __all__ = ["Markup", "draw", "picture", "render"]
@@ -48,7 +48,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters.update(prose=prose, number=number, written=written)
+    made.filters.update(prose=prose, number=number, share=share, sqnr=sqnr)
+    made.filters.update(hundredths=hundredths, written=written)
     return made
 
 

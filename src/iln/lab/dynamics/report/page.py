@@ -8,7 +8,7 @@ from iln import __version__
 from iln.backbones import BACKBONES
 from iln.images.synthetic import SamplePicture
 from iln.lab.dynamics.drawing import HUES
-from iln.lab.dynamics.report import charts, features, tables
+from iln.lab.dynamics.report import charts, details, features
 from iln.lab.dynamics.report.markup import picture, render
 from iln.lab.dynamics.report.subject import Subject, comparison
 from iln.lab.dynamics.verdict import judge
@@ -28,8 +28,8 @@ def page(subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture], 
         date=date,
         comparison=comparison(subjects),
         charts=charts,
+        details=details,
         features=features,
-        tables=tables,
         judge=judge,
         kind=_kind,
         picture=picture,
