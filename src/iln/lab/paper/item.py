@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import Scale
 from iln.lab.paper.statistics import MEASURES, all_above, show, test_sets, value
@@ -71,6 +72,16 @@ class Report(Page):
     def cells(self, arm: Any, measures: Iterable[str]) -> list[str]:
         """The same of several, for a row of a table."""
         return [self.shown(arm, measure) for measure in measures]
+
+    def curves(
+        self,
+        caption: str = "The worst block of each run over its steps, a line a seed.",
+        arms: Mapping[str, Sequence[Run]] | None = None,
+        measures: Sequence[str] = ("mean_square", "entropy"),
+        name: str = "curves",
+    ) -> None:
+        """A picture of `draw_runs`; arms: all without them."""
+        self.picture(name, caption, draw_runs(self.arms if arms is None else arms, measures))
 
     def above(self, measure: str, one: Any, other: Any) -> bool | None:
         """Whether a measure lies higher in one arm than in another: `all_above`."""

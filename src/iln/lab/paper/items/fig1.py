@@ -8,7 +8,6 @@ features stay near 1.2 and entropy high.
 from __future__ import annotations
 
 from iln.lab.dynamics import draw_training
-from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import GROWTH, all_above, value
@@ -32,7 +31,7 @@ def report(page: Report) -> None:
     page.claim_above(text, "mean square", "ln", "i-ln", numbers)
     text, numbers = "Channel entropy falls lower under LN", "{1} and {0} nats in the lowest block"
     page.claim_above(text, "entropy (nats)", "i-ln", "ln", numbers)
-    page.picture("curves", "The worst block of each run, a line a seed.", draw_runs(page.arms))
+    page.curves("The worst block of each run, a line a seed.")
     page.picture(
         "blocks",
         "All blocks of the first seed's runs.",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import statistics
 
-from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import value
@@ -31,8 +30,7 @@ def report(page: Report) -> None:
         f"arms it takes a ratio of about {FACTOR:g} or more to tell them apart (F test, 5 %), so "
         "smaller ratios count as undecided."
     )
-    caption = "The worst block of every run over its steps, a line a seed."
-    page.picture("curves", caption, draw_runs(page.arms))
+    page.curves("The worst block of every run over its steps, a line a seed.")
     page.table(
         "seeds",
         "Each seed at the last step",

@@ -5,7 +5,6 @@ The paper: LN diverges and i-LN does not, with batches of 2, 4 and 8 alike.
 
 from __future__ import annotations
 
-from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.training import Recipe
@@ -28,11 +27,9 @@ def report(page: Report) -> None:
         page.claim_above(text, "mean square", ln, iln, "mean square {} and {}")
         page.claim_above(f"Batch {batch}: i-LN is better ({deciding})", deciding, iln, ln)
     for norm in ("ln", "i-ln"):
-        page.picture(
-            f"curves-{norm}",
-            f"{TITLES[norm]}: the worst block over the steps, a line a seed.",
-            draw_runs({f"batch {batch}": page.arms[batch, norm] for batch in batches}),
-        )
+        caption = f"{TITLES[norm]}: the worst block over the steps, a line a seed."
+        arms = {f"batch {batch}": page.arms[batch, norm] for batch in batches}
+        page.curves(caption, arms, name=f"curves-{norm}")
     measures = [*page.sets, "mean square", "entropy (nats)", "times grown"]
     page.table(
         "batches",

@@ -71,8 +71,8 @@ def report(page: Report) -> None:
             all_above(ln, iln),
             f"relative error {show(ln, 3)} and {show(iln, 3)} times that of the picture as it is",
         )
-    caption = "Deviation of every block's output; a line a seed."
-    page.picture("sigma", caption, draw(found, blocks))
+    figure = draw(found, blocks)
+    page.picture("sigma", "Deviation of every block's output; a line a seed.", figure)
     page.table(
         "error",
         "Root mean square error in 8-bit levels, over the contrast left; mean over seeds",

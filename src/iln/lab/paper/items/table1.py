@@ -8,6 +8,8 @@ RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from iln.lab.dynamics.drawing import HUES, Figure, new_figure
 from iln.lab.paper.drawings import draw_panel
 from iln.lab.paper.item import Item, Report
@@ -42,16 +44,10 @@ def report(page: Report) -> None:
     text, numbers = "i-LN is the best of all nine", f"the best other is {TITLES[best]}: {{1}} dB"
     page.claim_above(f"{text} ({deciding})", deciding, "i-ln", best, numbers)
     grown = {norm: page.values(norm, "times grown") for norm in NORMS}
-    page.claim(
-        "Every per-token norm diverges",
-        all(min(grown[norm]) > GROWTH for norm in DIVERGE),
-        "times grown: " + ", ".join(f"{TITLES[n]} {show(grown[n], None)}" for n in DIVERGE),
-    )
-    page.claim(
-        "No spatially holistic norm does, nor ReZero",
-        all(max(grown[norm]) < GROWTH for norm in CALM),
-        "times grown: " + ", ".join(f"{TITLES[n]} {show(grown[n], None)}" for n in CALM),
-    )
+    diverged = all(min(grown[norm]) > GROWTH for norm in DIVERGE)
+    page.claim("Every per-token norm diverges", diverged, said(page, DIVERGE))
+    calm = all(max(grown[norm]) < GROWTH for norm in CALM)
+    page.claim("No spatially holistic norm does, nor ReZero", calm, said(page, CALM))
     batch = [batch_statistics(run, page, deciding) for run in page.arms["bn"]]
     page.claim(
         f"BatchNorm loses quality in eval mode ({deciding})",
@@ -86,14 +82,16 @@ def report(page: Report) -> None:
             for norm, runs in page.arms.items()
         ],
     )
-    page.picture(
-        "magnitude",
-        "Fig. 4: mean square of the largest block over the steps, a line a seed.",
-        draw(page.arms, "mean_square"),
-    )
-    page.picture(
-        "entropy", "Channel entropy of the lowest block, a line a seed.", draw(page.arms, "entropy")
-    )
+    caption = "Fig. 4: mean square of the largest block over the steps, a line a seed."
+    page.picture("magnitude", caption, draw(page.arms, "mean_square"))
+    caption = "Channel entropy of the lowest block, a line a seed."
+    page.picture("entropy", caption, draw(page.arms, "entropy"))
+
+
+def said(page: Report, norms: Sequence[str]) -> str:
+    """How much the features of some norms have grown."""
+    found = (f"{TITLES[norm]} {page.shown(norm, 'times grown')}" for norm in norms)
+    return f"times grown: {', '.join(found)}"
 
 
 def batch_statistics(run: Run, page: Report, test_set: str) -> float:

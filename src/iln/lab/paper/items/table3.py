@@ -6,7 +6,6 @@ channel entropy falls step by step.
 
 from __future__ import annotations
 
-from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES
 from iln.lab.paper.statistics import all_hold
@@ -50,11 +49,7 @@ def report(page: Report) -> None:
             for norm in page.arms
         ],
     )
-    page.picture(
-        "curves",
-        "Fig. 7: the worst block of each run over its steps, a line a seed.",
-        draw_runs(page.arms),
-    )
+    page.curves("Fig. 7: the worst block of each run over its steps, a line a seed.")
 
 
 ITEM = Item(("table3", "fig7"), __doc__, lambda scale: scale.arms(("ln", "ln*", "i-ln")), report)

@@ -6,7 +6,6 @@ x4 33.12 against 33.04.
 
 from __future__ import annotations
 
-from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
 from iln.lab.paper.statistics import test_sets
@@ -54,9 +53,7 @@ def report(page: Report) -> None:
         f"{TITLES[norm]}, {rate:g}" if several else norm: runs
         for (norm, rate), runs in page.arms.items()
     }
-    page.picture(
-        "curves", "The worst block of each run over its steps, a line a seed.", draw_runs(named)
-    )
+    page.curves(arms=named)
 
 
 ITEM = Item(("table6",), __doc__, arms_of, report)

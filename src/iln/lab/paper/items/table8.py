@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import Scale
 from iln.lab.training import Recipe
@@ -50,11 +49,7 @@ def report(page: Report) -> None:
         ["arm", *page.sets, *measures, "published"],
         [[name, *page.cells(name, [*page.sets, *measures]), PUBLISHED[name]] for name in page.arms],
     )
-    page.picture(
-        "curves",
-        "The worst block of each run over its steps, a line a seed.",
-        draw_runs(page.arms, ("max_abs", "entropy")),
-    )
+    page.curves(measures=("max_abs", "entropy"))
     page.text(
         "The paper names the remedies without their settings. Here the gradient of all parameters "
         f"is clipped to a norm of {ARMS['LN, clipped']['clip']:g}, and the penalty is "
