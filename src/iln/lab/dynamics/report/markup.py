@@ -18,6 +18,7 @@ from PIL import Image
 
 from iln.lab.dynamics.formatting import hundredths, number, share, sqnr
 from iln.lab.dynamics.report.axes import written
+from iln.lab.dynamics.verdict import FP16_END
 
 __all__ = ["Markup", "draw", "picture", "render"]
 
@@ -50,6 +51,7 @@ def _environment() -> jinja2.Environment:
     )
     made.filters.update(prose=prose, number=number, share=share, sqnr=sqnr)
     made.filters.update(hundredths=hundredths, written=written)
+    made.globals["FP16_END"] = FP16_END
     return made
 
 
