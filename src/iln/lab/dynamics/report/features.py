@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -36,17 +36,9 @@ def _some(found: dict[str, Any]) -> dict[str, str]:
     return dict(zip(chosen, places[len(chosen)], strict=True))
 
 
-class BiasMaps(NamedTuple):
-    """A block's tables of position bias. limit: distance from a head's mean that has the full
-    colour. heads: each picture, and the table's roughness."""
-
-    block: str
-    limit: float
-    heads: list[tuple[Markup, float]]
-
-
-def bias_maps(subject: Subject) -> list[BiasMaps]:
-    """The tables of some blocks as pictures."""
+def bias_maps(subject: Subject) -> list[tuple[str, float, list[tuple[Markup, float]]]]:
+    """The tables of some blocks as pictures: the block's name, the distance from a head's mean
+    that has the full colour, and for each head its picture and roughness."""
     found, maps = subject.found, []
     for block in _some(dict(found.bias_grids)):
         grids = found.bias_grids[block]
@@ -57,5 +49,5 @@ def bias_maps(subject: Subject) -> list[BiasMaps]:
             bias_map(grid, limit, f"position bias of head {head} of {block}")
             for head, grid in enumerate(grids, 1)
         ]
-        maps.append(BiasMaps(block, limit, list(zip(drawn, found.roughness[block], strict=True))))
+        maps.append((block, limit, list(zip(drawn, found.roughness[block], strict=True))))
     return maps

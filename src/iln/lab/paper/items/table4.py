@@ -53,14 +53,10 @@ def report(page: Report) -> None:
     blown: dict[str, dict[int, list[float]]] = {}
     for norm, all_ in models.items():
         for power in BLOWN:
-            for model in all_:
-                large = _blown(model, power)
-                for arm, network in (
-                    (TITLES[norm], large),
-                    (f"{TITLES[norm]}, rescued", _rescued(large, pictures[0])),
-                ):
-                    value = score(_half(network))
-                    blown.setdefault(arm, {}).setdefault(power, []).append(value)
+            large = [_blown(model, power) for model in all_]
+            rescued = [_rescued(model, pictures[0]) for model in large]
+            for arm, networks in ((TITLES[norm], large), (f"{TITLES[norm]}, rescued", rescued)):
+                blown.setdefault(arm, {})[power] = [score(_half(one)) for one in networks]
     page.table(
         "precision",
         f"PSNR in float32, and what is lost in few bits ({name}), in dB; mean and deviation over "
