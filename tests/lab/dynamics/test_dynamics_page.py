@@ -18,7 +18,7 @@ def test_its_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
-    pictures = {"training.png", "channels.png", "tokens.png", "bias.png", "alignment.png"}
+    pictures = {"training.png", "tokens.png", "bias.png", "alignment.png"}
     assert pictures <= {file.name for file in tmp_path.iterdir()}
 
 

@@ -19,11 +19,9 @@ from watched import SMALL, picture, small
 from iln.errors import InputError
 from iln.lab.dynamics import (
     Alignment,
-    Probe,
     alignment,
     bias_grids,
     draw_alignment,
-    draw_channels,
     draw_position_bias,
     draw_token_maps,
     draw_training,
@@ -82,16 +80,6 @@ def test_training_curves_that_cannot_be_drawn(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 1}\n3\n')
     with pytest.raises(InputError, match=r"dynamics\.every"):
         read_history(tmp_path)
-
-
-def test_channel_bars() -> None:
-    energies = {"one": torch.tensor([1.0, 6.0, 3.0]), "other": torch.ones(4)}
-    figure = draw_channels({name: e.double() for name, e in energies.items()})
-    first, second = figure.axes
-    assert [bar.get_height() for bar in first.patches] == pytest.approx([0.1, 0.6, 0.3])
-    assert [bar.get_height() for bar in second.patches] == [0.25] * 4
-    assert first.texts[0].get_text() == "channel 1: 60%"
-    assert first.lines[0].get_ydata()[0] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("norm", ["ln", "i-ln"])
@@ -197,28 +185,27 @@ def test_position_bias_heat_maps() -> None:
 
 
 def test_png(tmp_path: Path) -> None:
-    with torch.no_grad(), Probe(small()) as probe:
-        probe.model(picture())
-    figure = draw_channels(probe.energies)
-    write_png(figure, tmp_path / "bars.png")
-    with Image.open(tmp_path / "bars.png") as image:
+    figure = draw_alignment({"net": alignment(small(), picture())})
+    write_png(figure, tmp_path / "dots.png")
+    with Image.open(tmp_path / "dots.png") as image:
         assert image.format == "PNG"
-        assert image.width == 9 * 150
+        assert image.width == 4.6 * 150
     with pytest.raises(InputError, match="exists already"):
-        write_png(figure, tmp_path / "bars.png")
-    write_png(figure, tmp_path / "bars.png", overwrite=True)
-    assert [file.name for file in tmp_path.iterdir()] == ["bars.png"]
+        write_png(figure, tmp_path / "dots.png")
+    write_png(figure, tmp_path / "dots.png", overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["dots.png"]
 
 
 def test_matplotlib_waits_and_keeps_its_settings(tmp_path: Path) -> None:
     code = (
-        "import sys, torch\n"
-        "from iln.lab.dynamics import draw_channels, write_png\n"
+        "import sys, numpy\n"
+        "from iln.lab.dynamics import Alignment, draw_alignment, write_png\n"
         "assert 'matplotlib' not in sys.modules\n"
         "import matplotlib\n"
         "# Items as they are: asking by name would choose a backend, and import it.\n"
         "before = dict(dict.items(matplotlib.rcParams))\n"
-        f"write_png(draw_channels({{'a': torch.ones(3)}}), {str(tmp_path / 'a.png')!r})\n"
+        "found = Alignment(numpy.arange(1.0, 4.0), numpy.ones(3))\n"
+        f"write_png(draw_alignment({{'a': found}}), {str(tmp_path / 'a.png')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert dict(dict.items(matplotlib.rcParams)) == before\n"
     )

@@ -1,6 +1,6 @@
 """Feature statistics of every Transformer block: hooks, measures, plots and reports."""
 
-from iln.lab.dynamics.channels import Alignment, alignment, draw_alignment, draw_channels
+from iln.lab.dynamics.channels import Alignment, alignment, draw_alignment
 from iln.lab.dynamics.curves import History, draw_training, read_history
 from iln.lab.dynamics.diagnosis import Diagnosis, diagnose
 from iln.lab.dynamics.drawing import write_png
@@ -26,7 +26,6 @@ __all__ = [
     "bias_grids",
     "diagnose",
     "draw_alignment",
-    "draw_channels",
     "draw_position_bias",
     "draw_token_maps",
     "draw_training",

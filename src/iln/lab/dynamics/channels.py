@@ -1,10 +1,11 @@
-"""Which channels carry the energy, and how the last norm answers them."""
+"""How the last norm answers channels that carry most of the energy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,48 +14,10 @@ from torch import Tensor, nn
 
 from iln.backbones import Backbone
 from iln.errors import InputError
-from iln.lab.dynamics.drawing import HUES, INK, LABEL, SMALL, logarithmic, new_figure, plain
-from iln.lab.dynamics.measures import MapSums, shares
+from iln.lab.dynamics.drawing import HUES, INK, LABEL, Figure, logarithmic, new_figure, plain
+from iln.lab.dynamics.measures import MapSums
 from iln.lab.dynamics.probe import backbone_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-def draw_channels(energies: Mapping[str, Tensor]) -> Figure:
-    """Each channel's share of the energy, p_c, as bars; a panel for each block or network.
-
-    energies: by the name to show, E_l[x_c^2] (C,), as in `Probe.energies`. All panels share one
-    logarithmic axis; the line marks 1 / C, where all channels would be alike, and the number
-    the strongest channel's share.
-    """
-    figure = new_figure(9.0, 1.0 + 1.9 * len(energies))
-    panels = figure.subplots(len(energies), 1, sharey=True, squeeze=False)[:, 0]
-    lowest = 1.0
-    for axes, (name, energy) in zip(panels, energies.items(), strict=True):
-        share = shares(energy).numpy()
-        strongest = int(share.argmax())
-        colours = [HUES[1] if c == strongest else HUES[0] for c in range(len(share))]
-        axes.bar(np.arange(len(share)), share, 0.8, color=colours)
-        plain(axes, name, "", "share of energy")
-        axes.grid(visible=False, axis="x")
-        axes.axhline(1 / len(share), color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set_xlim(-1, len(share))
-        axes.annotate(
-            f"channel {strongest}: {share[strongest]:.0%}",
-            (strongest, share[strongest]),
-            (6 if strongest < 0.8 * len(share) else -6, 2),
-            textcoords="offset points",
-            ha="left" if strongest < 0.8 * len(share) else "right",
-            fontsize=SMALL,
-            color=INK,
-        )
-        lowest = min(lowest, float(np.quantile(share[share > 0], 0.05)))
-    for axes in panels:
-        axes.set_ylim(max(lowest / 4, 1e-9), 2.5)
-        logarithmic(axes, "y")
-    panels[-1].set_xlabel("channel", fontsize=LABEL, color=INK)
-    return figure
+from iln.layers.hooks import Hooks
 
 
 @dataclass(frozen=True)
@@ -76,6 +39,30 @@ class Alignment:
         return _pearson(_ranks(np.abs(self.bias)), _ranks(self.magnitude))
 
 
+class LastMap(Hooks):
+    """Sums over the map that reaches the last norm, of all that is computed inside `with`."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+        self.sums: MapSums | None = None
+
+    def attach(self, undo: ExitStack) -> None:
+        undo.callback(self.backbone.layers[-1].register_forward_hook(self._look).remove)
+
+    def _look(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        sums = MapSums.of(output)
+        self.sums = self.sums.join(sums) if self.sums else sums
+
+    def alignment(self) -> Alignment | None:
+        """With the norm's bias; None if it has none."""
+        known = dict(self.backbone.norm.named_parameters())
+        bias = known.get("bias", known.get("beta"))
+        if bias is None or self.sums is None:
+            return None
+        wide = bias.detach().to("cpu", torch.float64).numpy()
+        return Alignment(self.sums.energy.sqrt().numpy(), wide)
+
+
 def alignment(model: nn.Module, image: Tensor) -> Alignment:
     """How the last norm's bias lines up with channel magnitude: the paper's Fig. 8.
 
@@ -84,26 +71,12 @@ def alignment(model: nn.Module, image: Tensor) -> Alignment:
     has no bias.
     """
     backbone = backbone_of(model)
-    bias = last_bias(backbone)
-    if bias is None:
+    with torch.no_grad(), LastMap(backbone) as last:
+        backbone(image)
+    found = last.alignment()
+    if found is None:
         raise InputError(f"the last norm of a network with {backbone.spec.norm!r} has no bias")
-    found: list[MapSums] = []
-    hook = backbone.layers[-1].register_forward_hook(
-        lambda module, inputs, output: found.append(MapSums.of(output))
-    )
-    try:
-        with torch.no_grad():
-            backbone(image)
-    finally:
-        hook.remove()
-    return Alignment(found[0].energy.sqrt().numpy(), bias)
-
-
-def last_bias(backbone: Backbone) -> npt.NDArray[np.float64] | None:
-    """The bias (C,) of the norm after the last group; None if it has none."""
-    known = dict(backbone.norm.named_parameters())
-    bias = known.get("bias", known.get("beta"))
-    return None if bias is None else bias.detach().to("cpu", torch.float64).numpy()
+    return found
 
 
 def draw_alignment(alignments: Mapping[str, Alignment]) -> Figure:
@@ -114,16 +87,10 @@ def draw_alignment(alignments: Mapping[str, Alignment]) -> Figure:
         axes.scatter(found.magnitude, np.abs(found.bias), 34, color=hue, alpha=0.75, linewidth=0)
         plain(axes, name, "channel magnitude, sqrt(E[x²])", "|bias| of the last norm")
         logarithmic(axes, "x")
-        axes.text(
-            0.03,
-            0.97,
-            f"r = {_two(found.correlation)}\nrank r = {_two(found.rank_correlation)}",
-            transform=axes.transAxes,
-            va="top",
-            fontsize=LABEL,
-            color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
-        )
+        note = f"r = {_two(found.correlation)}\nrank r = {_two(found.rank_correlation)}"
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+        place = {"transform": axes.transAxes, "va": "top"}
+        axes.text(0.03, 0.97, note, fontsize=LABEL, color=INK, bbox=paper, **place)
         top = float(np.abs(found.bias).max())
         axes.set_ylim(-0.04 * top or None, 1.25 * top or None)  # room for the numbers
     return figure

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,12 @@ from iln.lab.dynamics.drawing import (
     LABEL,
     QUIET,
     SMALL,
+    Figure,
     logarithmic,
     new_figure,
     plain,
     shades,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LABELS = {
     "mean_square": "mean square of the features",
@@ -105,8 +102,11 @@ def draw_training(
     figure = new_figure(5.2 * len(measures), 4.6)
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
-        for (name, history), hue in zip(histories.items(), HUES, strict=False):
-            _draw_run(axes, history, measure, name, hue)
+        for history, hue in zip(histories.values(), HUES, strict=False):
+            mark = "o" if len(history.steps) == 1 else ""
+            colours = shades(hue, len(history.blocks))
+            for values, colour in zip(history.values[measure].T, colours, strict=True):
+                axes.plot(history.steps, values, color=colour, linewidth=1.3, marker=mark)
         plain(axes, "", "step", LABELS[measure])
         axes.margins(x=0.02)
         logarithmic(axes, "x")
@@ -114,14 +114,6 @@ def draw_training(
             logarithmic(axes, "y")
     _draw_legend(figure, histories)
     return figure
-
-
-def _draw_run(axes: Axes, history: History, measure: str, name: str, hue: str) -> None:
-    values = history.values[measure]
-    colours = shades(hue, len(history.blocks))
-    mark = "o" if len(history.steps) == 1 else ""
-    for block, colour in enumerate(colours):
-        axes.plot(history.steps, values[:, block], color=colour, linewidth=1.3, marker=mark)
 
 
 def _draw_legend(figure: Figure, histories: Mapping[str, History]) -> None:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from iln.backbones import Backbone
 from iln.errors import InputError
-from iln.lab.dynamics.channels import Alignment, last_bias
+from iln.lab.dynamics.channels import Alignment, LastMap
 from iln.lab.dynamics.layer_sqnr import InputRanges, LayerNoise, NoiseMeter
-from iln.lab.dynamics.measures import BlockMeasures, MapSums, shares
+from iln.lab.dynamics.measures import BlockMeasures, shares
 from iln.lab.dynamics.position_bias import bias_grids, roughness
 from iln.lab.dynamics.probe import Probe, backbone_of, is_compiled
 from iln.restoration.half_precision import PrecisionRun, PrecisionTrial, Reference, as_written
@@ -132,7 +132,7 @@ def diagnose(
         if is_compiled(backbone):
             undo.enter_context(torch.compiler.set_stance("force_eager"))
         with torch.no_grad():
-            return _diagnose(backbone.eval(), images, progress or _ignore)
+            return _diagnose(backbone.eval(), images, progress or (lambda share: None))
 
 
 PASSES = (1.5, 2.5, 1.0, 4.0)
@@ -144,8 +144,7 @@ def _diagnose(
 ) -> Diagnosis:
     reference = Reference(model)
     half, bf16 = PrecisionTrial(model, torch.float16), PrecisionTrial(model, torch.bfloat16)
-    probe, ranges = Probe(model), InputRanges(model)
-    deep: list[MapSums] = []
+    probe, ranges, last = Probe(model), InputRanges(model), LastMap(model)
     sample: Sample | None = None
     whole, done = sum(PASSES) * len(images), 0.0
 
@@ -155,14 +154,8 @@ def _diagnose(
         progress(min(1.0, done / whole))
 
     for image in images:
-        hook = model.layers[-1].register_forward_hook(
-            lambda module, inputs, output: deep.append(MapSums.of(output))
-        )
-        try:
-            with probe, ranges:
-                output = reference(image)
-        finally:
-            hook.remove()
+        with probe, ranges, last:
+            output = reference(image)
         tell(PASSES[0])
         halved = half(image, output)
         tell(PASSES[1])
@@ -175,7 +168,6 @@ def _diagnose(
             model(image)
         tell(PASSES[3])
     assert sample is not None
-    bias = last_bias(model)
     grids = bias_grids(model)
     return Diagnosis(
         norm=model.spec.norm,
@@ -188,20 +180,9 @@ def _diagnose(
         layers=meter.noise,
         bias_grids={name: grid.numpy() for name, grid in grids.items()},
         roughness={name: tuple(roughness(grid).tolist()) for name, grid in grids.items()},
-        alignment=None if bias is None else Alignment(_joined(deep).energy.sqrt().numpy(), bias),
+        alignment=last.alignment(),
         sample=sample,
     )
-
-
-def _ignore(share: float) -> None:
-    pass
-
-
-def _joined(parts: Sequence[MapSums]) -> MapSums:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.join(part)
-    return total
 
 
 def _sample(image: Tensor, wide: Tensor, half: Tensor, bf16: Tensor, scale: int) -> Sample:

@@ -13,8 +13,10 @@ from iln.atomic import atomic_write
 from iln.errors import InputError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+else:
+    Axes = Figure = Any
 
 TITLE, LABEL, SMALL = 13, 12, 10.5
 """Points: readable in a column of print."""

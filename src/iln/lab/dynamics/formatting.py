@@ -23,6 +23,18 @@ def decibel(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:.0f} dB"
 
 
+def sqnr(value: float, endless: str = "no loss") -> str:
+    """`42.1 dB`; a dash for NaN. endless: where nothing differs."""
+    if math.isnan(value):
+        return "–"
+    return endless if math.isinf(value) else f"{value:.1f} dB"
+
+
+def hundredths(value: float) -> str:
+    """`0.97`; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
 def share(value: float) -> str:
     """`96 %`, `3.2 %`; `undefined` for NaN."""
     if math.isnan(value):

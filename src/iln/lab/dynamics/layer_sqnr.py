@@ -13,13 +13,13 @@ asymmetric, one step for the layer, from the smallest and largest input over all
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,32 +42,42 @@ class LayerNoise:
     w4a4: float
 
 
-class InputRanges(Hooks):
+class _LayerHooks(Hooks):
+    """`look` is shown the input and output of each layer, of all that is computed inside `with`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        kinds = (nn.Linear, nn.Conv2d)
+        self.layers = {
+            n: module for n, module in model.named_modules() if isinstance(module, kinds)
+        }
+
+    def attach(self, undo: ExitStack) -> None:
+        def hear(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self.look(name, inputs[0], output)
+
+        for name, module in self.layers.items():
+            undo.callback(module.register_forward_hook(partial(hear, name)).remove)
+
+    def look(self, name: str, x: Tensor, y: Tensor) -> None:
+        raise NotImplementedError
+
+
+class InputRanges(_LayerHooks):
     """The smallest and largest input of each layer, over all that is computed inside `with`."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.layers = _layers(model)
+        super().__init__(model)
         self.ranges: dict[str, tuple[float, float]] = {}
         """By layer, in the order in which they compute; NaN where an input is NaN."""
 
-    def attach(self, undo: ExitStack) -> None:
-        _listen(undo, self.layers, self._look)
-
-    def _look(self, name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
+    def look(self, name: str, x: Tensor, y: Tensor) -> None:
         low, high = (value.item() for value in torch.aminmax(x.detach()))
-        if name in self.ranges:
-            before = self.ranges[name]
-            low, high = _least(low, before[0]), -_least(-high, -before[1])
-        self.ranges[name] = (low, high)
+        before = self.ranges.get(name, (low, high))
+        # Of numpy's, in which NaN wins.
+        self.ranges[name] = float(np.minimum(low, before[0])), float(np.maximum(high, before[1]))
 
 
-@dataclass
-class _Sums:
-    signal: float = 0.0
-    noise: list[float] = field(default_factory=lambda: [0.0] * len(BITS))
-
-
-class NoiseMeter(Hooks):
+class NoiseMeter(_LayerHooks):
     """Computes every layer twice more, quantised, inside `with`, and adds up the difference.
 
     Args:
@@ -75,12 +85,9 @@ class NoiseMeter(Hooks):
     """
 
     def __init__(self, model: nn.Module, ranges: Mapping[str, tuple[float, float]]) -> None:
-        self.layers = _layers(model)
+        super().__init__(model)
         self.ranges = ranges
-        self._sums: dict[str, _Sums] = {}
-
-    def attach(self, undo: ExitStack) -> None:
-        _listen(undo, self.layers, self._look)
+        self._sums: dict[str, list[float]] = {}  # of the signal, and of the noise of each of BITS
 
     @property
     def noise(self) -> dict[str, LayerNoise]:
@@ -89,37 +96,18 @@ class NoiseMeter(Hooks):
             name: LayerNoise(
                 "linear" if isinstance(self.layers[name], nn.Linear) else "convolution",
                 *self.ranges[name],
-                *(sqnr(sums.signal, noise) for noise in sums.noise),
+                *(sqnr(signal, noise) for noise in noises),
             )
-            for name, sums in self._sums.items()
+            for name, (signal, *noises) in self._sums.items()
         }
 
-    def _look(self, name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
-        sums = self._sums.setdefault(name, _Sums())
-        sums.signal += _energy(y)
-        for i, bits in enumerate(BITS):
-            rough = _quantized(module, bits)
+    def look(self, name: str, x: Tensor, y: Tensor) -> None:
+        sums = self._sums.setdefault(name, [0.0] * (1 + len(BITS)))
+        sums[0] += _energy(y)
+        for i, bits in enumerate(BITS, 1):
+            narrow = quantize_asymmetric(x, bits, *self.ranges[name])
             # `forward`, not a call: the copy has this very hook as well.
-            sums.noise[i] += _energy(
-                y - rough.forward(quantize_asymmetric(x, bits, *self.ranges[name]))
-            )
-
-
-def _layers(model: nn.Module) -> dict[str, nn.Module]:
-    kinds = (nn.Linear, nn.Conv2d)
-    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
-
-
-def _listen(
-    undo: ExitStack,
-    layers: Mapping[str, nn.Module],
-    look: Callable[[str, nn.Module, Tensor, Tensor], None],
-) -> None:
-    def hear(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        look(name, module, inputs[0], output)
-
-    for name, module in layers.items():
-        undo.callback(module.register_forward_hook(partial(hear, name)).remove)
+            sums[i] += _energy(y - _quantized(self.layers[name], bits).forward(narrow))
 
 
 def _quantized(module: nn.Module, bits: int) -> Any:
@@ -133,8 +121,3 @@ def _energy(x: Tensor) -> float:
     wide = torch.float32 if x.device.type == "mps" else torch.float64
     norm: float = torch.linalg.vector_norm(x.detach(), dtype=wide).item()
     return norm * norm
-
-
-def _least(a: float, b: float) -> float:
-    """min, but NaN wins."""
-    return a if math.isnan(a) or a < b else b

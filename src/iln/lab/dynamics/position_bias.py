@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from iln.errors import InputError, nearest
-from iln.lab.dynamics.drawing import INK, LABEL, SIGNED, SMALL, TITLE, bare, new_figure, short
+from iln.lab.dynamics.drawing import (
+    INK,
+    LABEL,
+    SIGNED,
+    SMALL,
+    TITLE,
+    Figure,
+    bare,
+    new_figure,
+    short,
+)
 from iln.lab.dynamics.probe import backbone_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def bias_grids(model: nn.Module) -> dict[str, Tensor]:
@@ -74,13 +81,8 @@ def draw_position_bias(models: Mapping[str, nn.Module], block: str) -> Figure:
             raise InputError(f"no block {block!r}; {nearest(block, found)}")
     heads = max(len(found[block]) for found in grids.values())
     figure = new_figure(0.9 + 1.75 * heads, 0.6 + 2.0 * len(models))
-    figure.suptitle(
-        f"Position bias of block {short(block)}, over key − query",
-        fontsize=TITLE,
-        color=INK,
-        x=0.01,
-        ha="left",
-    )
+    title = f"Position bias of block {short(block)}, over key − query"
+    figure.suptitle(title, fontsize=TITLE, color=INK, x=0.01, ha="left")
     panels = figure.subplots(len(models), heads, squeeze=False)
     for row, (name, found) in zip(panels, grids.items(), strict=True):
         tables = found[block]

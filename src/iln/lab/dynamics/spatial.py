@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from iln.errors import InputError, nearest
-from iln.lab.dynamics.drawing import AMOUNT, INK, SMALL, bare, new_figure, short
+from iln.lab.dynamics.drawing import AMOUNT, INK, SMALL, Figure, bare, new_figure, short
 from iln.lab.dynamics.measures import token_pieces
 from iln.lab.dynamics.probe import backbone_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,10 @@ def token_maps(model: nn.Module, image: Tensor, blocks: Sequence[str] = ()) -> d
         both = torch.cat(pieces, 1).view(2, *output.shape[1:3])[:, : size[0], : size[1]].numpy()
         found[name] = TokenMaps(both[0], both[1])
 
-    hooks = [known[name].register_forward_hook(partial(keep, name)) for name in chosen]
-    try:
-        with torch.no_grad():
-            backbone(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), ExitStack() as hooks:
+        for name in chosen:
+            hooks.callback(known[name].register_forward_hook(partial(keep, name)).remove)
+        backbone(image)
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from iln.lab.dynamics.diagnosis import Diagnosis
 from iln.lab.dynamics.formatting import decibel, number, share
+from iln.lab.dynamics.layer_sqnr import LayerNoise
 from iln.lab.dynamics.measures import BlockMeasures
 from iln.norm import NORMS
 from iln.restoration.half_precision import PrecisionRun
@@ -55,15 +56,21 @@ class Verdict:
 
 def judge(found: Diagnosis) -> Verdict:
     """What these numbers mean. The same numbers always give the same words."""
-    broken = _output(found)
-    if broken is not None:
+    if found.float32.nonfinite:
+        broken = Finding("bad", "float32", _broken(found))
         return Verdict(broken.text, (broken,))
-    findings = [_half(found), _channels(found), _magnitude(found), _bf16(found), *_integers(found)]
+    said = {
+        "fp16": _half(found),
+        "channels": _channels(found),
+        "magnitude": _magnitude(found),
+        "bf16": _bf16(found),
+        "int8, int4" if _quantised(found) else "int8": _integers(found),
+    }
     order = {"bad": 0, "warning": 1, "good": 2}
+    findings = [Finding(level, topic, text) for topic, (level, text) in said.items()]
     ranked = tuple(sorted(findings, key=lambda finding: order[finding.level]))
-    if ranked[0].level == "good":
-        return Verdict(_healthy(found), ranked)
-    return Verdict(ranked[0].text, ranked)
+    headline = _healthy(found) if ranked[0].level == "good" else ranked[0].text
+    return Verdict(headline, ranked)
 
 
 def compare(names: Sequence[str], found: Sequence[Diagnosis]) -> tuple[str, ...]:
@@ -99,67 +106,54 @@ def peak(found: Diagnosis) -> float:
 
 def median_sqnr(found: Diagnosis) -> tuple[float, float]:
     """Over layers, in dB: W8A8 and W4A4; NaN if no layer has a number."""
-    both = [[layer.w8a8, layer.w4a4] for layer in found.layers.values()]
-    known = [pair for pair in both if not any(math.isnan(value) for value in pair)]
+    pairs = [(layer.w8a8, layer.w4a4) for layer in found.layers.values()]
+    known = [pair for pair in pairs if not any(map(math.isnan, pair))]
     if not known:
         return math.nan, math.nan
-    return median(pair[0] for pair in known), median(pair[1] for pair in known)
+    eights, fours = zip(*known, strict=True)
+    return median(eights), median(fours)
 
 
 # --- findings ------------------------------------------------------------------------------
 
 
-def _output(found: Diagnosis) -> Finding | None:
+def _broken(found: Diagnosis) -> str:
     run = found.float32
-    if not run.nonfinite:
-        return None
     if run.weights:
-        others = f" and {len(run.weights) - 1} more" if len(run.weights) > 1 else ""
-        cause = f"the weight {run.weights[0]}{others} holds infinities or NaN"
+        cause = f"the weight {_first(run.weights)} holds infinities or NaN"
     else:
         cause = f"the first output that is not finite is that of {run.first_module}"
-    return Finding(
-        "bad",
-        "float32",
+    return (
         f"Broken even in float32: {run.nonfinite} of {run.values} output values are not finite; "
-        f"{cause}. No precision mends that: take an earlier checkpoint, or get the file again.",
+        f"{cause}. No precision mends that: take an earlier checkpoint, or get the file again."
     )
 
 
-def _half(found: Diagnosis) -> Finding:
-    run, top = found.float16, peak(found)
-    kind = NORMS[found.norm].title
+def _first(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _half(found: Diagnosis) -> tuple[Level, str]:
+    run, top, psnr = found.float16, peak(found), _psnr(found.float16)
     if run.first_module is not None or run.nonfinite or run.weights:
         where = run.first_module or (*run.weights, "the output")[0]
-        weights = ""
-        if run.weights:
-            others = f" and {len(run.weights) - 1} more" if len(run.weights) > 1 else ""
-            weights = f" Weights do not fit either: {run.weights[0]}{others}."
-        return Finding(
-            "bad",
-            "fp16",
-            f"This {kind} network overflows fp16 at {where} (largest value {number(top)}; "
-            f"fp16 ends at 65504).{weights} {_instead(found)}",
+        weights = f" Weights do not fit either: {_first(run.weights)}." if run.weights else ""
+        return "bad", (
+            f"This {NORMS[found.norm].title} network overflows fp16 at {where} (largest value "
+            f"{number(top)}; fp16 ends at 65504).{weights} {_instead(found)}"
         )
-    psnr = run.psnr if run.psnr is not None else math.nan
     if top * HEADROOM > FP16_END:
-        return Finding(
-            "warning",
-            "fp16",
+        return "warning", (
             f"fp16 is close to its end: the largest value is {number(top)} of 65504, so another "
-            f"picture may overflow. {_instead(found)}",
+            f"picture may overflow. {_instead(found)}"
         )
     if psnr < VISIBLE:
-        return Finding(
-            "warning",
-            "fp16",
+        return "warning", (
             f"fp16 differs from float32 by {decibel(psnr)} PSNR, which can be seen in 8-bit "
-            f"pictures, though nothing overflows. Use float32.",
+            "pictures, though nothing overflows. Use float32."
         )
-    return Finding(
-        "good",
-        "fp16",
-        f"fp16 works: {decibel(psnr)} PSNR against float32, the largest value is {number(top)}.",
+    return "good", (
+        f"fp16 works: {decibel(psnr)} PSNR against float32, the largest value is {number(top)}."
     )
 
 
@@ -179,71 +173,56 @@ def _instead(found: Diagnosis) -> str:
     return f"{advice}."
 
 
-def _bf16(found: Diagnosis) -> Finding:
-    run = found.bfloat16
-    psnr = run.psnr if run.psnr is not None else math.nan
+def _bf16(found: Diagnosis) -> tuple[Level, str]:
+    run, psnr = found.bfloat16, _psnr(found.bfloat16)
     if run.nonfinite:
-        return Finding(
-            "bad",
-            "bf16",
+        return "bad", (
             f"bf16 gives {run.nonfinite} of {run.values} values that are not finite, first at "
-            f"{run.first_module or 'the output'}.",
+            f"{run.first_module or 'the output'}."
         )
     if psnr < VISIBLE:
-        return Finding(
-            "warning",
-            "bf16",
+        return "warning", (
             f"bf16 differs from float32 by {decibel(psnr)} PSNR, which can be seen in 8-bit "
-            "pictures.",
+            "pictures."
         )
-    return Finding("good", "bf16", f"bf16 works: {decibel(psnr)} PSNR against float32.")
+    return "good", f"bf16 works: {decibel(psnr)} PSNR against float32."
 
 
-def _channels(found: Diagnosis) -> Finding:
+def _channels(found: Diagnosis) -> tuple[Level, str]:
     name, block = _strongest(found)
     if not block.top_share >= DOMINATES:
-        return Finding(
-            "good",
-            "channels",
+        return "good", (
             f"No channel dominates: the strongest carries {share(block.top_share)} of the energy "
-            f"(block {name}); an even share would be {share(1 / block.channels)}.",
+            f"(block {name}); an even share would be {share(1 / block.channels)}."
         )
     names = list(found.blocks)
     many = sum(b.top_share >= DOMINATES for b in found.blocks.values())
     place = "the last block" if name == names[-1] else f"block {name}"
     rest = f" One channel has more than half in {many} of {len(names)} blocks." if many > 1 else ""
-    return Finding(
-        "warning",
-        "channels",
+    return "warning", (
         f"Channel {block.top_channel} carries {share(block.top_share)} of the energy in {place}."
-        f"{rest} Coarse numbers lose the others first: keep the stream in float32 or bf16.",
+        f"{rest} Coarse numbers lose the others first: keep the stream in float32 or bf16."
     )
 
 
-def _magnitude(found: Diagnosis) -> Finding:
+def _magnitude(found: Diagnosis) -> tuple[Level, str]:
     squares = [block.mean_square for block in found.blocks.values()]
     finite = [square for square in squares if math.isfinite(square)]
     low, high = min(finite, default=math.nan), max(finite, default=math.nan)
     if not high >= GROWS:
-        return Finding(
-            "good",
-            "magnitude",
-            f"Features stay calm: mean square {number(low)} to {number(high)} over depth.",
-        )
+        text = f"Features stay calm: mean square {number(low)} to {number(high)} over depth."
+        return "good", text
     first, last = squares[0], squares[-1]
     grown = math.isfinite(last / first) and last >= GROWS * first if first else False
     growth = f", from {number(first)} in the first block to {number(last)} in the last"
-    return Finding(
-        "warning",
-        "magnitude",
-        f"Features are large: mean square up to {number(high)}{growth if grown else ''}.",
-    )
+    text = f"Features are large: mean square up to {number(high)}{growth if grown else ''}."
+    return "warning", text
 
 
-def _integers(found: Diagnosis) -> list[Finding]:
-    known = {n: layer for n, layer in found.layers.items() if not math.isnan(layer.w8a8)}
+def _integers(found: Diagnosis) -> tuple[Level, str]:
+    known = _quantised(found)
     if not known:
-        return [Finding("warning", "int8", "No layer has a signal that could be quantised.")]
+        return "warning", "No layer has a signal that could be quantised."
     worst = min(known, key=lambda name: known[name].w8a8)
     eight, four = median_sqnr(found)
     bad = sum(layer.w8a8 < NOISY for layer in known.values())
@@ -251,18 +230,27 @@ def _integers(found: Diagnosis) -> list[Finding]:
         f"int8 keeps {eight:.0f} dB in the median layer, {known[worst].w8a8:.0f} dB in the worst "
         f"({worst}); int4 keeps {four:.0f} dB."
     )
-    if bad:
-        layers = "layer falls" if bad == 1 else "layers fall"
-        text += f" {bad} {layers} below {NOISY:.0f} dB in int8: leave them in float."
-    return [Finding("warning" if bad else "good", "int8, int4", text)]
+    if not bad:
+        return "good", text
+    layers = "layer falls" if bad == 1 else "layers fall"
+    return "warning", f"{text} {bad} {layers} below {NOISY:.0f} dB in int8: leave them in float."
+
+
+def _quantised(found: Diagnosis) -> dict[str, LayerNoise]:
+    """The layers that have a signal."""
+    return {name: layer for name, layer in found.layers.items() if not math.isnan(layer.w8a8)}
 
 
 def _healthy(found: Diagnosis) -> str:
     last = list(found.blocks.values())[-1].mean_square
-    run = found.float16
-    psnr = decibel(run.psnr if run.psnr is not None else math.nan)
-    size = f"features stay at mean square {number(last)}"
-    return f"Healthy: {size}, fp16 differs from float32 by {psnr}."
+    return (
+        f"Healthy: features stay at mean square {number(last)}, fp16 differs from float32 by "
+        f"{decibel(_psnr(found.float16))}."
+    )
+
+
+def _psnr(run: PrecisionRun) -> float:
+    return math.nan if run.psnr is None else run.psnr
 
 
 def _strongest(found: Diagnosis) -> tuple[str, BlockMeasures]:
@@ -274,4 +262,4 @@ def _strongest(found: Diagnosis) -> tuple[str, BlockMeasures]:
 def _outcome(run: PrecisionRun) -> str:
     if run.nonfinite:
         return f"loses {share(run.nonfinite / run.values)} of its output to infinities and NaN"
-    return f"keeps {decibel(run.psnr if run.psnr is not None else math.nan)} PSNR"
+    return f"keeps {decibel(_psnr(run))} PSNR"

@@ -7,14 +7,10 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from iln.atomic import atomic_write, printable
 from iln.errors import InputError
-from iln.lab.dynamics import write_png
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from iln.lab.dynamics.drawing import Figure, write_png
 
 Cell = str | float | int
 _VERDICTS = {True: "yes", False: "**no**", None: "not decided"}
@@ -36,19 +32,15 @@ class Page:
                 f"{printable(folder)} is not empty; name another folder (-o) or allow replacing "
                 "(--overwrite)"
             )
-        self._claims: list[tuple[str, bool | None, str]] = []
+        self.claims: list[tuple[str, str, str]] = []
+        """Each claim, the verdict in words, and the numbers."""
         self._parts: list[str] = []
         self.tables: list[tuple[str, Sequence[str], list[list[str]]]] = []
         """(caption, headers, cells as shown), in the order of the page."""
 
     def claim(self, text: str, holds: bool | None, numbers: str) -> None:
         """One claim, whether it holds in these runs (None: they do not decide), and why."""
-        self._claims.append((text, holds, numbers))
-
-    @property
-    def claims(self) -> list[tuple[str, str, str]]:
-        """Each claim, the verdict in words, and the numbers."""
-        return [(text, _VERDICTS[holds], numbers) for text, holds, numbers in self._claims]
+        self.claims.append((text, _VERDICTS[holds], numbers))
 
     def text(self, paragraph: str) -> None:
         self._parts.append(paragraph)
@@ -66,9 +58,8 @@ class Page:
             file.write_text(text.getvalue(), encoding="utf-8")
         shown = [[_shown(cell) for cell in row] for row in rows]
         self.tables.append((caption, headers, shown))
-        lines = [f"**{caption}** ([{name}.csv]({name}.csv))", "", _row(headers)]
-        lines.append(_row(["---"] * len(headers)))
-        self._parts.append("\n".join([*lines, *map(_row, shown)]))
+        title = f"**{caption}** ([{name}.csv]({name}.csv))"
+        self._parts.append(f"{title}\n\n{_markdown(headers, shown)}")
 
     def picture(self, name: str, caption: str, figure: Figure) -> None:
         """A picture, as NAME.png."""
@@ -80,9 +71,8 @@ class Page:
         """Write README.md; how: lines about what was run and where."""
         self._ready()
         parts = [f"# {self.title}", f"**The paper:** {self.shows}"]
-        if self._claims:
-            lines = [_row(["claim", "holds here", "numbers"]), _row(["---"] * 3)]
-            parts.append("\n".join([*lines, *(_row(claim) for claim in self.claims)]))
+        if self.claims:
+            parts.append(_markdown(["claim", "holds here", "numbers"], self.claims))
         parts += [*self._parts, "## How it was run", "\n".join(f"* {line}" for line in how)]
         file = self.folder / "README.md"
         with atomic_write(file, self.overwrite) as temporary:
@@ -96,8 +86,9 @@ class Page:
             raise InputError(f"{printable(self.folder)}: {error.strerror}") from None
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join(f"| {' | '.join(c.replace('|', '&#124;') for c in line)} |" for line in lines)
 
 
 def _missing(cell: Cell) -> bool:
@@ -105,6 +96,6 @@ def _missing(cell: Cell) -> bool:
 
 
 def _shown(cell: Cell) -> str:
-    if isinstance(cell, float):
-        return "–" if math.isnan(cell) else f"{cell:.4g}"
-    return str(cell)
+    if _missing(cell):
+        return "–"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)

@@ -5,42 +5,28 @@ from __future__ import annotations
 import math
 import platform
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
 import iln
 from iln.errors import InputError, nearest
-from iln.lab.paper.item import Item
-from iln.lab.paper.items import (
-    fig1,
-    fig2,
-    fig8,
-    fig9,
-    fig11,
-    fig14,
-    knob,
-    rates,
-    structure,
-    table1,
-    table2,
-    table3,
-    table4,
-    table6,
-    table8,
-)
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import Scale
 from iln.lab.paper.store import Store, Tell
 from iln.lab.paper.synthetic_data import draw_data
 from iln.lab.training.report import Say
 
-_MODULES = (
-    *(fig1, fig2, table1, table2, table3, fig8, fig9, fig11, fig14, table4, table6, table8),
-    *(structure, knob, rates),
+_NAMES = (
+    *("fig1", "fig2", "table1", "table2", "table3", "fig8", "fig9", "fig11", "fig14"),
+    *("table4", "table6", "table8", "structure", "knob", "rates"),
 )
-ITEMS: dict[str, Item] = {module.ITEM.names[0]: module.ITEM for module in _MODULES}
-"""By their own names, in the order of the paper."""
+ITEMS: dict[str, Item] = {
+    name: import_module(f"iln.lab.paper.items.{name}").ITEM for name in _NAMES
+}
+"""By their own names, which are those of their files, in the order of the paper."""
 
 
 def find_item(name: str) -> Item:
@@ -69,23 +55,24 @@ def reproduce(
     again, it goes on there. Raises InputError for a folder that holds something already (unless
     `overwrite`), and for pictures that are missing.
     """
-    page = Page(folder, item.title, item.shows, overwrite=overwrite)
+    page = Report(item, scale, store, folder, overwrite=overwrite)
     if scale.name == "smoke":
         draw_data(store.data_root)
-    recipes = list(item.recipes(scale))
-    if not store.train(recipes, jobs, say, tell):
+    if not store.train(item.recipes(scale), jobs, say, tell):
         return None
-    item.report(scale, store, page)
-    page.finish(_how(item, scale, store))
+    item.report(page)
+    page.finish(_how(page))
     return page
 
 
-def _how(item: Item, scale: Scale, store: Store) -> list[str]:
-    runs = {run.folder: run for run in (store[recipe] for recipe in item.recipes(scale))}
-    steps = sorted({run.recipe.steps for run in runs.values()})
-    seeds = sorted({run.recipe.seed for run in runs.values()})
+def _how(page: Report) -> list[str]:
+    item, scale = page.item, page.scale
+    # Two arms may share a run.
+    runs = {run.folder: run for runs in page.arms.values() for run in runs}.values()
+    steps = sorted({run.recipe.steps for run in runs})
+    seeds = sorted({run.recipe.seed for run in runs})
     lengths, numbers = " and ".join(map(str, steps)), ", ".join(map(str, seeds))
-    hours = sum(run.seconds for run in runs.values()) / 3600
+    hours = sum(run.seconds for run in runs) / 3600
     lines = [
         f"`iln paper {item.names[0]} --scale {scale.name}`, page written "
         f"{datetime.now(UTC):%Y-%m-%d} with iln {iln.__version__} and PyTorch {torch.__version__} "
@@ -101,7 +88,7 @@ def _how(item: Item, scale: Scale, store: Store) -> list[str]:
             f"{len(seeds)}: by chance once in {math.comb(2 * len(seeds), len(seeds))} times); else "
             "the claim is not decided."
         )
-    failed = [run.folder.name for run in runs.values() if run.failure is not None]
+    failed = [run.folder.name for run in runs if run.failure is not None]
     if failed:
         lines.append(f"Not finite, and stopped: {', '.join(failed)}.")
     return lines

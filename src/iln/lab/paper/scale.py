@@ -10,7 +10,7 @@ alone are compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,14 @@ class Scale:
             found = _merge(found, table)
         return derive(found, {"norm": norm, "seed": seed})
 
+    def arms(
+        self, norms: Sequence[str] = ("ln", "i-ln"), **changes: Any
+    ) -> dict[str, list[Recipe]]:
+        """By norm, the recipe of every seed; changes: as in `recipe`."""
+        return {
+            norm: [self.recipe(norm, seed=seed, **changes) for seed in self.seeds] for norm in norms
+        }
+
     def with_steps(self, steps: int) -> Scale:
         """The same with runs of another length, schedules and logs along with it."""
         wide = {k: v for k, v in self.wide.items() if k not in ("steps", "milestones")}
@@ -117,7 +125,6 @@ def _mini() -> Scale:
         tensorboard=False,
         threads=1,
     )
-    direct = {"upsampler": "pixelshuffledirect", "window": 8, "embed_dim": 24}
     hat = {"depths": [3, 3], "num_heads": [4, 4], "compress_ratio": 6, "squeeze_factor": 6}
     drct = {"depths": [1, 1], "num_heads": [4, 4], "growth": 8}
     same = {**_SAME_SIZE, "validation": ["Set14"]}
@@ -137,11 +144,7 @@ def _mini() -> Scale:
             "derain": {**same, "task": "derain"},
             "jpeg": {**same, "task": "jpeg", "degradation": {"quality": 10}},
         },
-        backbones={
-            "SwinIR": {},
-            "HAT": {"backbone": "hat-mini-x4", "spec": {**direct, **hat}},
-            "DRCT": {"backbone": "drct-x4", "spec": {**direct, **drct}},
-        },
+        backbones=_small_backbones(hat, drct, {"window": 8, "embed_dim": 24}),
         depths={
             "4 blocks": {"depths": [2, 2]},
             "8 blocks": {},
@@ -158,13 +161,24 @@ def _mini() -> Scale:
     )
 
 
+def _small_backbones(
+    hat: Mapping[str, Any], drct: Mapping[str, Any], both: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    both = {"upsampler": "pixelshuffledirect", **both}
+    return {
+        "SwinIR": {},
+        "HAT": {"backbone": "hat-mini-x4", "spec": {**both, **hat}},
+        "DRCT": {"backbone": "drct-x4", "spec": {**both, **drct}},
+    }
+
+
 def _smoke() -> Scale:
     mini = _mini()
     tiny = {"embed_dim": 8, "depths": [2], "num_heads": [2], "window": 4}
     base = _merge(mini.base, {"spec": tiny, "patch": 8, "batch": 4, "data": ["Drawn"]})
     base = _merge(base, {"validation": ["DrawnTest"]})
     hat = {"depths": [1], "num_heads": [2], "compress_ratio": 4, "squeeze_factor": 4}
-    direct = {"upsampler": "pixelshuffledirect", "window": 4, "embed_dim": 8}
+    drct = {"depths": [1], "num_heads": [2], "growth": 4}
     same = {"validation": ["DrawnTest"]}
     return Scale(
         name="smoke",
@@ -172,14 +186,7 @@ def _smoke() -> Scale:
         base=_timed(base, 4),
         seeds=(0, 1),
         tasks={name: {**task, **(same if task else {})} for name, task in mini.tasks.items()},
-        backbones={
-            "SwinIR": {},
-            "HAT": {"backbone": "hat-mini-x4", "spec": {**direct, **hat}},
-            "DRCT": {
-                "backbone": "drct-x4",
-                "spec": {**direct, "depths": [1], "num_heads": [2], "growth": 4},
-            },
-        },
+        backbones=_small_backbones(hat, drct, {"window": 4, "embed_dim": 8}),
         depths={"1 block": {"depths": [1]}, "2 blocks": {}},
         widths={"8 channels": {}, "16 channels": {"embed_dim": 16}},
         wide={"spec": {"embed_dim": 16}},

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
-from iln.lab.paper.scale import Scale
-from iln.lab.paper.store import Run, Store
+from iln.lab.paper.store import Run
 from iln.lab.training import Recipe
 
 GROWTH = 2.0
@@ -18,23 +17,26 @@ GROWTH = 2.0
 of a run, in its largest block."""
 
 
-def seeds(scale: Scale, store: Store, norm: str) -> list[Run]:
-    """The runs of the scale's plain recipe with a norm, one a seed."""
-    return [store[recipe] for recipe in plain(scale, norm)]
+WORST: dict[str, Literal["max", "min"]] = {
+    "mean_square": "max",
+    "max_abs": "max",
+    "entropy": "min",
+}
+"""Which block stands for a network: where the measure is worst."""
 
 
-def plain(scale: Scale, *norms: str) -> list[Recipe]:
-    """Super-resolution with the scale's first backbone: some norms, every seed."""
-    return [scale.recipe(norm, seed=seed) for norm in norms for seed in scale.seeds]
+def worst(run: Run, measure: str) -> list[float]:
+    """A measure at every step looked at, of the block where it is worst."""
+    return over_blocks(run, measure, WORST[measure])
 
 
-def last(run: Run, measure: str, block: Literal["max", "min"] = "max") -> float:
-    """A measure at the last step looked at: of the block where it is largest or smallest."""
-    return over_blocks(run, measure, block)[-1]
+def last(run: Run, measure: str) -> float:
+    """The same at the last step."""
+    return worst(run, measure)[-1]
 
 
 def over_blocks(run: Run, measure: str, block: Literal["max", "min"]) -> list[float]:
-    """The same at every step looked at."""
+    """Of the block where a measure is largest or smallest, at every step looked at."""
     values = run.history.values[measure]
     reduced = np.nanmax(values, 1) if block == "max" else np.nanmin(values, 1)
     return [float(value) for value in reduced]
@@ -44,7 +46,7 @@ def growth(run: Run) -> float:
     """Largest mean square at the end, over that after a quarter of the run; inf if it failed."""
     if run.failure is not None:
         return math.inf
-    sizes = over_blocks(run, "mean_square", "max")
+    sizes = worst(run, "mean_square")
     steps = run.history.steps
     quarter = int(np.searchsorted(steps, steps[-1] / 4))
     return sizes[-1] / sizes[quarter]
@@ -56,6 +58,21 @@ def score(run: Run, test_set: str) -> float:
         if name == test_set or name.startswith(f"{test_set} "):
             return next(iter(found.values()))
     return math.nan
+
+
+MEASURES: dict[str, tuple[Callable[[Run], float], int | None]] = {
+    "mean square": (lambda run: last(run, "mean_square"), None),
+    "max abs": (lambda run: last(run, "max_abs"), None),
+    "entropy (nats)": (lambda run: last(run, "entropy"), 2),
+    "times grown": (growth, None),
+    "gradient norm": (lambda run: run.gradient_norm, None),
+}
+"""Numbers of a run by the headers of their columns, and the digits that `show` gives them."""
+
+
+def value(run: Run, measure: str) -> float:
+    """One of `MEASURES`, or the score on the test set of that name."""
+    return MEASURES[measure][0](run) if measure in MEASURES else score(run, measure)
 
 
 def test_sets(run: Recipe) -> list[str]:
@@ -87,3 +104,8 @@ def all_above(ones: Sequence[float], others: Sequence[float]) -> bool | None:
     if min(ones) > max(others):
         return True
     return False if max(ones) < min(others) else None
+
+
+def all_hold(verdicts: Sequence[bool | None]) -> bool | None:
+    """Whether a claim holds in every case; None where a case is not decided and none is against."""
+    return False if False in verdicts else None if None in verdicts else True

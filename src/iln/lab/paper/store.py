@@ -30,8 +30,6 @@ from iln.lab.training.sets import picture_sets
 Tell = Callable[[Recipe, int, float], None]
 """Told of a run how many steps are done and the loss of the last one; now and then."""
 _FAILURE = "failure.txt"
-_LINE, _PROBLEM = -1, -2
-"""In place of a step: what follows is a line to show, or what ends everything."""
 _EVERY = 10
 """Steps between two messages of a run."""
 
@@ -70,11 +68,6 @@ class Run:
             for line in self.log
             if "validation" in line and line["step"] == last
         }
-
-    def losses(self) -> tuple[list[int], list[float]]:
-        """Steps, and the mean loss since the one before."""
-        lines = [line for line in self.log if line.get("loss") is not None]
-        return [line["step"] for line in lines], [line["loss"] for line in lines]
 
     @property
     def gradient_norm(self) -> float:
@@ -169,8 +162,12 @@ class Store:
         problems: list[str] = []
         with signals() as stop:
             try:
-                while active or (waiting and not problems and not stop.is_set()):
-                    while waiting and len(active) < jobs and not problems and not stop.is_set():
+                while waiting or active:
+                    if problems or stop.is_set():
+                        waiting.clear()
+                        for worker in active.values():
+                            worker.stop()
+                    while waiting and len(active) < jobs:
                         recipe = waiting.pop(0)
                         say(f"run {total - len(waiting)} of {total}: {self.folder(recipe).name}")
                         worker = _Worker(recipe, self.folder(recipe))
@@ -178,9 +175,6 @@ class Store:
                     for receiver in wait(list(active), timeout=0.5):
                         assert isinstance(receiver, Connection)
                         problems += self._receive(active, receiver, say, tell)
-                    if problems or stop.is_set():
-                        for worker in active.values():
-                            worker.stop()
             finally:
                 for worker in active.values():
                     worker.stop()
@@ -196,17 +190,18 @@ class Store:
         """Pass on what a worker says; problems that end everything."""
         worker = active[receiver]
         try:
-            done, value = receiver.recv()
+            message = receiver.recv()
         except EOFError:
             del active[receiver]
             problem = worker.end()
             return [problem] if problem else []
-        if done == _PROBLEM:
-            return [value]
-        if done == _LINE:
-            say(value)
-        else:
-            tell(worker.recipe, done, value)
+        match message:
+            case "problem", text:
+                return [text]
+            case "line", text:
+                say(text)
+            case done, loss:
+                tell(worker.recipe, done, loss)
         return []
 
 
@@ -241,7 +236,8 @@ class _Worker:
 
 
 def _work(recipe_json: str, folder: str, sender: Connection) -> None:
-    """Train one run in a process of its own; tells (step, loss) and (what, message)."""
+    """Train one run in a process of its own; sends (step, loss), ("line", one to show) and
+    ("problem", what ends everything)."""
     recipe = Recipe.model_validate_json(recipe_json)
 
     def tick(done: int, loss: float) -> None:
@@ -249,25 +245,21 @@ def _work(recipe_json: str, folder: str, sender: Connection) -> None:
             sender.send((done, loss))
 
     try:
-        _finish(recipe, Path(folder), tick, lambda line: sender.send((_LINE, line)))
+        _finish(recipe, Path(folder), tick, lambda line: sender.send(("line", line)))
     except InputError as error:
-        sender.send((_PROBLEM, str(error)))
+        sender.send(("problem", str(error)))
 
 
 def _finish(recipe: Recipe, run: Path, tick: Callable[[int, float], None], say: Say) -> bool:
     """Begin or resume a run; False if a signal stopped it before its end."""
     resume = (run / "recipe.json").exists()
     try:
-        return train(recipe, run, resume=resume, say=_mute, tick=tick)
+        return train(recipe, run, resume=resume, say=lambda line: None, tick=tick)
     except FloatingPointError as error:
         with atomic_write(run / _FAILURE, overwrite=True) as file:
             file.write_text(f"{error}\n")
         say(f"{run.name}: {error}")
         return True
-
-
-def _mute(line: str) -> None:
-    pass
 
 
 @contextmanager

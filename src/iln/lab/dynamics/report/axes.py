@@ -47,16 +47,14 @@ def logarithmic(values: Iterable[float | None]) -> Axis:
     known = [v for v in values if v is not None and math.isfinite(v) and v > 0] or [0.1, 1.0]
     low, high = math.log10(min(known)), math.log10(max(known))
     if high - low < 1.3:
-        marks = [
-            m * 10.0**p for p in range(math.floor(low) - 1, math.ceil(high) + 1) for m in (1, 2, 5)
-        ]
-        first = max(m for m in marks if m <= min(known) * 1.000001)
-        last = min(
-            (m for m in marks if m >= max(known) * 0.999999), default=10.0 ** math.ceil(high)
-        )
+        decades = range(math.floor(low) - 1, math.ceil(high) + 1)
+        marks = [mark * 10.0**power for power in decades for mark in (1, 2, 5)]
+        first = max(mark for mark in marks if mark <= min(known) * 1.000001)
+        above = (mark for mark in marks if mark >= max(known) * 0.999999)
+        last = next(above, 10.0 ** math.ceil(high))
         if first == last:
             last *= 2
-        return Axis(first, last, True, tuple(m for m in marks if first <= m <= last))
+        return Axis(first, last, True, tuple(mark for mark in marks if first <= mark <= last))
     first_power, last_power = math.floor(low), math.ceil(high)
     step = max(1, math.ceil((last_power - first_power) / 6))
     powers = range(first_power, last_power + 1, step)
@@ -67,9 +65,8 @@ def written(value: float) -> str:
     """A tick: 0.01, 25, 10⁵."""
     if value and not 1e-3 <= abs(value) < 1e4:
         digits, _, power = f"{value:.0e}".partition("e")
-        return (
-            ("" if digits == "1" else f"{digits}·") + "10" + str(int(power)).translate(_SUPERSCRIPT)
-        )
+        factor = "" if digits == "1" else f"{digits}·"
+        return f"{factor}10{str(int(power)).translate(_SUPERSCRIPT)}"
     return f"{value:.4g}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from iln import __version__
@@ -50,14 +50,14 @@ def as_json(
             "date": date,
             "pictures": [
                 {
-                    "name": sample_picture.name,
-                    "width": sample_picture.width,
-                    "height": sample_picture.height,
-                    "used_width": sample_picture.pixels.shape[1],
-                    "used_height": sample_picture.pixels.shape[0],
-                    "synthetic": sample_picture.synthetic,
+                    "name": one.name,
+                    "width": one.width,
+                    "height": one.height,
+                    "used_width": one.pixels.shape[1],
+                    "used_height": one.pixels.shape[0],
+                    "synthetic": one.synthetic,
                 }
-                for sample_picture in sample_pictures
+                for one in sample_pictures
             ],
             "checkpoints": [
                 {
@@ -67,11 +67,7 @@ def as_json(
                     "parameters": subject.parameters,
                     "about": dict(subject.about),
                     "assumed": dict(subject.assumed),
-                    "verdict": {
-                        "level": verdict.level,
-                        "headline": verdict.headline,
-                        "findings": [vars(finding) for finding in verdict.findings],
-                    },
+                    "verdict": {"level": verdict.level, **asdict(verdict)},
                     **subject.found.as_json(),
                 }
                 for subject, verdict in zip(subjects, verdicts, strict=True)

@@ -1,27 +1,23 @@
-"""Fig. 2: the same over depth, width and task."""
+"""Fig. 2: depth, width and task.
+
+The paper: the growth is seen on super-resolution, denoising, deraining and JPEG, on SwinIR, HAT
+and DRCT; deeper and wider networks diverge sooner and higher.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from iln.lab.dynamics.drawing import HUES, SMALL, new_figure
-from iln.lab.paper.drawings import draw_arm, finish_axes
-from iln.lab.paper.item import Item
-from iln.lab.paper.page import Page
+from iln.lab.dynamics.drawing import SMALL, Figure, new_figure
+from iln.lab.paper.drawings import draw_panel
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, growth, last, show
-from iln.lab.paper.store import Run, Store
+from iln.lab.paper.statistics import show
 from iln.lab.training import Recipe
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-NORMS = ("ln", "i-ln")
-Variants = Mapping[str, Mapping[str, Any]]
-
-
-def factors(scale: Scale) -> dict[str, Variants]:
+def factors(scale: Scale) -> dict[str, dict[str, Mapping[str, Any]]]:
     """What is varied: by factor and variant, the arguments of `Scale.recipe`."""
     return {
         "depth": {name: {"spec": spec} for name, spec in scale.depths.items()},
@@ -30,107 +26,73 @@ def factors(scale: Scale) -> dict[str, Variants]:
     }
 
 
-def runs_of(scale: Scale, variant: Mapping[str, Any], norm: str) -> list[Recipe]:
-    """Two seeds: twelve networks or more in each panel tell as much as a third one would."""
-    return [scale.recipe(norm, seed=seed, **variant) for seed in scale.seeds[:2]]
+def arms_of(scale: Scale) -> dict[tuple[str, str, str], list[Recipe]]:
+    """By factor, variant and norm.
 
-
-def recipes(scale: Scale) -> list[Recipe]:
-    return [
-        recipe
-        for variants in factors(scale).values()
-        for variant in variants.values()
-        for norm in NORMS
-        for recipe in runs_of(scale, variant, norm)
-    ]
-
-
-def report(scale: Scale, store: Store, page: Page) -> None:
-    found = {
-        factor: {
-            name: {norm: [store[r] for r in runs_of(scale, variant, norm)] for norm in NORMS}
-            for name, variant in variants.items()
-        }
+    Two seeds: twelve networks or more in each panel tell as much as a third one would.
+    """
+    return {
+        (factor, name, norm): recipes[:2]
         for factor, variants in factors(scale).items()
+        for name, variant in variants.items()
+        for norm, recipes in scale.arms(**variant).items()
     }
+
+
+def report(page: Report) -> None:
     for factor, adjective in (("depth", "deeper"), ("width", "wider")):
-        ends = [[last(r, "mean_square") for r in arm["ln"]] for arm in found[factor].values()]
+        arms = [(factor, name, "ln") for name in factors(page.scale)[factor]]
         page.claim(
             f"Under LN a {adjective} network has larger features",
-            all_above(ends[-1], ends[0]),
-            "; ".join(f"{n}: {show(e, None)}" for n, e in zip(found[factor], ends, strict=True)),
+            page.above("mean square", arms[-1], arms[0]),
+            "; ".join(f"{arm[1]}: {page.shown(arm, 'mean square')}" for arm in arms),
         )
-    everything = [arm for variants in found.values() for arm in variants.values()]
-    smaller = [
-        all_above(
-            [last(run, "mean_square") for run in arm["ln"]],
-            [last(run, "mean_square") for run in arm["i-ln"]],
-        )
-        for arm in everything
-    ]
+    pairs = [((f, name, "ln"), (f, name, "i-ln")) for f, name, norm in page.arms if norm == "ln"]
+    smaller = [page.above("mean square", ln, iln) for ln, iln in pairs]
     page.claim(
         "For every depth, width and task features are larger under LN than under i-LN",
         all(smaller) if None not in smaller else None,
         f"in {smaller.count(True)} of {len(smaller)} cases, every seed",
     )
-    lower = [
-        all_above(
-            [last(run, "entropy", "min") for run in arm["i-ln"]],
-            [last(run, "entropy", "min") for run in arm["ln"]],
-        )
-        for arm in everything
-    ]
+    lower = [page.above("entropy (nats)", iln, ln) for ln, iln in pairs]
     page.claim(
         "For every depth, width and task channel entropy is lower under LN",
         all(lower) if None not in lower else None,
         f"in {lower.count(True)} of {len(lower)} cases, every seed; the other way round in "
         f"{lower.count(False)}",
     )
-    for factor, variants in found.items():
+    for factor in factors(page.scale):
         page.picture(
             factor,
             f"The worst block over the steps, by {factor}: a colour a variant, a line a seed.",
-            draw(variants),
+            draw(page, factor),
         )
+    measures = ["mean square", "max abs", "entropy (nats)"]
     page.table(
         "end",
         "The last step, worst block of each network, mean and deviation over seeds",
-        ["factor", "variant", "norm", "mean square", "max abs", "entropy (nats)", "times grown"],
+        ["factor", "variant", "norm", *measures, "times grown"],
         [
             [
-                factor,
-                name,
-                TITLES[norm],
-                show([last(run, "mean_square") for run in runs], None),
-                show([last(run, "max_abs") for run in runs], None),
-                show([last(run, "entropy", "min") for run in runs]),
-                show([growth(run) for run in runs]),
+                *(factor, name, TITLES[norm]),
+                *page.cells((factor, name, norm), measures),
+                show(page.values((factor, name, norm), "times grown")),
             ]
-            for factor, variants in found.items()
-            for name, arm in variants.items()
-            for norm, runs in arm.items()
+            for factor, name, norm in page.arms
         ],
     )
 
 
-def draw(variants: Mapping[str, Mapping[str, list[Run]]]) -> Figure:
-    """Mean square all_above, entropy below; LN left, i-LN right, on the same axes."""
+def draw(page: Report, factor: str) -> Figure:
+    """Mean square above, entropy below; LN left, i-LN right, on the same axes."""
     figure = new_figure(10.4, 7.6)
     panels = figure.subplots(2, 2, sharey="row", squeeze=False)
     for row, measure in zip(panels, ("mean_square", "entropy"), strict=True):
-        for axes, norm in zip(row, NORMS, strict=True):
-            for (name, arm), hue in zip(variants.items(), HUES, strict=False):
-                draw_arm(axes, arm[norm], measure, name, hue)
-            finish_axes(axes, measure, TITLES[norm])
+        for axes, norm in zip(row, ("ln", "i-ln"), strict=True):
+            runs = {name: page.arms[factor, name, norm] for name in factors(page.scale)[factor]}
+            draw_panel(axes, runs, measure, TITLES[norm])
     panels[0, 0].legend(fontsize=SMALL, frameon=False)
     return figure
 
 
-ITEM = Item(
-    names=("fig2",),
-    title="Fig. 2: depth, width and task",
-    shows="the growth is seen on super-resolution, denoising, deraining and JPEG, on SwinIR, HAT "
-    "and DRCT; deeper and wider networks diverge sooner and higher.",
-    recipes=recipes,
-    report=report,
-)
+ITEM = Item(("fig2",), __doc__, arms_of, report)

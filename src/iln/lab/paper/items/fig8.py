@@ -1,32 +1,29 @@
-"""Fig. 8: the last norm's bias makes up for channels that are too large."""
+"""Fig. 8: the last norm's bias and channel magnitude.
+
+The paper: under LN the bias of the last norm lines up with the magnitude of the channels: the
+network makes up for the few that dominate.
+"""
 
 from __future__ import annotations
 
 from iln.lab.dynamics import alignment, draw_alignment
-from iln.lab.paper.item import Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, plain, seeds, show
-from iln.lab.paper.store import Store
-
-NORMS = ("ln", "i-ln")
+from iln.lab.paper.statistics import all_above, show
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
-    damaged, _ = picture_of(scale.base, store)
+def report(page: Report) -> None:
+    damaged, _ = picture_of(page.scale.base, page.store)
     found = {
-        norm: [alignment(run.model(), damaged) for run in seeds(scale, store, norm)]
-        for norm in NORMS
+        norm: [alignment(run.model(), damaged) for run in runs] for norm, runs in page.arms.items()
     }
-    for name, values in (
-        ("Pearson's", {n: [one.correlation for one in all_] for n, all_ in found.items()}),
-        ("Spearman's", {n: [one.rank_correlation for one in all_] for n, all_ in found.items()}),
-    ):
+    for name, correlation in (("Pearson's", "correlation"), ("Spearman's", "rank_correlation")):
+        ln, iln = ([getattr(one, correlation) for one in found[norm]] for norm in ("ln", "i-ln"))
         page.claim(
             f"Bias and channel magnitude go together more under LN ({name} correlation)",
-            all_above(values["ln"], values["i-ln"]),
-            f"{show(values['ln'])} and {show(values['i-ln'])}",
+            all_above(ln, iln),
+            f"{show(ln)} and {show(iln)}",
         )
     page.picture(
         "alignment",
@@ -39,23 +36,13 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         ["norm", "seed", "correlation", "rank correlation", "largest / mean magnitude"],
         [
             [
-                TITLES[norm],
-                seed,
-                one.correlation,
-                one.rank_correlation,
+                *(TITLES[norm], seed, one.correlation, one.rank_correlation),
                 float(one.magnitude.max() / one.magnitude.mean()),
             ]
-            for norm in NORMS
-            for seed, one in zip(scale.seeds, found[norm], strict=True)
+            for norm, all_ in found.items()
+            for seed, one in zip(page.scale.seeds, all_, strict=True)
         ],
     )
 
 
-ITEM = Item(
-    names=("fig8",),
-    title="Fig. 8: the last norm's bias and channel magnitude",
-    shows="under LN the bias of the last norm lines up with the magnitude of the channels: the "
-    "network makes up for the few that dominate.",
-    recipes=lambda scale: plain(scale, *NORMS),
-    report=report,
-)
+ITEM = Item(("fig8",), __doc__, Scale.arms, report)

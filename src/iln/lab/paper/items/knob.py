@@ -1,27 +1,24 @@
-"""Ours: a picture darkened and brightened, and how the features answer."""
+"""Knob: a picture darkened and brightened.
+
+The paper: i-LN multiplies every branch by the sigma of the features, so a block answers in
+proportion to its input (no figure shows that; this does).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.lab.dynamics import Probe
-from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, new_figure, plain, short
-from iln.lab.paper.item import Item
-from iln.lab.paper.page import Page
+from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, Figure, new_figure, plain, short
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, seeds, show
-from iln.lab.paper.statistics import plain as plain_recipes
-from iln.lab.paper.store import Store
+from iln.lab.paper.statistics import all_above, show
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-NORMS = ("ln", "i-ln")
 LIGHTS = {"darkened": (0.5, 0.0), "as it is": (1.0, 0.0), "brightened": (0.5, 0.5)}
 """Contrast and what is added, so that no pixel leaves [0, 1]."""
 
@@ -40,27 +37,23 @@ def error(model: Backbone, image: Tensor, target: Tensor, contrast: float) -> fl
     return float((output - target).double().square().mean().sqrt()) * 255 / contrast
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
-    picture, clean = picture_of(scale.base, store)
-    models = {n: [run.model() for run in seeds(scale, store, n)] for n in NORMS}
+def report(page: Report) -> None:
+    picture, clean = picture_of(page.scale.base, page.store)
+    models = {norm: [run.model() for run in runs] for norm, runs in page.arms.items()}
     blocks = [short(name) for name in models["ln"][0].blocks()]
     lit = {light: (c * picture + b, c * clean + b) for light, (c, b) in LIGHTS.items()}
-    found = {
-        (norm, light): [sigmas(model, image) for model in models[norm]]
-        for norm in NORMS
-        for light, (image, _) in lit.items()
-    }
-    errors = {
-        (norm, light): [error(m, *lit[light], LIGHTS[light][0]) for m in models[norm]]
-        for norm in NORMS
-        for light in lit
-    }
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    errors: dict[tuple[str, str], list[float]] = {}
+    for norm, all_ in models.items():
+        for light, (image, target) in lit.items():
+            found[norm, light] = [sigmas(model, image) for model in all_]
+            errors[norm, light] = [error(m, image, target, LIGHTS[light][0]) for m in all_]
     ratios = {
         norm: [
-            sum(a / b for a, b in zip(dark, plain_, strict=True)) / len(dark)
-            for dark, plain_ in zip(found[norm, "darkened"], found[norm, "as it is"], strict=True)
+            fmean(a / b for a, b in zip(dark, light, strict=True))
+            for dark, light in zip(found[norm, "darkened"], found[norm, "as it is"], strict=True)
         ]
-        for norm in NORMS
+        for norm in models
     }
     page.claim(
         "Features of i-LN follow the contrast of the picture, those of LN do not",
@@ -69,38 +62,30 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         f"{show(ratios['ln'])} times under LN, mean over blocks",
     )
     for light in ("darkened", "brightened"):
-        worse = {
-            n: [b / a for a, b in zip(errors[n, "as it is"], errors[n, light], strict=True)]
-            for n in NORMS
-        }
+        ln, iln = (
+            [b / a for a, b in zip(errors[norm, "as it is"], errors[norm, light], strict=True)]
+            for norm in ("ln", "i-ln")
+        )
         page.claim(
             f"The {light} picture costs LN more than i-LN",
-            all_above(worse["ln"], worse["i-ln"]),
-            f"relative error {show(worse['ln'], 3)} and {show(worse['i-ln'], 3)} times that of the "
-            "picture as it is",
+            all_above(ln, iln),
+            f"relative error {show(ln, 3)} and {show(iln, 3)} times that of the picture as it is",
         )
-    page.picture(
-        "sigma",
-        "Deviation of every block's output; a line a seed.",
-        draw(found, blocks),
-    )
+    figure = draw(found, blocks)
+    page.picture("sigma", "Deviation of every block's output; a line a seed.", figure)
     page.table(
         "error",
         "Root mean square error in 8-bit levels, over the contrast left; mean over seeds",
         ["norm", *LIGHTS],
-        [[TITLES[n], *(show(errors[n, light], 3) for light in LIGHTS)] for n in NORMS],
+        [[TITLES[n], *(show(errors[n, light], 3) for light in LIGHTS)] for n in models],
     )
     page.table(
         "sigma",
         "Deviation of every block's output, mean and deviation over seeds",
         ["norm", "light", *blocks],
         [
-            [
-                TITLES[norm],
-                light,
-                *(show([one[i] for one in all_], None) for i in range(len(blocks))),
-            ]
-            for (norm, light), all_ in found.items()
+            [TITLES[norm], light, *(show(block, None) for block in zip(*runs, strict=True))]
+            for (norm, light), runs in found.items()
         ],
     )
     page.text(
@@ -113,7 +98,7 @@ def report(scale: Scale, store: Store, page: Page) -> None:
 def draw(found: dict[tuple[str, str], list[list[float]]], blocks: list[str]) -> Figure:
     figure = new_figure(10.4, 4.4)
     panels = figure.subplots(1, 2)
-    for axes, norm in zip(panels, NORMS, strict=True):
+    for axes, norm in zip(panels, ("ln", "i-ln"), strict=True):
         for light, hue in zip(LIGHTS, HUES, strict=False):
             for number, line in enumerate(found[norm, light]):
                 label = light if number == 0 else None
@@ -125,11 +110,4 @@ def draw(found: dict[tuple[str, str], list[list[float]]], blocks: list[str]) -> 
     return figure
 
 
-ITEM = Item(
-    names=("knob",),
-    title="Knob: a picture darkened and brightened",
-    shows="i-LN multiplies every branch by the sigma of the features, so a block answers in "
-    "proportion to its input (no figure shows that; this does).",
-    recipes=lambda scale: plain_recipes(scale, *NORMS),
-    report=report,
-)
+ITEM = Item(("knob",), __doc__, Scale.arms, report)

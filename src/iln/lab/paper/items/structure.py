@@ -1,29 +1,27 @@
-"""Ours: Propositions 1 and 2, on the features of trained networks."""
+"""Structure: Propositions 1 and 2 on real features.
+
+The paper: per-token LayerNorm is in general no homothety of the tokens, not even conformal, so
+differences between pixels are lost; LN* maps x_l - x_k to (x_l - x_k) / sigma, and i-LN gives
+sigma back. The paper proves it; this looks at trained networks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone
-from iln.lab.dynamics.drawing import HUES, SMALL, new_figure, plain, short
-from iln.lab.paper.item import Item
-from iln.lab.paper.page import Page
+from iln.lab.dynamics.drawing import HUES, SMALL, Figure, new_figure, plain, short
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import plain as plain_recipes
-from iln.lab.paper.statistics import seeds, show
-from iln.lab.paper.store import Store
-from iln.norm import HOLISTIC_EPS, ILN, LN_EPS, LayerNorm, LNStar, Norm
+from iln.lab.paper.statistics import show
+from iln.norm import NORMS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-NORMS = ("ln", "i-ln")
 TOKENS = 400
 """So many pixels are drawn at random, and the distances of all their pairs looked at."""
 
@@ -31,9 +29,7 @@ TOKENS = 400
 @torch.no_grad()
 def normalised(norm: str, x: Tensor) -> Tensor:
     """What a norm without its affine part makes of a map (1, H, W, C); i-LN with its sigma."""
-    eps = LN_EPS if norm == "ln" else HOLISTIC_EPS
-    kinds: dict[str, type[Norm]] = {"ln": LayerNorm, "ln*": LNStar, "i-ln": ILN}
-    module = kinds[norm](x.shape[-1], eps).to(x.dtype)  # gain 1 and offset 0 when new
+    module = NORMS[norm](x.shape[-1]).to(x.dtype)  # gain 1 and offset 0 when new
     stats = module.statistics(x)
     y = module.normalize(x, stats)
     return module.rescale(y, stats)
@@ -53,12 +49,12 @@ def spread(before: Tensor, after: Tensor) -> float:
     return float(factors.std() / factors.mean())
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
-    damaged, _ = picture_of(scale.base, store)
+def report(page: Report) -> None:
+    damaged, _ = picture_of(page.scale.base, page.store)
     rows: list[list[str | float | int]] = []
     found: dict[str, list[float]] = {"ln": [], "ln*": [], "i-ln": []}
-    for trained in NORMS:
-        for run in seeds(scale, store, trained):
+    for trained, runs in page.arms.items():
+        for run in runs:
             for block, x in inputs_of_blocks(run.model(), damaged):
                 before = distances(x)
                 spreads = {n: spread(before, distances(normalised(n, x))) for n in found}
@@ -84,8 +80,8 @@ def report(scale: Scale, store: Store, page: Page) -> None:
         "between channels no norm is one.)"
     )
     middle = {
-        TITLES[trained]: list(inputs_of_blocks(seeds(scale, store, trained)[0].model(), damaged))
-        for trained in NORMS
+        TITLES[trained]: inputs_of_blocks(runs[0].model(), damaged)
+        for trained, runs in page.arms.items()
     }
     page.picture(
         "distances",
@@ -101,28 +97,18 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     )
 
 
-@contextmanager
-def _noting(model: Backbone, note: Callable[[str, Tensor], None]) -> Iterator[None]:
-    def hook(name: str) -> Any:
-        def before(block: nn.Module, inputs: Any) -> None:
-            note(name, inputs[0].detach().double())
-
-        return before
-
-    handles = [b.register_forward_pre_hook(hook(n)) for n, b in model.blocks().items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def inputs_of_blocks(model: Backbone, image: Tensor) -> Iterator[tuple[str, Tensor]]:
+def inputs_of_blocks(model: Backbone, image: Tensor) -> list[tuple[str, Tensor]]:
     """Each block's name and what reaches it, (1, H, W, C) float64; picture as the model takes."""
     found: list[tuple[str, Tensor]] = []
-    with torch.no_grad(), _noting(model, lambda name, x: found.append((name, x))):
+
+    def note(name: str, block: nn.Module, inputs: Any) -> None:
+        found.append((name, inputs[0].detach().double()))
+
+    with torch.no_grad(), ExitStack() as hooks:
+        for name, block in model.blocks().items():
+            hooks.callback(block.register_forward_pre_hook(partial(note, name)).remove)
         model(image)
-    yield from found
+    return found
 
 
 def draw(maps: dict[str, Tensor]) -> Figure:
@@ -136,25 +122,11 @@ def draw(maps: dict[str, Tensor]) -> Figure:
             after = distances(normalised(norm, x))
             axes.scatter(before[chosen], after[chosen], 4, color=hue, alpha=0.4, linewidth=0)
             plain(axes, TITLES[norm], "distance before", "after")
-            axes.text(
-                0.04,
-                0.94,
-                f"trained with {name}\nspread of factors {spread(before, after):.2g}",
-                transform=axes.transAxes,
-                va="top",
-                fontsize=SMALL,
-            )
+            note = f"trained with {name}\nspread of factors {spread(before, after):.2g}"
+            axes.text(0.04, 0.94, note, transform=axes.transAxes, va="top", fontsize=SMALL)
             axes.set_xlim(left=0)
             axes.set_ylim(0, 1.25 * float(after.max()))
     return figure
 
 
-ITEM = Item(
-    names=("structure",),
-    title="Structure: Propositions 1 and 2 on real features",
-    shows="per-token LayerNorm is in general no homothety of the tokens, not even conformal, so "
-    "differences between pixels are lost; LN* maps x_l - x_k to (x_l - x_k) / sigma, and i-LN "
-    "gives sigma back. The paper proves it; this looks at trained networks.",
-    recipes=lambda scale: plain_recipes(scale, *NORMS),
-    report=report,
-)
+ITEM = Item(("structure",), __doc__, Scale.arms, report)

@@ -1,32 +1,23 @@
-"""Table 1 and Fig. 4: nine ways to normalise, their quality and their features."""
+"""Table 1 and Fig. 4: nine normalisations.
+
+The paper: x4 super-resolution with HAT1. i-LN is best, InstanceNorm close; LayerScale and RMSNorm
+lie slightly above LN; without normalisation, and with ReZero, training is unstable; BatchNorm is
+good with batch statistics and drops sharply in eval mode. All per-token norms diverge (LN,
+RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from iln.lab.dynamics.drawing import HUES, new_figure
-from iln.lab.paper.drawings import draw_arm, finish_axes
-from iln.lab.paper.item import Item
-from iln.lab.paper.page import Page
-from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import (
-    GROWTH,
-    all_above,
-    growth,
-    last,
-    plain,
-    score,
-    seeds,
-    show,
-    test_sets,
-)
-from iln.lab.paper.store import Run, Store
-from iln.lab.training.sets import PictureSet
-from iln.lab.training.validation import validate
+from iln.lab.dynamics.drawing import HUES, Figure, new_figure
+from iln.lab.paper.drawings import draw_panel
+from iln.lab.paper.item import Item, Report
+from iln.lab.paper.pictures import score_of
+from iln.lab.paper.scale import TITLES
+from iln.lab.paper.statistics import GROWTH, all_above, show
+from iln.lab.paper.store import Run
 from iln.norm import NORMS, BatchNorm
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PUBLISHED = {
     "ln": (28.79, 27.68, 26.55, 31.01),
@@ -45,35 +36,19 @@ DIVERGE = ("ln", "rms", "layerscale")
 CALM = ("i-ln", "ln*", "in", "bn", "rezero")
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
-    arms = {norm: seeds(scale, store, norm) for norm in NORMS}
-    sets = test_sets(scale.base)
-    deciding = sets[-1]
-    quality = {norm: [score(run, deciding) for run in runs] for norm, runs in arms.items()}
-    grown = {norm: [growth(run) for run in runs] for norm, runs in arms.items()}
-
-    page.claim(
-        f"i-LN is better than LN ({deciding})",
-        all_above(quality["i-ln"], quality["ln"]),
-        f"{show(quality['i-ln'], 3)} and {show(quality['ln'], 3)} dB",
-    )
+def report(page: Report) -> None:
+    deciding = page.sets[-1]
+    page.claim_above(f"i-LN is better than LN ({deciding})", deciding, "i-ln", "ln")
+    quality = {norm: page.values(norm, deciding) for norm in NORMS}
     best = max((n for n in NORMS if n != "i-ln"), key=lambda n: sum(quality[n]) / len(quality[n]))
-    page.claim(
-        f"i-LN is the best of all nine ({deciding})",
-        all_above(quality["i-ln"], quality[best]),
-        f"the best other is {TITLES[best]}: {show(quality[best], 3)} dB",
-    )
-    page.claim(
-        "Every per-token norm diverges",
-        all(min(grown[norm]) > GROWTH for norm in DIVERGE),
-        "times grown: " + ", ".join(f"{TITLES[n]} {show(grown[n], None)}" for n in DIVERGE),
-    )
-    page.claim(
-        "No spatially holistic norm does, nor ReZero",
-        all(max(grown[norm]) < GROWTH for norm in CALM),
-        "times grown: " + ", ".join(f"{TITLES[n]} {show(grown[n], None)}" for n in CALM),
-    )
-    batch = [batch_statistics(run, scale, store, deciding) for run in arms["bn"]]
+    text, numbers = "i-LN is the best of all nine", f"the best other is {TITLES[best]}: {{1}} dB"
+    page.claim_above(f"{text} ({deciding})", deciding, "i-ln", best, numbers)
+    grown = {norm: page.values(norm, "times grown") for norm in NORMS}
+    diverged = all(min(grown[norm]) > GROWTH for norm in DIVERGE)
+    page.claim("Every per-token norm diverges", diverged, said(page, DIVERGE))
+    calm = all(max(grown[norm]) < GROWTH for norm in CALM)
+    page.claim("No spatially holistic norm does, nor ReZero", calm, said(page, CALM))
+    batch = [batch_statistics(run, page, deciding) for run in page.arms["bn"]]
     page.claim(
         f"BatchNorm loses quality in eval mode ({deciding})",
         all_above(batch, quality["bn"]),
@@ -83,43 +58,43 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     page.table(
         "quality",
         "PSNR in dB (the task's first score), mean and deviation over seeds",
-        ["norm", *sets, "published: Set14, BSD100, Urban100, Manga109"],
+        ["norm", *page.sets, "published: Set14, BSD100, Urban100, Manga109"],
         [
             [
                 TITLES[norm],
-                *(show([score(run, name) for run in runs], 3) for name in sets),
+                *page.cells(norm, page.sets),
                 " / ".join(f"{v:.2f}" for v in PUBLISHED.get(norm, ())) or WORDS.get(norm, "–"),
             ]
-            for norm, runs in arms.items()
+            for norm in page.arms
         ],
     )
+    measures = ["mean square", "max abs", "entropy (nats)", "times grown"]
     page.table(
         "features",
         "The last step, worst block of each network, mean and deviation over seeds",
-        ["norm", "mean square", "max abs", "entropy (nats)", "times grown", "not finite"],
+        ["norm", *measures, "not finite"],
         [
             [
                 TITLES[norm],
-                show([last(run, "mean_square") for run in runs], None),
-                show([last(run, "max_abs") for run in runs], None),
-                show([last(run, "entropy", "min") for run in runs]),
-                show(grown[norm], None),
+                *page.cells(norm, measures),
                 f"{sum(run.failure is not None for run in runs)} of {len(runs)}",
             ]
-            for norm, runs in arms.items()
+            for norm, runs in page.arms.items()
         ],
     )
-    page.picture(
-        "magnitude",
-        "Fig. 4: mean square of the largest block over the steps, a line a seed.",
-        draw(arms, "mean_square"),
-    )
-    page.picture(
-        "entropy", "Channel entropy of the lowest block, a line a seed.", draw(arms, "entropy")
-    )
+    caption = "Fig. 4: mean square of the largest block over the steps, a line a seed."
+    page.picture("magnitude", caption, draw(page.arms, "mean_square"))
+    caption = "Channel entropy of the lowest block, a line a seed."
+    page.picture("entropy", caption, draw(page.arms, "entropy"))
 
 
-def batch_statistics(run: Run, scale: Scale, store: Store, test_set: str) -> float:
+def said(page: Report, norms: Sequence[str]) -> str:
+    """How much the features of some norms have grown."""
+    found = (f"{TITLES[norm]} {page.shown(norm, 'times grown')}" for norm in norms)
+    return f"times grown: {', '.join(found)}"
+
+
+def batch_statistics(run: Run, page: Report, test_set: str) -> float:
     """A BatchNorm network's score with the statistics of each test picture itself."""
     if run.failure is not None:
         return float("nan")
@@ -127,11 +102,7 @@ def batch_statistics(run: Run, scale: Scale, store: Store, test_set: str) -> flo
     for module in model.modules():
         if isinstance(module, BatchNorm):
             module.train()
-    folder = store.data_root / test_set
-    found = validate(
-        model, scale.base.make_task(), PictureSet.of(folder), lambda name, triple: None
-    )
-    return next(iter(next(iter(found.values())).values()))
+    return score_of(model, page.scale.base, page.store, test_set)
 
 
 def draw(arms: dict[str, list[Run]], measure: str) -> Figure:
@@ -140,19 +111,9 @@ def draw(arms: dict[str, list[Run]], measure: str) -> Figure:
     panels = figure.subplots(3, 3, sharex=True, sharey=True)
     for axes, (norm, runs) in zip(panels.flat, arms.items(), strict=True):
         hue = HUES[1] if norm in DIVERGE else HUES[0]
-        draw_arm(axes, runs, measure, TITLES[norm], hue)
-        finish_axes(axes, measure, TITLES[norm])
+        draw_panel(axes, {norm: runs}, measure, TITLES[norm], [hue])
         axes.label_outer()
     return figure
 
 
-ITEM = Item(
-    names=("table1", "fig4"),
-    title="Table 1 and Fig. 4: nine normalisations",
-    shows="x4 super-resolution with HAT1. i-LN is best, InstanceNorm close; LayerScale and "
-    "RMSNorm lie slightly above LN; without normalisation, and with ReZero, training is unstable; "
-    "BatchNorm is good with batch statistics and drops sharply in eval mode. All per-token norms "
-    "diverge (LN, RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).",
-    recipes=lambda scale: plain(scale, *NORMS),
-    report=report,
-)
+ITEM = Item(("table1", "fig4"), __doc__, lambda scale: scale.arms(tuple(NORMS)), report)

@@ -1,15 +1,14 @@
-"""Table 8: remedies for LN, gradient clipping and a penalty on the features."""
+"""Table 8: clipping, a penalty, or i-LN.
+
+The paper: gradient clipping leaves features at 5.6e6; a KLD penalty tames them but costs quality.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from iln.lab.paper.drawings import draw_runs
-from iln.lab.paper.item import Item
-from iln.lab.paper.page import Page
+from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import Scale
-from iln.lab.paper.statistics import all_above, growth, last, score, show, test_sets
-from iln.lab.paper.store import Store
 from iln.lab.training import Recipe
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -26,63 +25,31 @@ PUBLISHED = {
 }
 
 
-def arm(scale: Scale, changes: dict[str, Any]) -> list[Recipe]:
-    return [scale.recipe(seed=seed, **changes) for seed in scale.seeds]
+def arms_of(scale: Scale) -> dict[str, list[Recipe]]:
+    return {
+        name: [scale.recipe(seed=seed, **changes) for seed in scale.seeds]
+        for name, changes in ARMS.items()
+    }
 
 
-def report(scale: Scale, store: Store, page: Page) -> None:
-    arms = {name: [store[r] for r in arm(scale, changes)] for name, changes in ARMS.items()}
-    sets = test_sets(scale.base)
-    sizes = {name: [last(run, "max_abs") for run in runs] for name, runs in arms.items()}
-    quality = {name: [score(run, sets[-1]) for run in runs] for name, runs in arms.items()}
-    page.claim(
-        "Clipping does not tame the features of LN",
-        all_above(sizes["LN, clipped"], sizes["i-LN"]),
-        f"max abs {show(sizes['LN, clipped'], None)}; plain LN {show(sizes['LN'], None)}, i-LN "
-        f"{show(sizes['i-LN'], None)}",
-    )
-    page.claim(
-        "The KLD penalty does",
-        all_above(sizes["LN"], sizes["LN, KLD"]),
-        f"max abs {show(sizes['LN, KLD'], None)}",
-    )
-    page.claim(
-        f"... and costs quality ({sets[-1]})",
-        all_above(quality["LN"], quality["LN, KLD"]),
-        f"{show(quality['LN'], 3)} without and {show(quality['LN, KLD'], 3)} dB with it",
-    )
+def report(page: Report) -> None:
+    deciding = page.sets[-1]
+    text = "Clipping does not tame the features of LN"
+    numbers = f"max abs {{}}; plain LN {page.shown('LN', 'max abs')}, i-LN {{}}"
+    page.claim_above(text, "max abs", "LN, clipped", "i-LN", numbers)
+    page.claim_above("The KLD penalty does", "max abs", "LN", "LN, KLD", "max abs {1}")
+    text, numbers = f"... and costs quality ({deciding})", "{} without and {} dB with it"
+    page.claim_above(text, deciding, "LN", "LN, KLD", numbers)
     for name in ("LN, clipped", "LN, KLD"):
-        page.claim(
-            f"i-LN is better than {name} ({sets[-1]})",
-            all_above(quality["i-LN"], quality[name]),
-            f"{show(quality['i-LN'], 3)} and {show(quality[name], 3)} dB",
-        )
+        page.claim_above(f"i-LN is better than {name} ({deciding})", deciding, "i-LN", name)
+    measures = ["max abs", "mean square", "entropy (nats)", "times grown", "gradient norm"]
     page.table(
         "remedies",
         "PSNR in dB, and the worst block at the last step; mean and deviation over seeds",
-        [
-            *("arm", *sets, "max abs", "mean square", "entropy (nats)", "times grown"),
-            *("gradient norm", "published"),
-        ],
-        [
-            [
-                name,
-                *(show([score(run, test) for run in runs], 3) for test in sets),
-                show(sizes[name], None),
-                show([last(run, "mean_square") for run in runs], None),
-                show([last(run, "entropy", "min") for run in runs]),
-                show([growth(run) for run in runs], None),
-                show([run.gradient_norm for run in runs], None),
-                PUBLISHED[name],
-            ]
-            for name, runs in arms.items()
-        ],
+        ["arm", *page.sets, *measures, "published"],
+        [[name, *page.cells(name, [*page.sets, *measures]), PUBLISHED[name]] for name in page.arms],
     )
-    page.picture(
-        "curves",
-        "The worst block of each run over its steps, a line a seed.",
-        draw_runs(arms, ("max_abs", "entropy")),
-    )
+    page.curves(measures=("max_abs", "entropy"))
     page.text(
         "The paper names the remedies without their settings. Here the gradient of all parameters "
         f"is clipped to a norm of {ARMS['LN, clipped']['clip']:g}, and the penalty is "
@@ -91,10 +58,4 @@ def report(scale: Scale, store: Store, page: Page) -> None:
     )
 
 
-ITEM = Item(
-    names=("table8",),
-    title="Table 8: clipping, a penalty, or i-LN",
-    shows="gradient clipping leaves features at 5.6e6; a KLD penalty tames them but costs quality.",
-    recipes=lambda scale: [recipe for changes in ARMS.values() for recipe in arm(scale, changes)],
-    report=report,
-)
+ITEM = Item(("table8",), __doc__, arms_of, report)
