@@ -313,7 +313,7 @@ def test_a_folder_that_may_not_be_read_is_counted(
 def test_names_that_differ_in_case_alone(restore: Command, here: Path) -> None:
     save("in/IMG.png"), save("in/img.png")
     if len(files(here)) == 1:
-        pytest.skip("this file system does not tell them apart")
+        return  # this file system does not tell them apart
     assert restore("in", "-o", "out").code == 0
     assert files(Path("out")) == ["IMG.png", "img.png"]
 
@@ -373,3 +373,25 @@ def test_completion_of_model_names() -> None:
 
     assert complete_model("sr-") == ["sr-x2", "sr-x4"]
     assert "old-print" in complete_model("o")
+
+
+def guide() -> list[str]:
+    """The commands of the guide, without their comments."""
+    page = (Path(__file__).parents[2] / "docs" / "restore.md").read_text("utf-8")
+    block = next(part for part in page.split("```sh\n")[1:] if "iln models" in part)
+    lines = block.split("```")[0].splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.startswith("iln restore")]
+
+
+@pytest.mark.parametrize("line", guide())
+def test_the_commands_of_the_guide(line: str, command: Command, here: Path) -> None:
+    for name in ("photo.jpg", "print.jpg", "small.png", "scans/a.jpg", "scans/deep/b.png"):
+        save(name)
+    before = files(here)
+    if "<" in line:
+        done = run(line.split("<")[0].split()[1:], input=Path("photo.jpg").read_bytes())
+        assert (done.returncode, done.stdout[:3]) == (0, b"\xff\xd8\xff")
+        return
+    done = command(*line.split()[1:])
+    assert (done.code, "error" in done.err) == (0, False), done.err
+    assert len(files(here)) > len(before)
