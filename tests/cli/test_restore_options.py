@@ -70,6 +70,17 @@ def test_strength_of_a_model_that_enlarges_is_refused(restore: Command, here: Pa
     assert files(here) == ["a.png"]
 
 
+@pytest.mark.parametrize("strength", ["-0.1", "1.5", "nan"])
+def test_strengths_that_are_none(strength: str, restore: Command, here: Path) -> None:
+    save("a.png")
+    done = restore("a.png", "--strength", strength)
+    assert (done.code, done.lines) == (
+        2,
+        [f"error: strength {float(strength):g}: must be from 0 to 1"],
+    )
+    assert files(here) == ["a.png"]
+
+
 @pytest.mark.parametrize(
     ("wish", "expected"),
     [
@@ -115,7 +126,13 @@ def test_compare_shows_before_and_after(restore: Command) -> None:
 
 def test_compare_of_several_or_over_a_file(restore: Command, here: Path) -> None:
     save("a.png"), save("b.png"), save("c.png")
-    for words in (["a.png", "b.png", "--compare", "both.png"], ["a.png", "--compare", "c.png"]):
+    for words in (
+        ["a.png", "b.png", "--compare", "both.png"],
+        ["a.png", "--compare", "c.png"],
+        ["a.png", "--compare", "a.png", "--overwrite"],
+        ["a.png", "--compare", "both.gif"],
+        ["a.png", "--compare", "c.png/both.png"],
+    ):
         done = restore(*words)
         assert done.code == 2
         assert done.err.count("\n") == 1

@@ -183,3 +183,6 @@ def test_old_print_is_a_chain() -> None:
     steps = iln.Pipeline(["scratches", "photo"], unfade=True, device="cpu")
     assert np.array_equal(chain(array), steps(array))
     assert chain.scale == 1
+    for take in (iln.Restorer, iln.load):
+        with pytest.raises(InputError, match=r"is a chain of models \(scratches, photo\)"):
+            take("old-print")

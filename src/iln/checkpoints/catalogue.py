@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from iln.checkpoints.chains import CHAINS
 from iln.checkpoints.files import shipped_card, shipped_files
 from iln.checkpoints.native import describe, shipped
 from iln.errors import InputError, nearest
@@ -16,33 +17,6 @@ DEFAULT = "photo"
 """What restores pictures where no model is named."""
 
 log = logging.getLogger("iln")
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Models one after the other under one name.
-
-    Attributes:
-        models: their names, in order.
-        unfade: stretch the colours of a faded print afterwards.
-        does: in words.
-        score: the main one of its card, in words.
-    """
-
-    models: tuple[str, ...]
-    unfade: bool
-    does: str
-    score: str
-
-
-CHAINS = {
-    "old-print": Chain(
-        ("scratches", "photo"),
-        True,
-        "restores old prints: scratches, noise, faded colours",
-        "SCORE",
-    )
-}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import safetensors
 from torch import Tensor
 
 from iln.atomic import printable
+from iln.checkpoints.chains import CHAINS
 from iln.checkpoints.published import read_pickle
 from iln.checkpoints.wrappers import find_weights
 from iln.errors import InputError
@@ -68,6 +69,11 @@ def located(name_or_file: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    if name in CHAINS:
+        return (
+            f"{name!r} is a chain of models ({', '.join(CHAINS[name].models)}); iln restore, "
+            "iln.restore and iln.Pipeline take it"
+        )
     close = difflib.get_close_matches(name, known)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return (

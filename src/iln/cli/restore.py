@@ -55,9 +55,7 @@ def restore(
     strength: Annotated[
         float,
         typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Take this share of the result, the rest of the picture as it is.",
+            metavar="0..1", help="Take this share of the result, the rest of the picture as it is."
         ),
     ] = 1.0,
     size: Annotated[
@@ -115,7 +113,8 @@ def restore(
     input_option: Annotated[str | None, typer.Option("-i", "--input", hidden=True)] = None,
 ) -> None:
     """Restore pictures: old ones and phone pictures, or whatever the model was trained for."""
-    from iln.checkpoints.catalogue import CHAINS, default_model
+    from iln.checkpoints.catalogue import default_model
+    from iln.checkpoints.chains import CHAINS
     from iln.restoration.batch import BatchOptions, run_jobs
     from iln.restoration.jobs import parse_shard, plan_jobs
 

@@ -175,6 +175,7 @@ def _check_comparison(file: Path, jobs: Sequence[Job], overwrite: bool) -> None:
         raise InputError(exists_already(printable(file)))
     if file in (jobs[0].source, jobs[0].target):
         raise InputError(f"--compare {printable(file)}: is the picture or its result")
+    _make_folder(file)
 
 
 def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iln.backbones import Backbone
-from iln.checkpoints.catalogue import CHAINS, default_model
+from iln.checkpoints.catalogue import default_model
+from iln.checkpoints.chains import CHAINS
 from iln.errors import InputError
 from iln.images import unfade
 from iln.images.sizing import blended, fitted, parse_size, resized_with_alpha
