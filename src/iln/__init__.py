@@ -1,4 +1,4 @@
-"""Image restoration with Transformers that train calmly and run anywhere.
+"""Image restoration with Transformers that train stably and run anywhere.
 
 import iln
 better = iln.restore("photo.jpg", model="sr-x2")       # an array; or the `iln restore` command

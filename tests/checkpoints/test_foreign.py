@@ -226,7 +226,7 @@ def test_one_line_of_the_log_tells_what_was_assumed(
 def test_conv_scale_is_hats_alone(tmp_path: Path) -> None:
     file = tmp_path / "swinir.pth"
     torch.save(network(SPECS["swinir"]).state_dict(), file)
-    with pytest.raises(InputError, match="no conv_scale: it is a SwinIR"):
+    with pytest.raises(InputError, match="no conv_scale: it is a SwinIR, which has no such value"):
         load(file, conv_scale=1.0)
 
 

@@ -196,7 +196,7 @@ def recognise(shapes: Shapes, answers: Answers | None = None) -> Recognised:
         "input_stats": _input_stats(shapes, norm),
     }
     if "conv_scale" not in assumed and answers.conv_scale is not None:
-        raise InputError(f"has no conv_scale: it is a {backbone.title}, and only HAT has one")
+        raise InputError(f"has no conv_scale: it is a {backbone.title}, which has no such value")
     given = {name: getattr(answers, name) for name in assumed}
     given = {name: value for name, value in given.items() if value is not None}
     spec = spec_type(**found, norm=norm, **{**assumed, **given})

@@ -42,7 +42,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="iln",
     cls=_Commands,
-    help="Image restoration with Transformers that train calmly and run anywhere.",
+    help="Image restoration with Transformers that train stably and run anywhere.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

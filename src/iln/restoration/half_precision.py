@@ -110,7 +110,7 @@ class PrecisionTrial:
         self.values += output.numel()
         self.nonfinite += nonfinite(output)
         self._comparable &= not nonfinite(reference)
-        difference = (as_written(output) - as_written(reference)).cpu().to(torch.float64)
+        difference = (clamp_output(output) - clamp_output(reference)).cpu().to(torch.float64)
         self._squares += difference.square().sum().item()
         return output
 
@@ -159,7 +159,7 @@ class Reference:
         )
 
 
-def as_written(output: Tensor) -> Tensor:
+def clamp_output(output: Tensor) -> Tensor:
     """Clipped to [0, 1], in float32 or wider; infinities and NaN are 0, black."""
     return torch.where(torch.isfinite(output), output, 0).clamp(0, 1)
 

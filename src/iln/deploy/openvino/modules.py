@@ -37,7 +37,7 @@ class Program:
         self._shared = Shared
         self.request = compile_graph(graph).create_infer_request()
         self.at_once = max(1, at_once)
-        self.scratch = 2 * 4 * max(PIECE, self.at_once * operations.widest(graph))
+        self.scratch_bytes = 2 * 4 * max(PIECE, self.at_once * operations.widest(graph))
         """Bytes that it will keep for what it computes: measured, with some to spare."""
 
     def __call__(self, *inputs: Tensor, out: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ def scratch_bytes(network: Backbone) -> int:
         for program in vars(module).values()
         if isinstance(program, modules.Program)
     )
-    return sum(program.scratch for program in programs)
+    return sum(program.scratch_bytes for program in programs)
 
 
 def _exchange(network: Backbone, ranges: Ranges, compile_graph: modules.Compile) -> None:

@@ -20,7 +20,7 @@ from iln.lab.dynamics.layer_sqnr import InputRanges, LayerNoise, NoiseMeter
 from iln.lab.dynamics.measures import BlockMeasures, shares
 from iln.lab.dynamics.position_bias import bias_grids, roughness
 from iln.lab.dynamics.probe import Probe, backbone_of, is_compiled
-from iln.restoration.half_precision import PrecisionRun, PrecisionTrial, Reference, as_written
+from iln.restoration.half_precision import PrecisionRun, PrecisionTrial, Reference, clamp_output
 
 SAMPLE = 192
 """Side in output pixels of the piece that is kept to be looked at."""
@@ -192,7 +192,7 @@ def _sample(image: Tensor, wide: Tensor, half: Tensor, bf16: Tensor, scale: int)
     def cut(map: Tensor, factor: int) -> npt.NDArray[np.uint8]:
         piece = map[0, :, top * factor :, left * factor :][:, : height * factor, : width * factor]
         pixels: npt.NDArray[np.uint8] = (
-            (as_written(piece) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            (clamp_output(piece) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         )
         return pixels
 
