@@ -1,9 +1,10 @@
 """What each step of restoring an old print gives: `scratches`, `photo`, and stretched colours.
 
-    python benchmarks/old_prints.py FOLDER [--seeds 1]
+    python benchmarks/old_prints.py FOLDER [--seeds 1] [--wear 0.9]
 
 FOLDER holds clean pictures. All are made old prints (task `photo`, prints=1) at its three tested
-strengths and restored in several ways; the table has the mean PSNR (RGB) in dB.
+strengths and restored in several ways; the table has the mean PSNR (RGB) in dB. --wear says how
+faded, stained, scratched and dusty they are; without it that is drawn from 0 to 1.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--wear", type=float)
     given = parser.parse_args()
+    parameters: dict[str, float] = {"prints": 1} | (
+        {} if given.wear is None else {"wear": given.wear}
+    )
     photo, scratches = iln.Restorer("photo"), iln.Restorer("scratches")
 
     def restored(damaged: Pixels) -> dict[str, Pixels]:
@@ -42,7 +47,7 @@ def main() -> None:
     ways = ("input", "photo", "scratches", "scratches, photo", "old-print")
     print("| strength | " + " | ".join(ways) + " |")
     print("|---" * (1 + len(ways)) + "|")
-    for name, damage in task("photo", {"prints": 1}).protocols().items():
+    for name, damage in task("photo", parameters).protocols().items():
         found: dict[str, list[float]] = {way: [] for way in ways}
         for file in sorted(given.folder.iterdir()):
             original = read(file).rgb8()
@@ -51,7 +56,10 @@ def main() -> None:
                 damaged = to_uint8(damage.degrade(original, generator(*words)))
                 for way, result in restored(damaged).items():
                     found[way].append(psnr_rgb(result, original))
-        print(f"| {name} | " + " | ".join(f"{fmean(found[way]):.2f}" for way in ways) + " |")
+        print(
+            f"| {name} | " + " | ".join(f"{fmean(found[way]):.2f}" for way in ways) + " |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

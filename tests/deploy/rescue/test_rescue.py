@@ -140,6 +140,21 @@ def test_a_foreign_safetensors_file(tmp_path: Path) -> None:
         assert (iln.load(safe)(picture()) - model(picture())).abs().max() < 1e-5
 
 
+def test_weights_behind_a_prefix(tmp_path: Path) -> None:
+    model = wild(network(), 16)
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    file, safe = tmp_path / "wild.ckpt", tmp_path / "safe.pth"
+    torch.save({"state_dict": {**state, "loss.weight": torch.ones(3)}, "epoch": 3}, file)
+    assert run("rescue", file, "-o", safe) == 0
+    after = torch.load(safe, weights_only=True)
+    assert list(after["state_dict"]) == [*state, "loss.weight"]
+    assert any(not torch.equal(state[name], after["state_dict"][name]) for name in state)
+    image = picture()
+    with torch.no_grad():
+        assert (iln.load(safe)(image) - model(image)).abs().max() < 1e-5
+        assert psnr16(iln.load(safe), image, model(image)) > 50
+
+
 def test_steps_need_our_own_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wild.pth"
     model = wild(network(), -8, 40)
