@@ -27,6 +27,9 @@ from iln.images import read
 from iln.lab.degradations.bands import reflected
 from iln.lab.tasks import Damaged, Pixels, Task, generator, to_uint8
 from iln.lab.tasks.folders import Source, misfit
+from iln.lab.training.progress import Progress, unheard
+from iln.lab.training.report import Say
+from iln.lab.training.runtime import leave_signals_to_parent
 
 UNREADABLE = 0.01
 """The share of a data set's files that may be no pictures before training refuses it."""
@@ -72,7 +75,7 @@ class Pictures:
 
 
 def open_pictures(
-    found: Sequence[Source], task: Task, cache: Path, say: Callable[[str], None]
+    found: Sequence[Source], task: Task, cache: Path, say: Say, progress: Progress = unheard
 ) -> Pictures:
     """Some pictures or pairs, decoded, from `cache` if they are there already.
 
@@ -90,29 +93,10 @@ def open_pictures(
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     pixels_file, shapes_file = cache / f"{name}.pixels", cache / f"{name}.json"
     if not shapes_file.exists():
-        _build(found, task, pixels_file, shapes_file, say)
+        _build(found, task, pixels_file, shapes_file, say, progress)
     shapes = [[tuple(shape) for shape in entry] for entry in json.loads(shapes_file.read_text())]
     # "c", private copy on write: PyTorch warns about arrays that cannot be written to
     return Pictures(np.memmap(pixels_file, np.uint8, mode="c"), shapes)
-
-
-def check_sizes(
-    pictures: Pictures, patches: set[int], scale: int, say: Callable[[str], None]
-) -> None:
-    """Say how many pictures are too small for crops of these sides, in pixels of the input.
-
-    Raises:
-        InputError: if all are.
-    """
-    for patch in sorted(patches):
-        small = int((pictures.positions(patch, scale) == 0).sum())
-        if small == len(pictures):
-            raise InputError(f"no training picture is as large as the patch, {patch} pixels")
-        if small:
-            say(
-                f"{small} of {len(pictures)} pictures are smaller than a crop "
-                f"({patch * scale} pixels), and never used"
-            )
 
 
 def batch(
@@ -177,6 +161,7 @@ def in_order(
             batch_size=None,
             sampler=steps,
             num_workers=workers,
+            worker_init_fn=leave_signals_to_parent,
             pin_memory=device.type == "cuda",
         )
     )
@@ -216,21 +201,24 @@ def _build(
     task: Task,
     pixels_file: Path,
     shapes_file: Path,
-    say: Callable[[str], None],
+    say: Say,
+    progress: Progress,
 ) -> None:
     """Write both files under temporary names; the shapes come last and say that all is there."""
     cache = pixels_file.parent
-    cache.mkdir(parents=True, exist_ok=True)
     mark = f".{os.getpid()}.part"
     pixels_part, shapes_part = Path(f"{pixels_file}{mark}"), Path(f"{shapes_file}{mark}")
     shapes: list[list[tuple[int, ...]]] = []
     unreadable: list[str] = []
     wrong_pairs: list[str] = []
-    if len(found) >= 100:
-        say(f"decoding {len(found)} pictures into {printable(cache)}, once")
+    what = f"reading {len(found)} pictures into {printable(cache)}, once"
     try:
+        cache.mkdir(parents=True, exist_ok=True)
         with pixels_part.open("wb") as out:
-            for source, entry in zip(found, _decoded(found, task), strict=True):
+            decoded = zip(found, _decoded(found, task), strict=True)
+            progress(what, 0, len(found))
+            for number, (source, entry) in enumerate(decoded, 1):
+                progress(what, number, len(found))
                 if isinstance(entry, InputError):
                     unreadable.append(str(entry))
                 elif problem := misfit(source, task, entry[0], entry[-1]):
@@ -252,10 +240,10 @@ def _build(
         pixels_part.replace(pixels_file)
         shapes_part.replace(shapes_file)
     except OSError as error:
-        free = shutil.disk_usage(cache).free / 1e9
+        free = f"{shutil.disk_usage(cache).free / 1e9:.1f} GB are free; " if cache.is_dir() else ""
         raise InputError(
             f"{printable(cache)}: decoded pictures cannot be written: {error.strerror} "
-            f"({free:.1f} GB are free; a run's `pairs` folder lies beside it)"
+            f"({free}a run's `pairs` folder lies beside it)"
         ) from None
     finally:
         pixels_part.unlink(missing_ok=True)
