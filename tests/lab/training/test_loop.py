@@ -115,7 +115,7 @@ def together(*numbers: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs pthread_sigmask")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 def test_two_signals_at_once_are_one(
     made: Recipe,
     tmp_path: Path,
@@ -145,7 +145,7 @@ def test_a_later_signal_acts_as_it_always_does(monkeypatch: pytest.MonkeyPatch) 
         signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_queue_that_signals_all_processes_twice(
     workers: int, made: Recipe, tmp_path: Path
