@@ -64,12 +64,13 @@ def test_of_pairs_the_input_counts(tmp_path: Path) -> None:
         said_of(tmp_path, 2, 11)
 
 
-def test_what_is_no_picture_is_left_to_the_reader(tmp_path: Path) -> None:
-    draw(tmp_path, a=(10, 12))
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    assert said_of(tmp_path, 1, 8) == []
-    (tmp_path / "a.png").unlink()
-    assert said_of(tmp_path, 1, 8) == []
+def test_many_files_that_are_no_pictures_are_told_at_once(tmp_path: Path) -> None:
+    draw(tmp_path, **{f"p{i}": (10, 12) for i in range(99)})
+    (tmp_path / "q.png").write_bytes(b"no picture")
+    assert said_of(tmp_path, 1, 8) == []  # one of a hundred
+    (tmp_path / "p1.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"2 of 100 training pictures .*p1\.png.*; .*q\.png"):
+        said_of(tmp_path, 1, 8)
 
 
 def test_pictures_to_validate_on_can_be_scored(tmp_path: Path) -> None:
@@ -80,3 +81,9 @@ def test_pictures_to_validate_on_can_be_scored(tmp_path: Path) -> None:
     (tmp_path / "d.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"d\.png"):
         check_tests([PictureSet.of(tmp_path)], Denoise())
+
+
+def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
+    draw(tmp_path / "mine" / "summer", a=(10, 12))
+    with pytest.raises(InputError, match=r"mine holds no pictures .* its subfolders, summer$"):
+        sources(tmp_path / "mine")

@@ -82,12 +82,12 @@ def _pictures(folder: Path) -> list[Path]:
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
     if not files:
         inside = [printable(f.name) for f in sorted(folder.iterdir()) if f.is_dir()]
-        hint = f"; it is not looked into its subfolders, {some(inside)}" if inside else ""
+        hint = f"; name the one you mean of its subfolders, {some(inside)}" if inside else ""
         raise InputError(f"{printable(folder)} holds no pictures ({', '.join(SUFFIXES)}){hint}")
     return files
 
 
-def some(names: list[str]) -> str:
+def some(names: list[str], separator: str = ", ") -> str:
     """The first few of them, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return separator.join(names[:_SHOWN]) + more

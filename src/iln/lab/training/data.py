@@ -26,13 +26,11 @@ from iln.errors import InputError
 from iln.images import read
 from iln.lab.degradations.bands import reflected
 from iln.lab.tasks import Damaged, Pixels, Task, generator, to_uint8
-from iln.lab.tasks.folders import Source, misfit
+from iln.lab.tasks.folders import Source, misfit, some
 from iln.lab.training.progress import Progress, unheard
 from iln.lab.training.report import Say
 from iln.lab.training.runtime import leave_signals_to_parent
-
-UNREADABLE = 0.01
-"""The share of a data set's files that may be no pictures before training refuses it."""
+from iln.lab.training.sizes import check_unreadable
 
 _FORMAT = 2  # raise it when the layout of the cache, or what a task puts in it, changes
 
@@ -84,7 +82,7 @@ def open_pictures(
     what is the same. Files that cannot be read are left out and counted.
 
     Raises:
-        InputError: for more unreadable files than `UNREADABLE`, and a disk without room.
+        InputError: for more unreadable files than are left out, and a disk without room.
     """
     made = repr(task) if task.whole else [task.scale, task.channels]
     key: list[Any] = [_FORMAT, type(task).__name__ if task.whole else "", made]
@@ -228,14 +226,12 @@ def _build(
                         out.write(array.tobytes())
                     shapes.append([array.shape for array in entry])
         if wrong_pairs:
-            raise InputError(f"{len(wrong_pairs)} pairs do not fit: {_some(wrong_pairs)}")
-        if len(unreadable) > UNREADABLE * len(found):
-            raise InputError(
-                f"{len(unreadable)} of {len(found)} training pictures cannot be read "
-                f"(up to {UNREADABLE:.0%} would be left out): {_some(unreadable)}"
-            )
+            raise InputError(f"{len(wrong_pairs)} pairs do not fit: {some(wrong_pairs, '; ')}")
+        check_unreadable(unreadable, len(found))
         if unreadable:
-            say(f"warning: {len(unreadable)} unreadable pictures left out: {_some(unreadable)}")
+            say(
+                f"warning: {len(unreadable)} unreadable pictures left out: {some(unreadable, '; ')}"
+            )
         shapes_part.write_text(json.dumps(shapes))
         pixels_part.replace(pixels_file)
         shapes_part.replace(shapes_file)
@@ -272,8 +268,3 @@ def _decode(source: Source, task: Task) -> _Entry | InputError:
     if task.whole:
         return to_uint8(task.degrade(target, generator(0))), target
     return (target,)
-
-
-def _some(messages: list[str], shown: int = 3) -> str:
-    more = f"; and {len(messages) - shown} more" if len(messages) > shown else ""
-    return "; ".join(messages[:shown]) + more

@@ -15,6 +15,9 @@ from iln.lab.training.progress import Progress
 from iln.lab.training.report import Say
 from iln.lab.training.sets import PictureSet
 
+_UNREADABLE = 0.01
+"""The share of a data set's files that may be no pictures before training refuses it."""
+
 
 def check_sizes(
     found: Sequence[Source], task: Task, patches: Iterable[int], say: Say, progress: Progress
@@ -22,16 +25,19 @@ def check_sizes(
     """Say which pictures are too small for crops of these sides, in pixels of the input.
 
     Raises:
-        InputError: if all are, naming the largest side that is possible.
+        InputError: if all are, naming the largest side that is possible, and for too many files
+            that are no pictures.
     """
     what = f"looking at the sizes of {len(found)} pictures"
     sides: dict[Source, int] = {}
+    unreadable: list[str] = []
     for number, source in enumerate(found, 1):
         progress(what, number, len(found))
-        if (side := _shorter_side(source, task)) is not None:
-            sides[source] = side
-    if not sides:
-        return  # that none can be read is told where they are decoded
+        try:
+            sides[source] = _shorter_side(source, task)
+        except InputError as error:
+            unreadable.append(str(error))
+    check_unreadable(unreadable, len(found))
     largest = max(sides.values())
     for patch in sorted(patches):
         crop = f"the crop of {patch * task.scale}x{patch * task.scale}"
@@ -48,6 +54,15 @@ def check_sizes(
                 f"{len(small)} of {len(found)} pictures are smaller than {crop} and not used: "
                 f"{some(small)}"
             )
+
+
+def check_unreadable(problems: list[str], total: int) -> None:
+    """Raises InputError if that many of all training pictures are too many to be left out."""
+    if len(problems) > _UNREADABLE * total:
+        raise InputError(
+            f"{len(problems)} of {total} training pictures cannot be read "
+            f"(up to {_UNREADABLE:.0%} would be left out): {some(problems, '; ')}"
+        )
 
 
 def check_tests(tests: Iterable[PictureSet], task: Task) -> None:
@@ -67,13 +82,10 @@ def check_tests(tests: Iterable[PictureSet], task: Task) -> None:
                 ) from None
 
 
-def _shorter_side(source: Source, task: Task) -> int | None:
-    """In pixels of the input, whichever way the picture is turned; None if it cannot be read."""
+def _shorter_side(source: Source, task: Task) -> int:
+    """In pixels of the input, whichever way the picture is turned. Raises InputError."""
     file, scale = (source.target, task.scale) if source.input is None else (source.input, 1)
-    try:
-        return min(_size(file)) // scale
-    except InputError:
-        return None
+    return min(_size(file)) // scale
 
 
 def _size(file: Path) -> tuple[int, int]:
