@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,8 @@ from iln.errors import InputError
 
 if TYPE_CHECKING:
     from iln.lab.training import Recipe
+    from iln.lab.training.progress import Progress, Tick
+    from iln.lab.training.report import Say
 
 
 class OnNonfinite(StrEnum):
@@ -52,7 +55,9 @@ def train(
     With several processes: torchrun --nproc_per_node=2 -m iln train RECIPE.
 
     On Ctrl-C or SIGTERM the step is finished and saved. Exit codes: 0 all steps done, 1 a step was
-    not finite, 2 bad input, 3 interrupted; resume with --resume.
+    not finite, 2 bad input, 3 stopped and saved: go on with --resume, 130 interrupted before the
+    first step, or a second time. On --resume, steps= may grow where the learning rate is constant
+    (lr_end=1) or multistep.
     """
     from iln.lab import training
     from iln.lab.training.recipes import override
@@ -70,10 +75,10 @@ def train(
         folder = Path("runs") / recipe if output is None else output
     else:
         raise InputError("name a recipe (`iln recipes` lists them) or say --resume RUN")
-    chosen = _folders_from_here(chosen, changes)
+    _check_named(chosen, changes)
     training.check_run(chosen, folder, resume is not None)
     try:
-        with _display(chosen.steps) as (say, tick):
+        with _terminated_as_interrupted(), _display(chosen.steps) as (say, tick, progress):
             finished = training.train(
                 chosen,
                 folder,
@@ -81,32 +86,38 @@ def train(
                 on_nonfinite=on_nonfinite.value,
                 say=say,
                 tick=tick,
+                progress=progress,
             )
     except FloatingPointError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
+    if not finished:  # all is saved: a second signal has nothing to stop
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _leave(0 if finished else 3)
 
 
-def _folders_from_here(recipe: Recipe, changes: list[str]) -> Recipe:
-    """Relative folders of the command line begin where one stands or, else, in `data_root`."""
-    keys = {change.partition("=")[0] for change in changes} & {"data", "validation"}
-    found = {
-        key: tuple(_folder(folder, recipe.data_root) for folder in getattr(recipe, key))
-        for key in keys
-    }
-    return recipe.model_copy(update=found)
-
-
-def _folder(name: Path, data_root: Path) -> Path:
+def _check_named(recipe: Recipe, changes: list[str]) -> None:
+    """Sets that the user names have to be there; those of a recipe may be left out."""
     from iln.atomic import printable
 
-    if name.is_dir():
-        return name.absolute()
-    if not (data_root / name).is_dir():
-        places = "" if name.is_absolute() else f", neither here nor in {printable(data_root)}"
-        raise InputError(f"{printable(name)} is not a folder of pictures{places}")
-    return name
+    for key in {change.partition("=")[0] for change in changes} & {"data", "validation"}:
+        names = getattr(recipe, key)
+        for name, folder in zip(names, recipe.folders(names), strict=True):
+            if not folder.is_dir():
+                root = printable(recipe.data_root)
+                places = "" if name.is_absolute() else f", neither here nor in {root}"
+                raise InputError(f"{printable(name)} is not a folder of pictures{places}")
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM while there is nothing to save yet ends as tidily as Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave(code: int) -> None:
@@ -131,19 +142,17 @@ def recipes() -> None:
 
 
 @contextmanager
-def _display(
-    steps: int,
-) -> Iterator[tuple[Callable[[str], None], Callable[[int, float], None] | None]]:
+def _display(steps: int) -> Iterator[tuple[Say, Tick | None, Progress | None]]:
     """On a terminal, lines above a bar with pace, loss and time left; elsewhere lines alone."""
     from iln.lab.training.report import say_plainly
 
     if not sys.stdout.isatty() or os.environ.get("RANK", "0") != "0":
-        yield say_plainly, None
+        yield say_plainly, None, None
         return
     from rich import progress as bars
 
     columns = (
-        bars.TextColumn("training"),
+        bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TextColumn("{task.fields[pace]}"),
@@ -151,15 +160,23 @@ def _display(
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns) as progress:
-        bar = progress.add_task("training", total=steps, pace="", loss="", start=False)
+        training = progress.add_task("training", total=steps, pace="", loss="", start=False)
+        other = progress.add_task("", pace="", loss="", visible=False)
 
         def tick(done: int, loss: float) -> None:
             task = progress.tasks[0]
             if not task.started:  # steps of an earlier run say nothing about this one's pace
-                progress.start_task(bar)
-                progress.update(bar, completed=done)
+                progress.start_task(training)
+                progress.update(training, completed=done)
                 return
             pace = f"{task.speed or 0:.3g} steps/s"
-            progress.update(bar, completed=done, loss=f"loss {loss:.4f}", pace=pace)
+            progress.update(training, completed=done, loss=f"loss {loss:.4f}", pace=pace)
 
-        yield (lambda line: progress.console.print(line, markup=False, highlight=False)), tick
+        def tell(what: str, done: int, total: int) -> None:
+            if what != progress.tasks[1].description:
+                progress.reset(other)
+            progress.update(
+                other, description=what, completed=done, total=total, visible=done < total
+            )
+
+        yield (lambda line: progress.console.print(line, markup=False, highlight=False)), tick, tell

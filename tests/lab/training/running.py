@@ -43,7 +43,7 @@ def exit_code(arguments: list[str]) -> object:
     return stopped.value.code
 
 
-def start(recipe: Recipe, run: Path) -> "subprocess.Popen[str]":
+def start(recipe: Recipe, run: Path, **options: Any) -> "subprocess.Popen[str]":
     values = recipe.model_dump(mode="json", exclude_none=True)
     return subprocess.Popen(
         [sys.executable, "-m", "iln", "train", "sr-x2", "-o", str(run)]
@@ -51,6 +51,7 @@ def start(recipe: Recipe, run: Path) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        **options,
     )
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from iln.errors import InputError
 from iln.lab.tasks import Damaged, Metric, Pixels, SuperResolution, Task
 from iln.lab.tasks.folders import sources
-from iln.lab.training.data import Batches, Pictures, batch, check_sizes, in_order, open_pictures
+from iln.lab.training.data import Batches, Pictures, batch, in_order, open_pictures
 
 SR2 = SuperResolution(scale=2)
 
@@ -100,18 +100,9 @@ def test_every_crop_is_equally_likely_and_all_eight_turns_occur() -> None:
     assert len(torch.unique(turned, dim=0)) == 8
 
 
-def test_pictures_smaller_than_the_patch_are_skipped_or_named() -> None:
+def test_pictures_smaller_than_the_patch_are_skipped() -> None:
     lr, _ = batch(coordinates(SHAPES), SR2, size=50, patch=6, seed=0, step=0)
     assert set(lr[:, 0, 0, 0].tolist()) == {0, 2}
-    said: list[str] = []
-    check_sizes(coordinates(SHAPES), {1, 6}, 2, said.append)
-    small = len(SHAPES) - 2
-    expected = (
-        f"{small} of {len(SHAPES)} pictures are smaller than a crop (12 pixels), and never used"
-    )
-    assert said == [expected]
-    with pytest.raises(InputError, match="32 pixels"):
-        check_sizes(coordinates(SHAPES), {32}, 2, said.append)
 
 
 def test_parts_of_a_batch_are_the_batch() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from running import assert_same_run, exit_code, log, quiet, start, wait_for
+from running import assert_same_run, exit_code, log, overrides, quiet, start, wait_for
 from safetensors.torch import load_file
 from torch import nn
 
@@ -17,7 +17,7 @@ from iln.checkpoints.native import describe, load
 from iln.cli.main import main
 from iln.cpu import Instructions
 from iln.errors import InputError
-from iln.lab.training import RECIPES, Recipe, load_recipe, loop, train
+from iln.lab.training import RECIPES, Recipe, load_recipe, loop, runtime, train
 from iln.lab.training import model as model_module
 from iln.lab.training.gradients import average_weights
 
@@ -105,6 +105,120 @@ def test_a_signal_ends_the_step_saves_and_exits_with_3(made: Recipe, tmp_path: P
     assert f"step {done} of 70" in resumed.stdout
     train(recipe, tmp_path / "undisturbed", say=quiet)
     assert_same_run(tmp_path / "asked", tmp_path / "undisturbed")
+
+
+def together(*numbers: int) -> None:
+    """Signals that are delivered in one moment."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    for number in numbers:
+        os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
+def test_two_signals_at_once_are_one(
+    made: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    average = loop.average_weights
+
+    def interrupting(*arguments: Any) -> None:
+        average(*arguments)
+        if arguments[-1] == 23:
+            together(signal.SIGINT, signal.SIGTERM)
+
+    troubles: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", troubles.append)
+    monkeypatch.setattr(loop, "average_weights", interrupting)
+    assert not train(made, tmp_path / "run", say=quiet)
+    assert not troubles and capfd.readouterr().err == ""
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["done"] == 23
+
+
+def test_a_later_signal_acts_as_it_always_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_TOGETHER", 0.0)
+    with pytest.raises(KeyboardInterrupt), runtime.signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_queue_that_signals_all_processes_twice(
+    workers: int, made: Recipe, tmp_path: Path
+) -> None:
+    recipe = made.model_copy(update={"steps": 5000, "workers": workers})
+    asked = start(recipe, tmp_path / "asked", start_new_session=True)
+    wait_for(tmp_path / "asked" / "state.pt", asked)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.killpg(asked.pid, number)
+    output = asked.communicate()[0]
+    assert asked.returncode == 3, output
+    assert output.splitlines()[-1].endswith(", stopped")
+    assert "Traceback" not in output and "Exception" not in output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_step_leaves_nothing(
+    number: signal.Signals,
+    made: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(loop, "baselines", lambda *_: os.kill(os.getpid(), number))
+    before = signal.getsignal(signal.SIGTERM)
+    assert exit_code(["sr-x2", "-o", str(tmp_path / "run"), *overrides(made)]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert not (tmp_path / "run").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"lr_end": 1.0}, {"schedule": "multistep", "milestones": (10, 40)}],
+    ids=["constant", "multistep"],
+)
+def test_a_run_may_be_made_longer(
+    schedule: dict[str, Any], made: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished one, and one that was stopped; all weights are those of the long run."""
+    long = made.model_copy(update={**schedule, "validation": ()})
+    train(long, tmp_path / "long", say=quiet)
+    run = tmp_path / "run"
+    train(long.model_copy(update={"steps": 21}), run, say=quiet)
+    assert exit_code(["--resume", str(run), "steps=60"]) == 0
+    assert f"{run}: step 60 of 60" in capsys.readouterr().out
+    assert load_recipe(run).steps == 60
+    states = [torch.load(tmp_path / n / "state.pt", weights_only=True) for n in ("run", "long")]
+    for part in ("model", "average"):
+        for name, tensor in states[0][part].items():
+            assert torch.equal(tensor, states[1][part][name]), name
+    assert exit_code(["--resume", str(run), "steps=50"]) == 2
+    assert "cannot be made shorter (steps=50)" in capsys.readouterr().err
+
+
+def test_a_falling_rate_cannot_be_prolonged(
+    made: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train(made.model_copy(update={"steps": 8, "save_every": 4}), run, say=quiet)
+    before = (run / "recipe.json").read_text()
+    assert exit_code(["--resume", str(run), "steps=60"]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "learning rate falls until step 8" in error
+    assert f"start a new run from its weights with init={run / 'last.safetensors'}" in error
+    (run / "last.safetensors").unlink()
+    assert exit_code(["--resume", str(run), "steps=60"]) == 2
+    assert "let it end, then start a new run" in capsys.readouterr().err
+    assert exit_code(["--resume", str(run), "steps=60", "lr=1"]) == 2
+    assert "another steps (8, not 60), lr (0.005, not 1.0)" in capsys.readouterr().err
+    assert (run / "recipe.json").read_text() == before
+    assert not made.open_ended()
 
 
 def test_a_signal_within_a_program_gives_its_handlers_back(

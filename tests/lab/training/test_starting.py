@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from running import exit_code, log, quiet
 
 from iln.errors import InputError
-from iln.lab.training import Recipe, load_recipe, train
+from iln.lab.training import Recipe, load_recipe, loop, recipe, train
 from iln.lab.training.sets import picture_sets, with_validation
 
 TINY = ("steps=2", "batch=2", "patch=16", "threads=1", "precision=fp32", "tensorboard=false")
@@ -36,7 +39,7 @@ def test_the_first_command_in_an_empty_folder(
     words = ["denoise", "data=my/pictures", *TINY, *NETWORK, "-o", "runs/denoise"]
     assert exit_code(words) == 0
     said = capsys.readouterr().out
-    assert "no CBSD68 in data, so not validated on it; 10% of the pictures are held out" in said
+    assert "no CBSD68 in data: 1 of the 5 pictures is held out instead, to validate on" in said
     assert "4 pictures, 1 process(es)" in said
     run = tmp_path / "runs" / "denoise"
     assert (run / "best.safetensors").exists() and (run / "last.safetensors").exists()
@@ -78,6 +81,125 @@ def test_a_failed_start_leaves_no_run(made: Recipe, tmp_path: Path) -> None:
         train(made.model_copy(update={"init": draw(tmp_path / "x", 1) / "0.png"}), run, say=quiet)
     assert not run.exists()
     assert train(made.model_copy(update={"steps": 1}), run, say=quiet)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("error", [InputError("no"), RuntimeError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["build_model", "baselines", "environment", "gradient_norm"])
+def test_whatever_ends_a_start_the_same_command_can_begin(
+    where: str,
+    error: BaseException,
+    made: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    short = made.model_copy(update={"steps": 1})
+    before = left(tmp_path)
+    empty = tmp_path / "empty"
+    for run in (tmp_path / "new" / "runs" / "run", empty):
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, where, fails)
+            with pytest.raises(type(error)):
+                train(short, run, say=quiet)
+        made_then = [name for name in left(tmp_path) if "pairs" not in name]
+        if where == "build_model":  # nothing was decoded yet
+            assert left(tmp_path) == ([*before, "empty"] if run == empty else before)
+        assert not [name for name in made_then if name.startswith(("new/runs/run", "empty/"))]
+        assert train(short, run, say=quiet)
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        empty.mkdir(exist_ok=True)
+
+
+def test_a_run_that_saved_something_stays(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    average = loop.average_weights
+
+    def breaks(*arguments: Any) -> None:
+        if arguments[-1] == 12:
+            raise RuntimeError("lightning")
+        average(*arguments)
+
+    monkeypatch.setattr(loop, "average_weights", breaks)
+    with pytest.raises(RuntimeError, match="lightning"):
+        train(made, tmp_path / "run", say=quiet)
+    assert (tmp_path / "run" / "state.pt").exists() and load_recipe(tmp_path / "run") == made
+
+
+def test_a_corrected_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "mine", 5)
+    monkeypatch.chdir(tmp_path)
+    words = ["denoise", "data=mine", *TINY, *NETWORK, "-o", "runs/own"]
+    for wrong, message in (
+        ("patch=64", "the largest that is possible with these pictures is patch=40"),
+        ("spec.depths=[0]", "depths"),
+        ("init=nowhere.safetensors", "nowhere.safetensors"),
+        ("device=abacus", "abacus"),
+    ):
+        assert exit_code([*words, wrong]) == 2
+        (error,) = capsys.readouterr().err.splitlines()
+        assert message in error
+        assert not (tmp_path / "runs").exists()
+    assert exit_code(words) == 0
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(loop, "open_pictures", lambda *_: pytest.fail("that is slow"))
+    for run in (tmp_path / "file" / "run", tmp_path / "file" / "more" / "run"):
+        with pytest.raises(InputError, match="run: the run's folder cannot be written: Not a dir"):
+            train(made, run, say=quiet)
+    with pytest.raises(InputError, match="the largest that is possible"):
+        train(made.model_copy(update={"patch": 99}), tmp_path / "run", say=quiet)
+    assert (tmp_path / "file").exists()
+
+
+def test_a_device_without_the_memory_is_told(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB. More.")
+
+    monkeypatch.setattr(loop, "gradient_norm", full)
+    with pytest.raises(InputError, match=r"too small: CUDA out of memory; try recompute=true"):
+        train(made, tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_single_picture_is_trained_on_and_not_held_out(made: Recipe, tmp_path: Path) -> None:
+    alone = made.model_copy(
+        update={
+            "data": (draw(tmp_path / "one", 1),),
+            "validation": (Path("gone"),),
+            "steps": 1,
+        }
+    )
+    said: list[str] = []
+    assert train(alone, tmp_path / "run", say=said.append)
+    assert said[0].endswith("and a single picture leaves none to hold out: not validated")
+
+
+def test_folders_named_in_python_begin_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, root = draw(tmp_path / "mine", 1), tmp_path / "data"
+    draw(root / "mine", 1), draw(root / "theirs", 1)
+    monkeypatch.chdir(tmp_path)
+    made = recipe("denoise", ['data=["mine","theirs"]', "validation=theirs"])
+    assert made.folders(made.data) == [mine, Path("data/theirs")]
+    assert made.folders(made.validation) == [Path("data/theirs")]
+    draw(tmp_path / "OpenPhotos", 1)  # of no concern to those who did not name it
+    assert recipe("sr-x2").folders(recipe("sr-x2").data) == [Path("data/OpenPhotos")]
 
 
 def test_folders_are_named_as_one_knows_them(

@@ -43,7 +43,7 @@ def sources(folder: Path) -> list[Source]:
     if alone := sorted(inputs.keys() ^ targets.keys()):
         raise InputError(
             f"{printable(folder)}: {len(alone)} pictures lie in only one of {INPUT} and {TARGET}: "
-            + _some([printable(stem) for stem in alone])
+            + some([printable(stem) for stem in alone])
         )
     return [Source(targets[stem], inputs[stem]) for stem in inputs]
 
@@ -81,10 +81,13 @@ def misfit(source: Source, task: Task, damaged: Pixels, target: Pixels) -> str |
 def _pictures(folder: Path) -> list[Path]:
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
     if not files:
-        raise InputError(f"{printable(folder)} holds no pictures ({', '.join(SUFFIXES)})")
+        inside = [printable(f.name) for f in sorted(folder.iterdir()) if f.is_dir()]
+        hint = f"; name the one you mean of its subfolders, {some(inside)}" if inside else ""
+        raise InputError(f"{printable(folder)} holds no pictures ({', '.join(SUFFIXES)}){hint}")
     return files
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str], separator: str = ", ") -> str:
+    """The first few of them, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return separator.join(names[:_SHOWN]) + more

@@ -26,10 +26,11 @@ from iln.errors import InputError
 from iln.images import read
 from iln.lab.degradations.bands import reflected
 from iln.lab.tasks import Damaged, Pixels, Task, generator, to_uint8
-from iln.lab.tasks.folders import Source, misfit
-
-UNREADABLE = 0.01
-"""The share of a data set's files that may be no pictures before training refuses it."""
+from iln.lab.tasks.folders import Source, misfit, some
+from iln.lab.training.progress import Progress, unheard
+from iln.lab.training.report import Say
+from iln.lab.training.runtime import leave_signals_to_parent
+from iln.lab.training.sizes import check_unreadable
 
 _FORMAT = 2  # raise it when the layout of the cache, or what a task puts in it, changes
 
@@ -72,7 +73,7 @@ class Pictures:
 
 
 def open_pictures(
-    found: Sequence[Source], task: Task, cache: Path, say: Callable[[str], None]
+    found: Sequence[Source], task: Task, cache: Path, say: Say, progress: Progress = unheard
 ) -> Pictures:
     """Some pictures or pairs, decoded, from `cache` if they are there already.
 
@@ -81,7 +82,7 @@ def open_pictures(
     what is the same. Files that cannot be read are left out and counted.
 
     Raises:
-        InputError: for more unreadable files than `UNREADABLE`, and a disk without room.
+        InputError: for more unreadable files than are left out, and a disk without room.
     """
     made = repr(task) if task.whole else [task.scale, task.channels]
     key: list[Any] = [_FORMAT, type(task).__name__ if task.whole else "", made]
@@ -90,29 +91,10 @@ def open_pictures(
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     pixels_file, shapes_file = cache / f"{name}.pixels", cache / f"{name}.json"
     if not shapes_file.exists():
-        _build(found, task, pixels_file, shapes_file, say)
+        _build(found, task, pixels_file, shapes_file, say, progress)
     shapes = [[tuple(shape) for shape in entry] for entry in json.loads(shapes_file.read_text())]
     # "c", private copy on write: PyTorch warns about arrays that cannot be written to
     return Pictures(np.memmap(pixels_file, np.uint8, mode="c"), shapes)
-
-
-def check_sizes(
-    pictures: Pictures, patches: set[int], scale: int, say: Callable[[str], None]
-) -> None:
-    """Say how many pictures are too small for crops of these sides, in pixels of the input.
-
-    Raises:
-        InputError: if all are.
-    """
-    for patch in sorted(patches):
-        small = int((pictures.positions(patch, scale) == 0).sum())
-        if small == len(pictures):
-            raise InputError(f"no training picture is as large as the patch, {patch} pixels")
-        if small:
-            say(
-                f"{small} of {len(pictures)} pictures are smaller than a crop "
-                f"({patch * scale} pixels), and never used"
-            )
 
 
 def batch(
@@ -177,6 +159,7 @@ def in_order(
             batch_size=None,
             sampler=steps,
             num_workers=workers,
+            worker_init_fn=leave_signals_to_parent,
             pin_memory=device.type == "cuda",
         )
     )
@@ -216,21 +199,24 @@ def _build(
     task: Task,
     pixels_file: Path,
     shapes_file: Path,
-    say: Callable[[str], None],
+    say: Say,
+    progress: Progress,
 ) -> None:
     """Write both files under temporary names; the shapes come last and say that all is there."""
     cache = pixels_file.parent
-    cache.mkdir(parents=True, exist_ok=True)
     mark = f".{os.getpid()}.part"
     pixels_part, shapes_part = Path(f"{pixels_file}{mark}"), Path(f"{shapes_file}{mark}")
     shapes: list[list[tuple[int, ...]]] = []
     unreadable: list[str] = []
     wrong_pairs: list[str] = []
-    if len(found) >= 100:
-        say(f"decoding {len(found)} pictures into {printable(cache)}, once")
+    what = f"reading {len(found)} pictures into {printable(cache)}, once"
     try:
+        cache.mkdir(parents=True, exist_ok=True)
         with pixels_part.open("wb") as out:
-            for source, entry in zip(found, _decoded(found, task), strict=True):
+            decoded = zip(found, _decoded(found, task), strict=True)
+            progress(what, 0, len(found))
+            for number, (source, entry) in enumerate(decoded, 1):
+                progress(what, number, len(found))
                 if isinstance(entry, InputError):
                     unreadable.append(str(entry))
                 elif problem := misfit(source, task, entry[0], entry[-1]):
@@ -240,22 +226,20 @@ def _build(
                         out.write(array.tobytes())
                     shapes.append([array.shape for array in entry])
         if wrong_pairs:
-            raise InputError(f"{len(wrong_pairs)} pairs do not fit: {_some(wrong_pairs)}")
-        if len(unreadable) > UNREADABLE * len(found):
-            raise InputError(
-                f"{len(unreadable)} of {len(found)} training pictures cannot be read "
-                f"(up to {UNREADABLE:.0%} would be left out): {_some(unreadable)}"
-            )
+            raise InputError(f"{len(wrong_pairs)} pairs do not fit: {some(wrong_pairs, '; ')}")
+        check_unreadable(unreadable, len(found))
         if unreadable:
-            say(f"warning: {len(unreadable)} unreadable pictures left out: {_some(unreadable)}")
+            say(
+                f"warning: {len(unreadable)} unreadable pictures left out: {some(unreadable, '; ')}"
+            )
         shapes_part.write_text(json.dumps(shapes))
         pixels_part.replace(pixels_file)
         shapes_part.replace(shapes_file)
     except OSError as error:
-        free = shutil.disk_usage(cache).free / 1e9
+        free = f"{shutil.disk_usage(cache).free / 1e9:.1f} GB are free; " if cache.is_dir() else ""
         raise InputError(
             f"{printable(cache)}: decoded pictures cannot be written: {error.strerror} "
-            f"({free:.1f} GB are free; a run's `pairs` folder lies beside it)"
+            f"({free}a run's `pairs` folder lies beside it)"
         ) from None
     finally:
         pixels_part.unlink(missing_ok=True)
@@ -284,8 +268,3 @@ def _decode(source: Source, task: Task) -> _Entry | InputError:
     if task.whole:
         return to_uint8(task.degrade(target, generator(0))), target
     return (target,)
-
-
-def _some(messages: list[str], shown: int = 3) -> str:
-    more = f"; and {len(messages) - shown} more" if len(messages) > shown else ""
-    return "; ".join(messages[:shown]) + more

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -20,16 +20,19 @@ from iln.lab.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.lab.tasks import Task
 from iln.lab.training import runtime
 from iln.lab.training.cuda_graph import CUDAGraphPass
-from iln.lab.training.data import Batches, check_sizes, in_order, open_pictures
+from iln.lab.training.data import Batches, in_order, open_pictures
 from iln.lab.training.distributed import World, shard, world
 from iln.lab.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
 from iln.lab.training.model import automatic_precision, build_model, save_weights
 from iln.lab.training.nonfinite import culprit
 from iln.lab.training.penalty import divergences
-from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
+from iln.lab.training.progress import Lines, Progress, Tick
+from iln.lab.training.recipe import Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
+from iln.lab.training.run_folder import check_run, new_run, pairs_folder
 from iln.lab.training.run_state import RunState
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
+from iln.lab.training.sizes import check_sizes, check_tests
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
 from iln.layers.forward_pass import WHOLE, Checkpointed
 
@@ -37,9 +40,6 @@ GIVE_UP = 100
 """So many steps in a row that are not finite stop a run also where they are to be skipped."""
 
 LOSSES = {"l1": l1_loss, "mse": mse_loss}
-
-Tick = Callable[[int, float], None]
-"""Told, after each step, how many are done and the loss of that step."""
 
 
 def train(
@@ -50,6 +50,7 @@ def train(
     on_nonfinite: Literal["stop", "skip"] = "stop",
     say: Say = say_plainly,
     tick: Tick | None = None,
+    progress: Progress | None = None,
 ) -> bool:
     """Train by a recipe; everything about the run is kept in the folder `run`.
 
@@ -64,17 +65,31 @@ def train(
     Args:
         on_nonfinite: what a step does whose loss or gradient is not finite: `stop` the run, or
             `skip` the step (it is counted in the log).
+        say: shows one line. tick: told of each step. progress: told of reading and scoring
+            pictures. Where the last two are not given, `say` gets a line of it now and then.
 
     Returns True when all steps are done; False when SIGINT or SIGTERM asked to stop, after the
     step under way was finished and saved. A run that was stopped or killed and then resumed
     computes what it would have computed undisturbed, on the CPU bit for bit (with the same
     number of threads and processes).
-    Raises InputError if `run` exists and `resume` is not set, or was made by another recipe, and
-    FloatingPointError when a step was not finite, saying where that began.
+    Raises InputError if `run` exists and `resume` is not set, or was made by another recipe (only
+    `steps` may grow, where the learning rate allows it), and for what cannot be trained; a new
+    run's folder is gone then. Raises FloatingPointError when a step was not finite, saying where
+    that began.
     """
     with world() as here:
-        tells = (say, tick or _mute) if here.first else (_mute, _mute)
-        return _train(recipe, run, resume, on_nonfinite, *tells, here)
+        lines = Lines(say if here.first else _mute)
+        tells = (tick or lines.tick, progress or lines.progress) if here.first else (_mute, _mute)
+        check_run(recipe, run, resume)
+        here.wait()  # nobody writes there before all have looked
+        with new_run(run) if here.first and not resume else nullcontext():
+            try:
+                return _train(recipe, run, resume, on_nonfinite, lines.say, *tells, here)
+            except torch.OutOfMemoryError as error:
+                raise InputError(
+                    f"the device's memory is too small: {str(error).partition('. ')[0]}; try "
+                    "recompute=true, a larger accumulate, or a smaller batch or patch"
+                ) from None
 
 
 def _train(
@@ -84,10 +99,9 @@ def _train(
     on_nonfinite: str,
     say: Say,
     tick: Tick,
+    progress: Progress,
     here: World,
 ) -> bool:
-    check_run(recipe, run, resume)
-    here.wait()  # nobody writes there before all have looked
     device = runtime.find_device(recipe.device, here)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
@@ -104,10 +118,13 @@ def _train(
         recipe, notes = recipe.model_copy(update=kept), list[str]()
     else:
         recipe, notes = with_validation(recipe)
-    # The pictures, the network and the sizes: all that may be wrong comes first.
+    # The pictures, their sizes and the network: all that may be wrong comes before what is slow.
     found, tests = picture_sets(recipe)
+    task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
     for note in notes:
         say(note)
+    check_sizes(found, task, patches, say, progress)
+    check_tests(tests, task)
     if automatic and not resume:  # the first process decides
         bf16 = here.any(here.first and automatic_precision(device) == "bf16")
         recipe = recipe.model_copy(update={"precision": "bf16" if bf16 else "fp32"})
@@ -117,13 +134,11 @@ def _train(
     torch.manual_seed(recipe.seed)
     dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
     model = build_model(recipe).to(device, dtype).train()
-    task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
     if not here.first:
         here.wait()  # the others find what the first has decoded
-    pictures = open_pictures(found, task, run.parent / "pairs", say)
+    pictures = open_pictures(found, task, pairs_folder(run), say, progress)
     if here.first:
         here.wait()
-    check_sizes(pictures, patches, task.scale, say)
 
     # An average of its weights, which is what gets used, and the optimiser.
     average = deepcopy(model).requires_grad_(False).eval()
@@ -133,6 +148,7 @@ def _train(
         shard(average)
     if recipe.compile:
         runtime.own_compile_cache()
+        say("the first step compiles the blocks, which can take minutes")
         for block in model.blocks().values():  # one piece of code for all of them: seconds
             block.compile(dynamic=False)
     network: nn.Module = model
@@ -155,7 +171,7 @@ def _train(
     to_beat: Scores = {}
     if state.done == 0 and here.first:
         for chosen in tests:
-            to_beat |= baselines(task, chosen)
+            to_beat |= baselines(task, chosen, progress)
     report = _open_report(state)
     for name, score in to_beat.items():
         report.write(step=0, baseline=name, **score)
@@ -219,12 +235,12 @@ def _train(
             if state.done % recipe.log_every == 0 or over:
                 _log(state, meter, report)
             if state.done % recipe.validate_every == 0 or over:
-                _validate(state, task, tests, report)
+                _validate(state, task, tests, report, progress)
             if state.done % recipe.save_every == 0 or over or stopping:
                 state.save(must=over or stopping)
-    report.close()
-    finished = state.done == recipe.steps
-    say(f"{run}: step {state.done} of {recipe.steps}" + ("" if finished else ", stopped"))
+        report.close()
+        finished = state.done == recipe.steps
+        say(f"{run}: step {state.done} of {recipe.steps}" + ("" if finished else ", stopped"))
     return finished
 
 
@@ -255,11 +271,13 @@ def _observed(report: NullReport, step: int, measures: dict[str, BlockMeasures])
     report.scalars(step, scalars(measures))
 
 
-def _validate(state: RunState, task: Task, tests: list[PictureSet], report: NullReport) -> None:
+def _validate(
+    state: RunState, task: Task, tests: list[PictureSet], report: NullReport, progress: Progress
+) -> None:
     """Score the averaged weights on all folders; keep the best, and those of the last step."""
     done, scores = state.done, Scores()
     for chosen in tests:
-        scores |= validate(state.average, task, chosen, partial(report.sample, done))
+        scores |= validate(state.average, task, chosen, partial(report.sample, done), progress)
     for name, score in scores.items():
         report.write(step=done, validation=name, **score)
         report.scalars(done, {f"{name}/{key}": value for key, value in score.items()})
@@ -274,27 +292,6 @@ def _validate(state: RunState, task: Task, tests: list[PictureSet], report: Null
         weights = state.whole_average()
         if state.here.first:
             save_weights(weights, state.run / f"{file}.safetensors", state.recipe, done, scores)
-
-
-def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
-    """A run folder is new or, to resume, this recipe's. Raises InputError otherwise."""
-    if resume:
-        made, wanted = load_recipe(run).model_dump(), recipe.model_dump()
-        # Some things were decided when the run began.
-        if recipe.precision == "auto":
-            wanted["precision"] = made["precision"]
-        if set(made["validation"]) < set(wanted["validation"]):
-            wanted |= {"validation": made["validation"], "hold_out": made["hold_out"]}
-        differing = [key for key in made if made[key] != wanted[key] and key not in LOCAL]
-        if differing:
-            raise InputError(
-                f"{run} was made by a recipe with another "
-                + ", ".join(f"{k} ({made[k]}, not {wanted[k]})" for k in differing)
-            )
-    elif (run / "recipe.json").exists():
-        raise InputError(f"{run} holds a run already; resume it, or name another folder")
-    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise InputError(f"{run} is not an empty folder; name a new folder for the run")
 
 
 def _open_report(state: RunState) -> NullReport:

@@ -62,10 +62,11 @@ class Recipe(BaseModel):
     progressive: tuple[tuple[int, int, int], ...] = ()
     """(step, patch, batch): from that step on; sizes before the first are `patch` and `batch`."""
     steps: Count
+    """May grow when a run is resumed whose schedule does not depend on it (`open_ended`)."""
     lr: Annotated[float, Field(gt=0)] = 5e-4
     schedule: Literal["cosine", "multistep"] = "cosine"
     lr_end: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Where the cosine ends, as a fraction of `lr`."""
+    """Where the cosine ends, as a fraction of `lr`; 1: the rate is constant."""
     milestones: tuple[Count, ...] = ()
     """Steps at which `multistep` multiplies the rate by `gamma`."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -149,6 +150,10 @@ class Recipe(BaseModel):
     def always_same(self) -> bool:
         """Whether every step is one pass over images of one shape."""
         return self.accumulate == 1 and not self.progressive and not self.recompute
+
+    def open_ended(self) -> bool:
+        """Whether more steps would leave the learning rate of all the others as it is."""
+        return self.schedule == "multistep" or self.lr_end == 1
 
     def learning_rate(self, step: int) -> float:
         """Rate of step 0, 1, ...: a straight line up to `lr`, then down by the schedule."""

@@ -218,7 +218,8 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
 
     Values are JSON where that parses (`steps=100`, `betas=[0.9,0.95]`), else plain text; a list
     of one may be written as its item, and `spec.embed_dim=48` or `degradation.sigma=25` reaches
-    inside a table. Raises InputError.
+    inside a table. A relative folder in `data` or `validation` that is there, from where one
+    stands, is that one; others are looked for in `data_root`. Raises InputError.
     """
     changes: dict[str, Any] = {}
     for item in items:
@@ -229,7 +230,12 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
             changes[table] = {**before, inner: value}
         else:
             changes[key] = value
-    return derive(base, changes)
+    made = derive(base, changes)
+    here = {
+        key: tuple(name.absolute() if name.is_dir() else name for name in getattr(made, key))
+        for key in changes.keys() & {"data", "validation"}
+    }
+    return made.model_copy(update=here)
 
 
 def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:

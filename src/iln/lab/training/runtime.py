@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import math
 import os
 import signal
 import tempfile
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -38,28 +40,50 @@ def mixed(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(digest) >> 1
 
 
+_TOGETHER = 1.0
+"""Seconds within which several signals are one wish, as some queues send them."""
+
+
 @contextmanager
 def signals() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; the second one of them acts as it always does."""
+    """An event that SIGINT or SIGTERM sets; a later one of them acts as it always does."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # Python hands signals to the main thread only
         return
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = {name: signal.getsignal(name) for name in names}
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    last = -math.inf
 
-    def ask(*_: Any) -> None:
-        stop.set()
-        for name in names:
-            signal.signal(name, before[name])
+    # It stays until the end: Python reports a pending signal whose handler is gone as an error.
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _TOGETHER:
+            return
+        last = now
+        if not stop.is_set():
+            stop.set()
+            return
+        usual = before[signal.Signals(number)]
+        if callable(usual):
+            usual(number, frame)
+        else:
+            signal.signal(number, usual)
+            signal.raise_signal(number)
 
-    for name in names:
+    for name in before:
         signal.signal(name, ask)
     try:
         yield stop
     finally:
-        for name in names:
-            signal.signal(name, before[name])
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def leave_signals_to_parent(worker: int) -> None:
+    """In a process that prepares batches: whoever started it says when it ends."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
 
 
 @contextmanager

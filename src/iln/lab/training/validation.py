@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from typing import TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from iln.lab.tasks import Damaged, Pair, Pixels, Task, mean_scores
 from iln.lab.tasks.folders import load_pair
+from iln.lab.training.progress import Progress, unheard
 from iln.lab.training.sets import PictureSet
 from iln.layers.forward_pass import Strips
 
@@ -23,24 +25,30 @@ _STRIP = 64
 
 
 def validate(
-    model: nn.Module, task: Task, chosen: PictureSet, sample: Callable[[str, Triple], None]
+    model: nn.Module,
+    task: Task,
+    chosen: PictureSet,
+    sample: Callable[[str, Triple], None],
+    progress: Progress = unheard,
 ) -> Scores:
     """Scores of a model in eval mode, its output clamped and rounded to 8 bits.
 
     Args:
         sample: is shown the first picture of each protocol, with the protocol's name.
     """
+    tell = partial(progress, f"validating: {chosen.name}")
     return {
         name: mean_scores(fixed, partial(_restored, model), pairs, partial(sample, name))
-        for name, fixed, pairs in _protocols(task, chosen)
+        for name, fixed, pairs in _protocols(task, chosen, tell)
     }
 
 
-def baselines(task: Task, chosen: PictureSet) -> Scores:
+def baselines(task: Task, chosen: PictureSet, progress: Progress = unheard) -> Scores:
     """The same scores of what a network has to beat: the input, or its bicubic enlargement."""
+    tell = partial(progress, f"scoring the input, which is to be beaten: {chosen.name}")
     return {
         name: mean_scores(fixed, fixed.baseline, pairs)
-        for name, fixed, pairs in _protocols(task, chosen)
+        for name, fixed, pairs in _protocols(task, chosen, tell)
     }
 
 
@@ -49,11 +57,22 @@ def to_unit(picture: Tensor) -> Tensor:
     return picture.float() / 255 if picture.dtype == torch.uint8 else picture
 
 
-def _protocols(task: Task, chosen: PictureSet) -> Iterator[tuple[str, Task, Iterator[Pair]]]:
-    """Each with its name and its pairs, made one at a time."""
-    for name, fixed in task.protocols().items():
-        pairs = (load_pair(source, fixed) for source in chosen.sources)
-        yield f"{chosen.name} {name}".strip(), fixed, pairs
+def _protocols(
+    task: Task, chosen: PictureSet, tell: Callable[[int, int], None]
+) -> Iterator[tuple[str, Task, Iterator[Pair]]]:
+    """Each with its name and its pairs, made one at a time, of which `tell` hears."""
+    protocols = task.protocols()
+    total = len(protocols) * len(chosen.sources)
+    numbers = count()
+
+    def pairs(fixed: Task) -> Iterator[Pair]:
+        for source in chosen.sources:
+            tell(next(numbers), total)
+            yield load_pair(source, fixed)
+
+    for name, fixed in protocols.items():
+        yield f"{chosen.name} {name}".strip(), fixed, pairs(fixed)
+    tell(total, total)
 
 
 def _restored(model: nn.Module, damaged: Damaged) -> Pixels:
