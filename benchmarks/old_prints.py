@@ -4,7 +4,7 @@
 
 FOLDER holds clean pictures. All are made old prints (task `photo`, prints=1) at its three tested
 strengths and restored in several ways; the table has the mean PSNR (RGB) in dB. --wear says how
-faded, stained, scratched and dusty they are; without it that is drawn from 0 to 1.
+faded, stained, scratched and dusty they are; without it as much as the strength.
 """
 
 from __future__ import annotations

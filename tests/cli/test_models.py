@@ -14,6 +14,8 @@ from PIL import Image
 import iln
 from iln.checkpoints import files as weights_file
 from iln.checkpoints.catalogue import DEFAULT
+from iln.checkpoints.chains import CHAINS
+from iln.checkpoints.files import shipped_card
 from iln.checkpoints.native import shipped
 
 SCORES = {"main": "Set5", "rows": {"Set5": {"after": {"psnr_y": 31.256, "ssim_y": 0.9}}}}
@@ -140,3 +142,9 @@ def test_several_models_one_after_the_other(command: Command, zoo: Path) -> None
     assert done.lines == [
         "error: --input-stats says what one file does not; with several models, run each by itself"
     ]
+
+
+def test_the_score_of_a_chain_is_that_of_its_card() -> None:
+    for name, chain in CHAINS.items():
+        number = chain.score.split()[0]
+        assert f"| {number} |" in shipped_card(name)
