@@ -20,6 +20,7 @@ class Precision(StrEnum):
 
 
 class Engine(StrEnum):
+    auto = "auto"
     torch = "torch"
     openvino = "openvino"
 
@@ -42,7 +43,9 @@ Compute = Annotated[Device, typer.Option("--device", help="Choose the device.")]
 Numbers = Annotated[Precision, typer.Option("--precision", help="Choose the numeric precision.")]
 EngineOf = Annotated[
     Engine,
-    typer.Option("--engine", help="Choose the inference engine; openvino is faster on CPUs."),
+    typer.Option(
+        "--engine", help="Choose the inference engine; auto takes openvino where it is faster."
+    ),
 ]
 Memory = Annotated[
     str | None,

@@ -104,7 +104,7 @@ def restore(
     memory: Memory = None,
     precision: Numbers = Precision.auto,
     device: Compute = Device.auto,
-    engine: EngineOf = Engine.torch,
+    engine: EngineOf = Engine.auto,
     norm: NormOf = None,
     input_stats: StatsOf = None,
     img_range: RangeOf = None,

@@ -28,7 +28,9 @@ class RestoreOptions(CheckpointOverrides, total=False):
     device: str
     """`cpu`, `cuda`, `mps`, or `auto` (an accelerator where there is one)."""
     engine: str
-    """`torch`, or `openvino`, which computes the same faster on a CPU (`iln.deploy.openvino`)."""
+    """`torch`, the default here; `openvino`, which computes the same faster on a CPU
+    (`iln.deploy.openvino`); or `auto`, the faster one for this network and processor by what was
+    measured (`iln.restoration.engine`), the default of `iln restore`."""
 
 
 CHECKPOINT_OVERRIDES = sorted(CheckpointOverrides.__optional_keys__)

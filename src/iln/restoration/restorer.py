@@ -20,6 +20,7 @@ from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.images.transparency import grow_colours
 from iln.layers.forward_pass import Allocate, Strips
+from iln.restoration.engine import choose_engine
 from iln.restoration.inputs import PictureRestorer, Progress
 from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
 from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions, check_names
@@ -33,7 +34,7 @@ GRAPH_SUFFIX = ".xml"
 """Of the graph of a whole network, as `iln export --to openvino` writes it."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES = ("cpu", "cuda", "mps")
-ENGINES = ("torch", "openvino")
+ENGINES = ("auto", "torch", "openvino")
 SHARE_OF_FREE_MEMORY = 0.7
 """What is taken of the free memory if no budget is given."""
 
@@ -88,8 +89,9 @@ class Restorer(PictureRestorer):
         _check_choice(precision, device, engine)
         memory = options.get("memory")
         self.engine = engine
+        """What computes: `torch` or `openvino`; `auto` is replaced when the network is known."""
         self.memory = None if memory is None else parse_size(memory)
-        self.device = find_device(device if engine == "torch" else "cpu")
+        self.device = find_device("cpu" if engine == "openvino" else device)
         given = {n: options.get(n) for n in CHECKPOINT_OVERRIDES if options.get(n) is not None}
         if given and (isinstance(model, Backbone) or is_graph(model)):
             raise InputError(
@@ -108,7 +110,8 @@ class Restorer(PictureRestorer):
             self._open(model)
         else:
             self._prepare(model, given)
-        self.dtype = PRECISIONS[self.precision] if engine == "torch" else torch.float32
+        torch_computes = self.engine == "torch"
+        self.dtype = PRECISIONS[self.precision] if torch_computes else torch.float32
         """Of the feature maps."""
         self.scale = self.model.spec.scale
         self._may_move = device == "auto"
@@ -128,6 +131,8 @@ class Restorer(PictureRestorer):
         # A copy, because the caller's stays in its mode and precision.
         network = copy.deepcopy(model) if isinstance(model, Backbone) else load(model, **given)
         network = network.to(self.device, torch.float32).eval()
+        if self.engine == "auto":
+            self.engine = choose_engine(network.spec, self.device, self.precision)
         # Where half precision is our choice, float32 stands by for a picture that it cannot do.
         spare = copy.deepcopy(network) if self.precision == "auto" else None
         if self.engine == "torch":
@@ -285,11 +290,13 @@ def find_device(name: str) -> torch.device:
 def _check_choice(precision: str, device: str, engine: str) -> None:
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}; accepted: {', '.join(ENGINES)}")
-    accepted = ("auto", *PRECISIONS, *(("int8",) if engine == "openvino" else ()))
+    accepted = ("auto", *PRECISIONS, *(("int8",) if engine != "torch" else ()))
     if precision == "int8" and engine == "torch":
         raise InputError("int8 is computed by OpenVINO alone; add --engine openvino")
     if precision not in accepted:
         raise InputError(f"no precision {precision!r}; accepted: {', '.join(accepted)}")
+    if precision == "int8" and engine == "auto" and device not in ("auto", "cpu"):
+        raise InputError(f"int8 is computed by OpenVINO alone, on a CPU and not on {device}")
     if engine == "openvino" and device not in ("auto", "cpu"):
         raise InputError(f"the openvino engine is for CPUs, not {device}; use --engine torch there")
 
