@@ -106,7 +106,7 @@ def test_masks_do_not_make_pieces_larger(window: int, pieces: int) -> None:
     assert found[0]._run_masked is None and masked is not None
     assert masked.at_once == pieces
     heads = 2
-    assert masked.scratch == 8 * max(modules.PIECE, pieces * heads * window**4)
+    assert masked.scratch_bytes == 8 * max(modules.PIECE, pieces * heads * window**4)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -149,7 +149,8 @@ def test_int8_never_saturates_by_default() -> None:
     layer.weight.fill_(1.0)
     for half_range in {True, not instructions().int8}:
         rounding = operations.Rounding(0.0, 1.0, HALF_RANGE if half_range else 127)
-        run_it = modules.CompiledLinear(layer, {"": rounding}, network.compiler("f32"))
+        with network.compiling("f32") as compile_graph:
+            run_it = modules.CompiledLinear(layer, {"": rounding}, compile_graph)
         assert torch.allclose(run_it(torch.ones(16, 64)), torch.full((16, 64), 64.0), rtol=1e-3)
 
 
@@ -239,7 +240,7 @@ def test_int8_from_a_file(tmp_path: Path) -> None:
 def test_a_choice_that_cannot_be() -> None:
     model = small_model(small_spec())
     for words, message in (
-        ({"engine": "steam"}, "no engine 'steam'; accepted: torch, openvino"),
+        ({"engine": "steam"}, "no engine 'steam'; accepted: auto, torch, openvino"),
         ({"precision": "int8"}, "add --engine openvino"),
         ({"engine": "openvino", "precision": "int7"}, "accepted: auto, fp32, bf16, fp16, int8"),
         ({"engine": "openvino", "device": "cuda"}, "for CPUs, not cuda"),

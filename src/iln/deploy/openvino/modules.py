@@ -5,6 +5,8 @@ picture as before: any size, whole-map statistics in float32, memory for the map
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,8 +26,8 @@ PIECE = 1 << 20
 """Elements of the widest tensor that a graph works on at a time: each keeps its own memory for it,
 and there are dozens of graphs. 4 MiB of float32."""
 
-Compile = Callable[[Any], Any]
-"""A graph -> something to infer with."""
+Compile = Callable[[Any], "Future[Any]"]
+"""A graph -> something to infer with, when it is ready: dozens are compiled side by side."""
 
 
 class Program:
@@ -35,10 +37,15 @@ class Program:
         from openvino import Tensor as Shared
 
         self._shared = Shared
-        self.request = compile_graph(graph).create_infer_request()
+        self._compiled = compile_graph(graph)
         self.at_once = max(1, at_once)
         self.scratch_bytes = 2 * 4 * max(PIECE, self.at_once * operations.widest(graph))
         """Bytes that it will keep for what it computes: measured, with some to spare."""
+
+    @cached_property
+    def request(self) -> Any:
+        """What infers."""
+        return self._compiled.result().create_infer_request()
 
     def __call__(self, *inputs: Tensor, out: Tensor) -> Tensor:
         """inputs, out: contiguous float32; `out` is filled and returned."""

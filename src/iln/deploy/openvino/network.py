@@ -1,7 +1,9 @@
 """A network with its heavy layers exchanged for compiled ones."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,6 +27,8 @@ NUMBERS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": ""}
 _CAPABILITIES = {"bf16": "BF16", "fp16": "FP16"}
 STRIP = 8 * 2**20
 """Bytes of a strip's widest tensor that go best with it."""
+_COMPILERS = 4
+"""Graphs compiled at a time; each waits for memory as much as it computes."""
 _THREADS_BESIDE = 4
 """One of PyTorch's threads to so many of OpenVINO's: they take turns, and PyTorch's, which wait
 for their next work without sleeping, would take the cores away."""
@@ -74,12 +78,15 @@ def compiled(
     top = HALF_RANGE if half_range else 127
     asked = ranges if ranges is not None and precision == "int8" else {}
     seen = {name: Rounding(*limits, top) for name, limits in asked.items()}
-    _exchange(network, seen, compiler(narrow))
+    with compiling(narrow) as compile_graph:
+        _exchange(network, seen, compile_graph)
+    for program in _programs(network):
+        program.request  # noqa: B018 (where one cannot be compiled, it is known now)
     _take_turns(network, torch.get_num_threads())
     return network
 
 
-def compiler(hint: str) -> modules.Compile:
+def compiler(hint: str) -> Callable[[Any], Any]:
     """What makes a graph ready for the CPU, in OpenVINO's name for a precision and with as many
     threads as PyTorch has."""
     core, threads = openvino_core(), torch.get_num_threads()
@@ -91,15 +98,24 @@ def compiler(hint: str) -> modules.Compile:
     return lambda graph: core.compile_model(graph, "CPU", options)
 
 
+@contextmanager
+def compiling(hint: str) -> Iterator[modules.Compile]:
+    """The same for many graphs, side by side; all are ready at the end."""
+    compile_graph = compiler(hint)
+    with ThreadPoolExecutor(_COMPILERS) as pool:
+        yield lambda graph: pool.submit(compile_graph, graph)
+
+
 def scratch_bytes(network: Backbone) -> int:
     """Bytes that a compiled network's graphs take when they first compute, and then keep."""
-    programs = (
-        program
-        for module in network.modules()
-        for program in vars(module).values()
-        if isinstance(program, modules.Program)
-    )
-    return sum(program.scratch_bytes for program in programs)
+    return sum(program.scratch_bytes for program in _programs(network))
+
+
+def _programs(network: Backbone) -> Iterator[modules.Program]:
+    for module in network.modules():
+        for program in vars(module).values():
+            if isinstance(program, modules.Program):
+                yield program
 
 
 def _exchange(network: Backbone, ranges: Ranges, compile_graph: modules.Compile) -> None:
