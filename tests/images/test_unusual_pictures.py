@@ -56,6 +56,21 @@ def test_a_tile_that_cannot_be_decoded_is_no_black_area(predictor, place):
     assert picture.notes[0].startswith("is damaged, look at the result (")
 
 
+@pytest.mark.parametrize("compression", ["jpeg", "group4"])
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_what_a_decoder_inside_of_tiff_warns_of_is_damage(compression, place):
+    image = Image.fromarray(large())
+    image = image.convert("1") if compression == "group4" else image
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF", compression=compression)
+    assert read(buffer.getvalue()).notes == ()
+    data = bytearray(buffer.getvalue())
+    at = int(len(data) * place)
+    data[at : at + 40] = bytes(range(100, 140))
+    assert "is damaged or cut off (" in refusal(bytes(data))
+    assert "is damaged, look" in read(bytes(data), allow_damaged=True).notes[0]
+
+
 def test_healthy_tiles_are_read_beside_damaged_ones():
     """What libvips says of one file is not taken for another's."""
     from concurrent.futures import ThreadPoolExecutor
