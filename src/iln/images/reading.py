@@ -30,7 +30,7 @@ from iln.images.picture import NAMES, Array, Picture, icc_fits
 from iln.images.pillow_formats import read_with_pillow
 from iln.images.refusals import Refused, animated, check_size, damaged
 
-Source = str | os.PathLike[str] | bytes | BinaryIO
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A file's name, its bytes, or an open file."""
 
 MAX_PIXELS = 300_000_000
@@ -76,17 +76,16 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = 
         InputError: if the file is missing, unreadable, no picture, damaged or cut off, too large,
             animated, of several pages, of high dynamic range, or of another depth or colour model.
     """
-    if isinstance(source, bytes):
+    if isinstance(source, (bytes, bytearray, memoryview)):
         return _read_open(BytesIO(source), "the picture", max_pixels, allow_damaged)
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None)
         named = printable(name) if isinstance(name, str) else "the picture"
-        content = source.read()
-        if not isinstance(content, bytes):
-            raise InputError(f"{named}: is open for text; open it for bytes (mode 'rb')")
-        return _read_open(BytesIO(content), named, max_pixels, allow_damaged)
-    name = printable(source)
+        return _read_open(BytesIO(_content(source, named)), named, max_pixels, allow_damaged)
+    name, source = printable(source), os.fsdecode(source)
     try:
+        if "\0" in source:
+            raise FileNotFoundError
         # Opening a named pipe would wait forever.
         if Path(source).exists() and not Path(source).is_file():
             what = "a folder" if Path(source).is_dir() else "not a regular file"
@@ -97,6 +96,19 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = 
         raise InputError(f"{name}: no such file; give a {sniffing.ACCEPTED} picture") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
+
+
+def _content(file: BinaryIO, name: str) -> bytes:
+    """All of an open file, from where it stands."""
+    try:
+        content: Any = file.read()
+    except (OSError, ValueError) as error:  # open for writing alone, closed, gone
+        raise InputError(f"{name}: cannot be read: {error}") from None
+    if isinstance(content, str):
+        raise InputError(f"{name}: is open for text; open it for bytes (mode 'rb')")
+    if not content:
+        raise InputError(f"{name}: is empty, or stands at its end; seek(0) goes to its beginning")
+    return bytes(content)
 
 
 def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
