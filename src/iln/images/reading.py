@@ -170,13 +170,13 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
         except (libvips().Error, UnicodeDecodeError) as error:
             trouble = trouble or reason(error)
             if fail_on == "none" or not allow_damaged:
-                raise damaged(kind, trouble, page) from None
+                raise damaged(kind, trouble, page, hint=not allow_damaged) from None
         else:
             break
         finally:
             forget_errors()
     if page is not None and trouble and (page.unusual is not None or not allow_damaged):
-        raise damaged(kind, trouble, page)
+        raise damaged(kind, trouble, page, hint=not allow_damaged)
     if not trouble and kind == "jpeg" and _lost_step(file):
         trouble = "its data do not end where the picture does"
     if trouble:
