@@ -16,7 +16,7 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.
 
 def printable(path: str | os.PathLike[str]) -> str:
     """The path on one line: what a terminal cannot show is escaped, so messages stay one line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(path))
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
 
 
 @contextlib.contextmanager

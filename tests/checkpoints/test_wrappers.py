@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
 import io
 import logging
 import zipfile
@@ -31,6 +34,10 @@ def beside(first: str, second: str) -> Callable[[State, State], Any]:
     return lambda plain, averaged: {first: plain, second: averaged, "epoch": 3}
 
 
+def other(state: State) -> State:
+    return {name: tensor * 2 for name, tensor in state.items()}
+
+
 CRITIC = {"conv_first.weight": torch.zeros(4, 3, 3, 3), "linear.weight": torch.zeros(1, 4)}
 
 ONE = {
@@ -58,6 +65,14 @@ ONE = {
     "deep": lambda state: {"checkpoint": {"model": {"net_g": prefixed("module.", state)}}},
     "critic beside": lambda state: {"net_d": CRITIC, "net_g": state},
     "critic by prefix": lambda state: {**prefixed("netD.", CRITIC), **prefixed("netG.", state)},
+    "momenta beside": lambda state: {
+        "optimizer": {"exp_avg": other(state), "exp_avg_sq": other(state)},
+        "grads": other(state),
+        "model": state,
+    },
+    "averages under online": lambda state: {
+        "ema": {**prefixed("online_model.", other(state)), **prefixed("ema_model.", state)}
+    },
     "compiled": lambda state: prefixed("_orig_mod.", state),
     "averages alone": lambda state: {
         "n_averaged": torch.tensor(7),
@@ -75,6 +90,10 @@ TWO = {
         ("net", "ema"),
         ("model", "swa"),
         ("model", "averaged_model"),
+        ("model", "emaModel"),
+        ("netG", "netEMA"),
+        ("model", "shadow"),
+        ("generator", "polyak"),
     )
 }
 TWO["ema by prefix"] = lambda plain, averaged: {
@@ -140,6 +159,23 @@ def test_numbers_of_numpy_beside_the_weights(value: Any, core: str, tmp_path: Pa
     assert same(tmp_path / "a.pth", PLAIN)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        argparse.Namespace(lr=1e-4, name="x"),
+        Path("options.yml"),
+        datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc),  # noqa: UP017
+        datetime.timedelta(hours=3),
+        collections.defaultdict(list, psnr=[31.0]),
+        collections.deque([1.0], maxlen=3),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_trainers_note_beside_the_weights(value: Any, tmp_path: Path) -> None:
+    torch.save({"model": official(PLAIN), "args": value}, tmp_path / "a.pth")
+    assert same(tmp_path / "a.pth", PLAIN)
+
+
 def _renamed(data: bytes, core: str) -> bytes:
     """A file of torch.save with numpy's modules under other names."""
     result = io.BytesIO()
@@ -187,6 +223,11 @@ def _script() -> bytes:
             "is a pointer of Git LFS",
         ),
         (lambda: b"\n<!DOCTYPE html>\n<html><title>Sign in</title>", "is a web page"),
+        (lambda: b"\xef\xbb\xbf<!-- x -->\n<html>", "is a web page"),
+        (lambda: b"\x28\xb5\x2f\xfd" + bytes(99), "is compressed by Zstandard, no weights"),
+        (lambda: bytes(257) + b"ustar" + bytes(99), "is a tar archive"),
+        (lambda: "Größe\n".encode(), "is no weights file (it is text)"),
+        (lambda: bytes(1000), "is no weights file; expected"),
         (lambda: b"several lines\nof text\n", "is no weights file (it is text)"),
         (lambda: b"GGUF" + bytes(100), "is a GGUF file"),
     ],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,15 @@ def test_strength_mixes_with_the_picture(
     assert (strength == 0) == np.array_equal(pixels("b.png"), pixels("a.png"))
 
 
+@pytest.mark.parametrize("strength", ["half", "50%", "0,5", "1/2", ""])
+def test_strengths_that_are_no_numbers(strength: str, restore: Command, here: Path) -> None:
+    save("a.png")
+    done = restore("a.png", "--strength", strength)
+    message = f"error: strength {strength!r}: must be from 0 to 1, such as 0.5"
+    assert (done.code, done.lines) == (2, [message])
+    assert files(here) == ["a.png"]
+
+
 def test_strength_of_a_model_that_enlarges_is_refused(restore: Command, here: Path) -> None:
     save("a.png")
     done = restore("a.png", "--strength", "0.5")
@@ -105,6 +115,15 @@ def test_size_keeps_what_the_picture_shows(restore: Command) -> None:
     assert np.abs(large.mean((0, 1)) - small.mean((0, 1))).max() < 1
 
 
+@pytest.mark.parametrize("wish", ["1000000x", "x1000000", "30000x30000"])
+def test_a_size_that_no_memory_holds(wish: str, restore: Command, here: Path) -> None:
+    save("a.png")
+    done = restore("a.png", "--size", wish)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "more than 300,000,000 pixels; allow it with --max-pixels " in done.err
+    assert files(here) == ["a.png"]
+
+
 @pytest.mark.parametrize("wish", ["0x", "x", "40", "40x30x2", "-3x", "large", "99999999x"])
 def test_sizes_that_are_none(wish: str, restore: Command, here: Path) -> None:
     save("a.png")
@@ -132,11 +151,39 @@ def test_compare_of_several_or_over_a_file(restore: Command, here: Path) -> None
         ["a.png", "--compare", "a.png", "--overwrite"],
         ["a.png", "--compare", "both.gif"],
         ["a.png", "--compare", "c.png/both.png"],
+        ["a.png", "--compare", here / "a.png", "--overwrite"],
+        ["a.png", "--compare", "new/../a.png", "--overwrite"],
+        ["a.png", "-o", "new/../a.png", "--overwrite"],
+        ["a.png", "-o", "d.png", "--compare", here / "d.png"],
+        ["a.png", "--compare", "new/both.png", "--model", "none"],
+        ["a.png", "--compare", "new/both.jpg", "--size", "40000x"],
     ):
         done = restore(*words)
         assert done.code == 2
         assert done.err.count("\n") == 1
         assert files(here) == ["a.png", "b.png", "c.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes links")
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_compare_writes_over_no_input_by_another_name(link: Any, restore: Command) -> None:
+    before = save("a.png").read_bytes()
+    link("a.png", "b.png")
+    assert restore("a.png", "--compare", "b.png", "--overwrite").code == 2
+    assert Path("a.png").read_bytes() == before
+
+
+def test_compare_of_a_result_that_exists(restore: Command, here: Path) -> None:
+    save("a.png")
+    words = ["a.png", "--compare", "both.png"]
+    assert restore(*words).code == 0
+    done = restore(*words, "--skip-existing")
+    assert (done.code, done.err) == (0, "1 skipped: their results exist\n")
+    Path("both.png").unlink()
+    done = restore(*words)
+    assert done.code == 2
+    assert done.err.startswith("error: a_restored.png: exists already")
+    assert files(here) == ["a.png", "a_restored.png"]
 
 
 def test_a_second_run_goes_on_where_the_first_one_ended(restore: Command) -> None:
@@ -220,6 +267,26 @@ def test_a_shard_by_what_started_the_process(
     assert parse_shard("auto", environment) == expected
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"RANK": "4", "WORLD_SIZE": "4"},
+        {"RANK": "-1", "WORLD_SIZE": "4"},
+        {"RANK": "one", "WORLD_SIZE": "4"},
+        {"SLURM_PROCID": "2", "SLURM_NTASKS": "2"},
+        {  # --array=1,5,9: of nine parts, three would be restored
+            "SLURM_ARRAY_TASK_ID": "5",
+            "SLURM_ARRAY_TASK_MIN": "1",
+            "SLURM_ARRAY_TASK_MAX": "9",
+            "SLURM_ARRAY_TASK_COUNT": "3",
+        },
+    ],
+)
+def test_no_shard_by_what_cannot_be(environment: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"^shard auto: .*; give k/n, such as "):
+        parse_shard("auto", environment)
+
+
 def test_no_shard_where_nothing_says_it() -> None:
     with pytest.raises(InputError, match="neither torchrun"):
         parse_shard("auto", {})
@@ -249,6 +316,17 @@ def test_standard_input_and_output(weights: Path, restore: Command, here: Path) 
     assert files(here) == ["a.jpg", "b.png", "expected.jpg"]
     with Image.open(io.BytesIO(done.stdout)) as image:
         assert image.format == "JPEG"
+
+
+def test_standard_input_to_a_file_that_exists(weights: Path, here: Path) -> None:
+    data = save("a.png").read_bytes()
+    common = ["restore", "--model", weights, "--device", "cpu", "-", "-o", "a.png"]
+    done = run(common, input=b"not even looked at")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"a.png: exists already" in done.stderr
+    done = run([*common, "--skip-existing"], input=data)
+    assert (done.returncode, done.stderr) == (0, b"1 skipped: their results exist\n")
+    assert Path("a.png").read_bytes() == data
 
 
 def test_standard_input_that_is_no_picture(weights: Path) -> None:
@@ -325,6 +403,20 @@ def test_a_folder_that_may_not_be_read_is_counted(
     monkeypatch.setattr(Path, "iterdir", locked)
     done = restore("in", "-o", "out", "-r")
     assert (done.code, done.err) == (0, "1 passed over: 1 folder that may not be read\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes links")
+def test_folders_are_looked_into_once(restore: Command) -> None:
+    save("in/a.png"), save("in/sub/b.png"), save("in/.hidden/c.png")
+    Path("in/sub/loop").symlink_to("..")
+    Path("in/self").symlink_to(".")
+    Path("in/again").symlink_to("sub")
+    done = restore("in", "-r", "-o", "out")
+    assert files(Path("out")) == ["a.png", "sub/b.png"]
+    assert (done.code, done.err) == (
+        0,
+        "4 passed over: 1 hidden folder, 3 link to a folder of these\n",
+    )
 
 
 def test_names_that_differ_in_case_alone(restore: Command, here: Path) -> None:

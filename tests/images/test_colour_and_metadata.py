@@ -10,10 +10,11 @@ import pytest
 import pyvips
 import tifffile
 from PIL import Image, PngImagePlugin
-from samples import SRGB, exif_block, exif_fields, photo
+from samples import GRAY_PROFILE, SRGB, exif_block, exif_fields, photo
 
 from iln.errors import InputError
 from iln.images import Picture, read, write
+from iln.images.exif import with_resolution
 
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
@@ -23,6 +24,7 @@ XMP = (
     "<xap:Thumbnails><rdf:Alt>old picture</rdf:Alt></xap:Thumbnails><dc:title>Großmutter"
     "</dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
 ).encode()
+XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 IPTC = b"\x1c\x02\x05\x00\x09Our house"
 SUFFIXES = (".jpg", ".png", ".tif", ".webp", ".avif")
 
@@ -37,6 +39,15 @@ def png_with(array, *chunks):
     Image.fromarray(array if array.shape[2] > 1 else array[..., 0]).save(buffer, "PNG")
     data = buffer.getvalue()
     return data[:33] + b"".join(chunk(*one) for one in chunks) + data[33:]
+
+
+def jpeg_with(*segments):
+    """A JPEG file with these segments (marker, body) behind the header."""
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "JPEG")
+    data = buffer.getvalue()
+    parts = [struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments]
+    return data[:20] + b"".join(parts) + data[20:]
 
 
 def gama(value):
@@ -108,6 +119,7 @@ def test_display_p3_png_becomes_srgb(chunks):
         [(b"cICP", bytes([1, 1, 0, 1]))],
         [(b"cICP", bytes([2, 2, 0, 1]))],
         [(b"iCCP", b"icc\0\0" + zlib.compress(SRGB)), gama(1.0)],
+        [gama(0)],
     ],
 )
 def test_what_is_srgb_or_has_a_profile_stays_as_it_is(chunks):
@@ -136,6 +148,21 @@ def test_16_bits_are_turned_with_all_their_bits():
 def test_colours_that_srgb_cannot_hold_are_refused_by_name(points, expected):
     with pytest.raises(InputError, match=re.escape(expected)):
         read(png_with(photo(), (b"cICP", bytes([*points, 0, 1]))))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("profile", [b"no zlib", zlib.compress(b"no profile"), None])
+def test_a_profile_that_is_none_or_for_other_channels_hides_nothing(channels, profile):
+    other = GRAY_PROFILE if channels == 3 else SRGB
+    content = b"icc\0\0" + (zlib.compress(other) if profile is None else profile)
+    array = photo(channels=channels)
+    picture = read(png_with(array, (b"iCCP", content), gama(1.0)))
+    assert np.abs(picture.pixels - curve(array / 255) * 255).max() <= 0.51
+
+
+def test_narrow_range_is_refused_by_name():
+    with pytest.raises(InputError, match="holds values in video's narrow range"):
+        read(png_with(photo(), (b"cICP", bytes([1, 1, 0, 0]))))
 
 
 @pytest.mark.parametrize("values", [(0.3, 0) * 4, (0.3, 0.3) * 4])
@@ -183,6 +210,38 @@ def test_density_is_invented_by_none(tmp_path, suffix):
         assert image.info.get("dpi", (0, 0)) == (0, 0)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("order", "<>")
+def test_density_goes_along_beside_exif_that_says_none_or_another(tmp_path, suffix, order):
+    block = exif_block(order)  # without a density
+    other = with_resolution(exif_block(order), (72, 72))
+    for given in (block, other):
+        write(Picture(photo(), exif=given, dpi=(300, 150)), tmp_path / f"a{suffix}", overwrite=True)
+        again = read(tmp_path / f"a{suffix}")
+        assert again.dpi == pytest.approx((300, 150), rel=1e-4)
+        main, exif, gps, thumbnail = exif_fields(again.exif)
+        if suffix != ".tif":  # which has its own
+            assert (main[0x011A], main[0x011B], main[0x0128]) == (300, 150, 2)
+        before = exif_fields(exif_block(order, thumbnail=False))
+        assert main[0x0132] == before[0][0x0132]
+        assert exif[0x927C] == before[1][0x927C]
+        assert (gps, thumbnail) == (before[2], {})
+
+
+@pytest.mark.parametrize("pixels_per_metre", [1, 0xFFFFFFFF])
+def test_a_density_that_cannot_be_meant_is_none(pixels_per_metre):
+    chunk = b"pHYs", struct.pack(">IIB", pixels_per_metre, pixels_per_metre, 1)
+    assert read(png_with(photo(), chunk)).dpi is None
+
+
+@pytest.mark.parametrize("unit", [(2, 2, b"2\0\0\0"), (3, 0, b"\2\0\0\0")])
+def test_a_unit_that_is_no_number_gives_no_density(unit):
+    fields = [(0x011A, 5, 1, struct.pack("<I", 50)), (0x011B, 5, 1, struct.pack("<I", 50))]
+    records = [struct.pack("<HHI4s", *field) for field in [*fields, (0x0128, *unit)]]
+    block = b"II*\0\x08\0\0\0\3\0" + b"".join(records) + bytes(4) + struct.pack("<II", 300, 1)
+    assert read(jpeg_with((0xE1, b"Exif\0\0" + block))).dpi is None
+
+
 def test_density_turns_with_the_picture(tmp_path):
     block = exif_block(orientation=6)
     Image.fromarray(photo()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + block, dpi=(300, 150))
@@ -212,6 +271,75 @@ def test_what_a_segment_of_jpeg_cannot_hold_is_left_out_with_a_note(tmp_path):
     for suffix in (".png", ".tif", ".webp", ".avif"):
         write(Picture(photo(), xmp=large), tmp_path / f"a{suffix}")
         assert len(read(tmp_path / f"a{suffix}").xmp) > 65000
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_xmp_of_any_encoding_becomes_utf_8(encoding):
+    text = '<?xml version="1.0" encoding="UTF-16"?>' + XMP.decode()
+    picture = read(jpeg_with((0xE1, XMP_HEAD + text.encode(encoding))))
+    assert picture.xmp.startswith(b'<?xml version="1.0"?><x:xmpmeta')
+    assert "<dc:title>Großmutter</dc:title>" in picture.xmp.decode()
+    assert b'tiff:Orientation="1"' in picture.xmp
+
+
+def test_xmp_that_is_no_text_is_left_out_with_a_note():
+    picture = read(jpeg_with((0xE1, XMP_HEAD + XMP.decode().encode("latin-1"))))
+    assert (picture.xmp, picture.notes) == (None, ("its XMP is damaged and left out",))
+
+
+def resource(number, body, name=b"", sign=b"8BIM"):
+    name = bytes([len(name)]) + name
+    name += bytes(len(name) % 2)
+    head = sign + struct.pack(">H", number) + name + struct.pack(">I", len(body))
+    return head + body + bytes(len(body) % 2)
+
+
+def test_iptc_is_found_among_other_resources_and_over_several_segments():
+    before = resource(0x03ED, bytes(15), b"ab") + resource(0x03E8, b"x", sign=b"PHUT")
+    long = IPTC * 6000
+    for records in (IPTC, long):
+        whole = before + resource(0x0404, records) + resource(0x040C, bytes(31))
+        parts = [whole[at : at + 60000] for at in range(0, len(whole), 60000)]
+        segments = [(0xED, b"Photoshop 3.0\0" + part) for part in parts]
+        assert read(jpeg_with((0xED, b"Adobe_CM\0"), *segments)).iptc == records
+    tag = (34377, "B", len(before + resource(0x0404, IPTC)), before + resource(0x0404, IPTC), True)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, photo(), photometric="rgb", extratags=[tag])
+    assert read(buffer.getvalue()).iptc == IPTC
+
+
+def raw_profile(name, data):
+    words = f"\n{name}\n{len(data):8}\n{data.hex()}\n"
+    return b"zTXt", f"Raw profile type {name}".encode() + b"\0\0" + zlib.compress(words.encode())
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("raw", [False, True])
+def test_png_holds_exif_in_a_chunk_anywhere_or_in_a_text(raw, late):
+    block = exif_block(orientation=6)
+    one = raw_profile("exif", b"Exif\0\0" + block) if raw else (b"eXIf", block)
+    data = png_with(photo()) if late else png_with(photo(), one)
+    picture = read(data[:-12] + chunk(*one) + data[-12:] if late else data)
+    assert np.array_equal(np.rot90(picture.pixels), photo())
+    assert exif_fields(picture.exif)[0][0x0132] == "2020:01:02 03:04:05"
+    assert picture.text == ()
+
+
+def test_png_holds_iptc_and_xmp_in_texts_of_other_programs():
+    iptc = raw_profile("iptc", resource(0x0404, IPTC))
+    picture = read(png_with(photo(), iptc, raw_profile("xmp", XMP), raw_profile("icc", b"abc")))
+    assert (picture.iptc, picture.text) == (IPTC, ())
+    assert "Großmutter" in picture.xmp.decode()
+
+
+def test_comments_of_jpeg_are_utf_8_or_latin_1(tmp_path):
+    comments = ["Grüße".encode(), "Grüße".encode("latin-1"), b"", b"one\0two\0"]
+    picture = read(jpeg_with(*((0xFE, comment) for comment in comments)))
+    assert [words for _, words in picture.text] == ["Grüße", "Grüße", "one two"]
+    long = Picture(photo(), text=(("Comment", "x" * 65534),))
+    assert write(long, tmp_path / "a.jpg") == [
+        "a text left out: it is too long for a comment of JPEG"
+    ]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -321,6 +449,30 @@ def test_gain_maps_are_left_out_with_a_note():
     assert read(data[:2] + mpf + data[2:] + data).notes == (
         "further pictures in the file are left out",
     )
+
+
+def test_a_result_announces_no_gain_map(tmp_path):
+    packet = b'<rdf:Description xmlns:h="http://ns.adobe.com/hdr-gain-map/1.0/" h:Version="1.0"/>'
+    picture = read(jpeg_with((0xE1, XMP_HEAD + packet)))
+    assert picture.notes == ("its gain map for HDR screens is left out",)
+    for suffix in SUFFIXES:
+        write(picture, tmp_path / f"a{suffix}")
+        assert read(tmp_path / f"a{suffix}").notes == ()
+
+
+def test_what_stands_behind_a_jpeg_or_beside_its_xmp_is_left_out_with_a_note():
+    packet = (
+        b'<rdf:Description xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" '
+        b'xmlns:n="http://ns.adobe.com/xmp/note/" GCamera:MotionPhoto="1" n:HasExtendedXMP="00"/>'
+    )
+    more = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40)
+    picture = read(jpeg_with((0xE1, XMP_HEAD + packet), (0xE1, more)) + b"\0\0\0\x18ftypmp42")
+    assert picture.notes == (
+        "a part of its XMP, too long for one segment, is left out",
+        "the video behind it is left out",
+    )
+    assert b"Motion" not in picture.xmp
+    assert b"Extended" not in picture.xmp
 
 
 def test_xmp_that_announces_a_gain_map_no_longer_does():

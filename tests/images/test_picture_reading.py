@@ -336,6 +336,48 @@ def test_fields_beyond_the_end_cost_only_themselves(cut):
     assert left[0][0x0112] == 1
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_the_end_of_a_directory_may_be_missing(order):
+    """It is the offset of the next one, which some programs do not write."""
+    block = exif_block(order, orientation=1, thumbnail=False)
+    whole = exif_fields(block)
+    (at,) = (e.value_at for e in exif_blocks.directory(block, 8).entries if e.tag == 0x8825)
+    (gps,) = struct.unpack_from(order + "I", block, at)
+    inner = exif_blocks.directory(block, gps)
+    alone = struct.pack(order + "H", 1) + block[gps + 2 : gps + 14]  # its value is inside
+    moved = bytearray(block + bytes(len(block) % 2) + alone)
+    struct.pack_into(order + "I", moved, at, len(moved) - len(alone))
+    assert inner.entries[0].tag == 0
+    edited = exif_fields(exif_blocks.upright(bytes(moved), 56, 40))
+    assert edited[:2] == whole[:2]
+    assert edited[2] == {0: whole[2][0]}
+
+
+def test_a_thumbnail_before_the_picture_is_taken_out():
+    thumbnail = b"\xff\xd8 thumbnail \xff\xd9"
+    records = [(0x0201, 4, 1, 38), (0x0202, 4, 1, len(thumbnail))]
+    second = b"\2\0" + b"".join(struct.pack("<HHII", *one) for one in records) + bytes(4)
+    first = b"\1\0" + struct.pack("<HHI4sI", 0x010F, 2, 4, b"abc", 8)
+    at = 38 + len(thumbnail)
+    edited = exif_blocks.upright(
+        b"II*\0" + struct.pack("<I", at) + second + thumbnail + first, 4, 4
+    )
+    assert b"thumbnail" not in edited
+    main, _, _, second_fields = exif_fields(edited)
+    assert (main, second_fields) == ({0x010F: "abc"}, {})
+
+
+def test_exif_whose_directories_overlap_is_left_out_or_read(tmp_path):
+    """A correction of one field may then hit another directory."""
+    rng = np.random.default_rng(0)
+    for i in range(300):
+        block = bytearray(exif_block("<>"[i % 2]))
+        for _ in range(rng.integers(1, 6)):
+            block[rng.integers(4, len(block))] = rng.choice([0, 1, 2, 3, 4, 8, 255])
+        Image.fromarray(photo(4, 4)).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block))
+        read(tmp_path / "a.jpg")
+
+
 def test_circular_exif_ends():
     block = bytearray(exif_block(thumbnail=False))
     directory = exif_blocks.directory(bytes(block), 8)

@@ -56,6 +56,21 @@ def test_a_tile_that_cannot_be_decoded_is_no_black_area(predictor, place):
     assert picture.notes[0].startswith("is damaged, look at the result (")
 
 
+@pytest.mark.parametrize("compression", ["jpeg", "group4"])
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_what_a_decoder_inside_of_tiff_warns_of_is_damage(compression, place):
+    image = Image.fromarray(large())
+    image = image.convert("1") if compression == "group4" else image
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF", compression=compression)
+    assert read(buffer.getvalue()).notes == ()
+    data = bytearray(buffer.getvalue())
+    at = int(len(data) * place)
+    data[at : at + 40] = bytes(range(100, 140))
+    assert "is damaged or cut off (" in refusal(bytes(data))
+    assert "is damaged, look" in read(bytes(data), allow_damaged=True).notes[0]
+
+
 def test_healthy_tiles_are_read_beside_damaged_ones():
     """What libvips says of one file is not taken for another's."""
     from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +128,13 @@ def test_what_a_viewer_would_show_is_taken_where_asked(form):
     picture = read(cut, allow_damaged=True)
     assert np.array_equal(picture.pixels[:20], read(data).pixels[:20])
     assert "is damaged" in picture.notes[0]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "PPM"])
+def test_allow_damaged_is_named_only_where_it_may_help(form):
+    cut = encoded(large(), form)[:25]
+    assert ("--allow-damaged" in refusal(cut)) == (form not in ("BMP", "PPM"))
+    assert "--allow-damaged" not in refusal(cut, allow_damaged=True)
 
 
 def test_the_last_bytes_of_a_progressive_jpeg_may_be_missing():
@@ -262,6 +284,17 @@ def segment_changed(data, marker, offset, value):
         (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20), "is a JPEG 2000 picture"),
         (b"FUJIFILMCCD-RAW 0201", "is a raw file of a camera (RAF); develop it"),
         (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is a raw file of a camera (CR3)"),
+        (b"II\x1a\0\0\0HEAPCCDR", "is a raw file of a camera (CRW); develop it"),
+        (b"#?RGBE\n", "is a Radiance HDR picture"),
+        (b"RIFF\0\0\0\0AVI LIST", "is a video"),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "is a video"),
+        (b"\n\5\1\x08" + bytes(124), "is a PCX picture"),
+        (bytes(128) + b"DICM", "is a DICOM picture"),
+        (b"<?xml?><n:svg xmlns:n='x'>", "is an SVG drawing"),
+        (b"<?xml?><!-- " + b"x" * 900 + b" --><svg>", "is an SVG drawing"),
+        (b"\n<!DOCTYPE html><html>", "is a web page; save the picture that it shows"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+        (b"hello", "is not a picture; give a JPEG"),
         (b"II*\0\x10\0\0\0CR\2\0" + bytes(60), "is a raw file of a camera"),
         (b"\0\0\0\x18ftypisom\0\0\0\1isommp42", "is a video; save the frame"),
     ],

@@ -105,7 +105,8 @@ def test_files_and_bytes(restorer: iln.Restorer, tmp_path: Path) -> None:
     data = (tmp_path / "a.png").read_bytes()
     expected = restorer(image())
     with (tmp_path / "a.png").open("rb") as file:
-        for given in (str(tmp_path / "a.png"), tmp_path / "a.png", data, io.BytesIO(data), file):
+        names = (str(tmp_path / "a.png"), tmp_path / "a.png")
+        for given in (*names, data, bytearray(data), memoryview(data), io.BytesIO(data), file):
             assert np.array_equal(restorer(given), expected)
 
 
@@ -134,6 +135,33 @@ def test_a_tensor_that_needs_a_gradient_and_one_of_gray(restorer: iln.Restorer) 
     assert not result.requires_grad
 
 
+def test_arrays_however_they_lie_in_memory(restorer: iln.Restorer) -> None:
+    array = image()
+    expected = restorer(array)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    turned = np.ascontiguousarray(array[::-1, ::-1])[::-1, ::-1]
+    for given in (frozen, turned, np.asfortranarray(array), array.repeat(2, 1)[:, ::2]):
+        assert np.array_equal(restorer(given), expected)
+    matrix = array[..., 0].view(np.matrix)
+    assert np.array_equal(restorer(matrix), restorer(array[..., 0]))
+    negative = torch.view_as_complex(torch.rand(3, 9, 10, 2) - 1).conj().imag
+    assert negative.is_neg()
+    assert torch.equal(restorer(negative), restorer(negative.clone()))
+
+
+def truncated() -> Image.Image:
+    buffer = io.BytesIO()
+    Image.effect_noise((99, 99), 50).save(buffer, "PNG")
+    return Image.open(io.BytesIO(buffer.getvalue()[:4000]))
+
+
+def closed() -> io.BytesIO:
+    file = io.BytesIO(b"x")
+    file.close()
+    return file
+
+
 def test_lists(restorer: iln.Restorer) -> None:
     shares: list[float] = []
     first, second = restorer([image(), Image.fromarray(image())], progress=shares.append)
@@ -156,6 +184,16 @@ def test_lists(restorer: iln.Restorer) -> None:
         (torch.zeros(3, 9, 10, dtype=torch.int64), "image is int64; accepted are uint8"),
         (np.zeros((9, 10, 3), bool), "image is bool"),
         (torch.full((3, 9, 10), 200.0), "divide by 255"),
+        (torch.rand(3, 9, 10).to_sparse(), "tensor is torch.sparse_coo"),
+        (torch.zeros(3, 9, 10, device="meta"), "on meta"),
+        (torch.zeros(3, 9, 10).to(torch.float8_e4m3fn), "torch.float8_e4m3fn"),
+        (np.array(3), r"shape \(\); accepted are"),
+        (np.zeros((9, 10, 3), complex), "image is complex128"),
+        (truncated(), "a picture of Pillow's cannot be decoded: .*truncated"),
+        (Image.new("RGB", (0, 5)), "of 0 x 5: no pixels"),
+        (closed(), "the picture: cannot be read: I/O operation on closed file"),
+        (io.BytesIO(), r"is empty, or stands at its end; seek\(0\)"),
+        ("a\0b.png", "no such file"),
     ],
 )
 def test_refused(given: Any, expected: str, restorer: iln.Restorer) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -33,9 +34,18 @@ _OTHER_KINDS = {
     b"\x1f\x8b": "compressed by gzip",
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
+    b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
+    b"\xfd7zXZ": "compressed by xz",
+    b"BZh": "compressed by bzip2",
+    b"\x93NUMPY": "an array of NumPy (npy)",
+    b"%PDF": "a PDF document",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
 }
+_WEB_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head)",
+    re.IGNORECASE | re.DOTALL,
+)
 _MAX_HEADER = 100_000_000  # safetensors' own limit
 
 
@@ -116,13 +126,15 @@ def _other_kind(head: bytes) -> str:
     """What a file is that begins so; a failed download leaves a web page or a pointer behind."""
     if head.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS, not the weights themselves (git lfs pull fetches them)"
-    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+    if _WEB_PAGE.match(head):
         return "a web page, not the weights that it may link to"
+    if head[257:262] == b"ustar":
+        return "a tar archive, no weights file"
     for start, name in _OTHER_KINDS.items():
         if head.startswith(start):
             return f"{name}, no weights file"
     words = head.replace(b"\r", b"").replace(b"\n", b"").replace(b"\t", b"")
-    text = words.isascii() and words.decode("ascii").isprintable()
+    text = words.decode("utf-8", "ignore").isprintable() and b"\xff" not in words
     return f"no weights file{' (it is text)' if text else ''}"
 
 

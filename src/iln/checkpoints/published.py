@@ -25,9 +25,11 @@ import pickle
 import re
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -72,14 +74,15 @@ class Recognised:
 def read_pickle(path: str | os.PathLike[str]) -> object:
     """What a file of `torch.save` holds, through `weights_only=True`: nothing is executed.
 
-    Numbers and arrays of numpy beside the weights are read; they are built from bytes alone.
+    Numbers and arrays of numpy beside the weights are read, and what else trainers often note
+    there, such as options, names of files and dates; they are built from plain values alone.
 
     Raises:
         InputError: if the file is damaged, is something else, or wants to run code or build
             objects on loading.
     """
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_globals()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless_globals()):
             warnings.simplefilter("ignore")  # what is odd about a file is an error or nothing
             _check_archive(path)
             with Path(path).open("rb") as file:  # of a name, the suffix would count
@@ -88,6 +91,15 @@ def read_pickle(path: str | os.PathLike[str]) -> object:
         raise
     except Exception as error:  # on broken bytes zipfile and torch.load raise nearly anything
         raise InputError(_why(error)) from error
+
+
+def _harmless_globals() -> list[Any]:
+    found: list[Any] = [Namespace, date, datetime, timedelta]
+    found += [timezone, *_numpy_globals()]
+    for home in ("pathlib", "pathlib._local"):  # the second from Python 3.13 on
+        for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
+            found.append((PurePosixPath, f"{home}.{name}"))  # which touches no file
+    return found
 
 
 def _numpy_globals() -> list[Any]:

@@ -18,7 +18,11 @@ _MARK = "conv_first.weight"
 """What each of our networks has once, at its top."""
 DEPTH = 4
 """Dictionaries in one another that are looked into; a pickle may contain itself."""
-_AVERAGED = {"ema", "avg", "average", "averaged", "swa", "ema_model", "n_averaged"}
+_AVERAGED = {"ema", "avg", "average", "averaged", "swa", "shadow", "polyak", "n_averaged"}
+_ONLINE = {"online"}
+"""Beside the averages in what keeps both."""
+_NO_WEIGHTS = {"optimizer", "optimizers", "optim", "exp", "grad", "grads", "gradients", "momentum"}
+"""Of an optimizer, which keeps numbers by the names of the weights, averages among them."""
 _CRITICS = {"d", "netd", "dis", "disc", "discriminator", "critic"}
 _GLOBALS = ("module", "_orig_mod")
 """What DistributedDataParallel and torch.compile put into names, anywhere."""
@@ -92,7 +96,9 @@ def _sets(keys: tuple[str, ...], tensors: dict[str, Tensor]) -> Iterator[Weights
         }
         parts = [part for part in prefix.split(".") if part and part not in _GLOBALS]
         place = ".".join((*keys, *parts))
-        averaged = _says(place, _AVERAGED) or "n_averaged" in tensors
+        averaged = (_says(place, _AVERAGED) or "n_averaged" in tensors) and not _says(
+            place, _ONLINE | _NO_WEIGHTS
+        )
         yield Weights(inside, place, averaged)
 
 
@@ -102,14 +108,15 @@ def prefixes(names: Iterable[str]) -> list[str]:
     return [prefix for prefix in found if not prefix or prefix.endswith(".")] or [""]
 
 
-def _rank(one: Weights) -> tuple[bool, bool]:
+def _rank(one: Weights) -> tuple[bool, bool, bool]:
     """The smaller the better; of equals the first."""
-    return _says(one.place, _CRITICS), not one.averaged
+    return _says(one.place, _NO_WEIGHTS), _says(one.place, _CRITICS), not one.averaged
 
 
 def _says(place: str, words: set[str]) -> bool:
     """Whether one of the words is a part of a place such as `params-ema` or `net_d`."""
-    keys = place.lower().split(".")
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", place)  # emaModel
+    keys = apart.lower().split(".")
     parts = {part for key in keys for part in re.split(r"[_\-\s]+", key)}
     joined = {re.sub(r"[_\-\s]+", "", key) for key in keys}
     return bool(words & (parts | joined | set(keys)))

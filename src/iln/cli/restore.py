@@ -53,11 +53,11 @@ def restore(
         ),
     ] = None,
     strength: Annotated[
-        float,
+        str,
         typer.Option(
             metavar="0..1", help="Take this share of the result, the rest of the picture as it is."
         ),
-    ] = 1.0,
+    ] = "1",
     size: Annotated[
         str | None,
         typer.Option(
@@ -156,10 +156,17 @@ def restore(
         skip_existing=skip_existing,
         quality=quality,
         unfade=unfade,
-        strength=strength,
+        strength=_number("strength", strength),
         size=size,
         compare=compare,
         max_pixels=max_pixels,
         allow_damaged=allow_damaged,
     )
     raise typer.Exit(run_jobs(plan, options))
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{name} {text!r}: must be from 0 to 1, such as 0.5") from None

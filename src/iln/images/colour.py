@@ -20,16 +20,20 @@ SRGB: Primaries = (*_D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
 _PRIMARIES: dict[int, Primaries] = {
     1: SRGB,
     2: SRGB,
+    4: (0.310, 0.316, 0.670, 0.330, 0.210, 0.710, 0.140, 0.080),
     5: (*_D65, 0.640, 0.330, 0.290, 0.600, 0.150, 0.060),
     6: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
     7: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    8: (0.310, 0.316, 0.681, 0.319, 0.243, 0.692, 0.145, 0.049),
     9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
     11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
 # H.273, table 3: what the linear value is raised to. 0 stands for sRGB's curve, with which
-# programs also show the curves of video (1, 6, 14, 15), made for darker rooms.
-_EXPONENTS: dict[int, float] = {1: 0, 2: 0, 6: 0, 13: 0, 14: 0, 15: 0, 4: 2.2, 5: 2.8, 8: 1}
+# programs also show the curves of video, made for darker rooms.
+_VIDEO = (1, 6, 7, 11, 12, 14, 15)
+_EXPONENTS: dict[int, float] = dict.fromkeys((2, 13, *_VIDEO), 0) | {4: 2.2, 5: 2.8, 8: 1}
 _HDR = {16: "PQ", 18: "HLG"}
 _ROWS = 64
 # What a decoder makes of the numbers of the sRGB standard in a file: they count as sRGB.
@@ -83,11 +87,13 @@ def of_code_points(primaries: int, transfer: int) -> Encoding:
 def of_gamma(gamma: float | None, primaries: Primaries | None) -> Encoding:
     """The encoding of PNG's gAMA (the exponent of the encoder, such as 1 / 2.2) and cHRM.
 
+    A gamma of 0 has no meaning and says nothing.
+
     Raises:
         UnknownColours: for numbers that are no colours.
     """
     exponent = 0.0
-    if gamma is not None:
+    if gamma:
         if not 0.05 <= gamma <= 5:
             raise UnknownColours(f"a gamma of {gamma:g}; save it as sRGB")
         exponent = 0 if abs(1 / gamma - 2.2) < _NEAR_EXPONENT else 1 / gamma

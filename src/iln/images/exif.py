@@ -8,7 +8,7 @@ A field that reaches beyond the end, or that holds what it cannot hold, is taken
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -23,6 +23,7 @@ ORIENTATION = 0x0112
 WIDTH_AND_HEIGHT = (0xA002, 0xA003)
 _RESOLUTION, _UNIT = (0x011A, 0x011B), 0x0128
 SUBFILE_TYPE = 0x00FE
+_THUMBNAIL = (0x0201, 0x0202)
 IPTC = 0x83BB
 EXTRA_SAMPLES = 0x0152
 _EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
@@ -179,8 +180,8 @@ def _first(block: Buffer) -> Directory:
 
 def _without_damage(block: bytes) -> bytearray:
     """The block without the fields that cannot be followed or read; the others stay in place."""
-    edited = bytearray(block)
-    while (found := _damaged(edited, _first(edited))) is not None:
+    edited = bytearray(block) + bytes(4)  # in place of the end of a directory, where it is missing
+    while (found := _damaged(edited, _first(edited), len(block))) is not None:
         part, lost = found
         size = 12 * (len(part.entries) + len(part.damaged))
         start, end = part.next_at - size, part.next_at + 4
@@ -193,10 +194,12 @@ def _without_damage(block: bytes) -> bytearray:
 
 
 def _damaged(
-    block: bytearray, part: Directory, depth: int = 0
+    block: bytearray, part: Directory, end: int, depth: int = 0
 ) -> tuple[Directory, set[int]] | None:
     """A directory, this one or one inside it, and the records in it that are of no use."""
-    lost = set(part.damaged)
+    beyond = (entry for entry in part.entries if entry.size > 4)
+    lost = {entry.record_at for entry in beyond if entry.value_at + entry.size > end}
+    lost.update(part.damaged)
     inner: list[Directory] = []
     for entry in part.entries:
         try:
@@ -208,7 +211,7 @@ def _damaged(
             lost.add(entry.record_at)
     if lost:
         return part, lost
-    deeper = (_damaged(block, one, depth + 1) for one in inner)
+    deeper = (_damaged(block, one, end, depth + 1) for one in inner)
     return next((found for found in deeper if found is not None), None)
 
 
@@ -230,19 +233,47 @@ def upright(block: bytes, width: int, height: int) -> bytes:
             elif entry.tag in WIDTH_AND_HEIGHT:
                 size = (width, height)[WIDTH_AND_HEIGHT.index(entry.tag)]
                 set_integer(edited, entry, min(size, (1 << (8 * _SIZES[entry.kind])) - 1))
+    ends = [part.next_at + 4 for part in parts]
+    ends += [entry.value_at + entry.size for part in parts for entry in part.entries]
+    end = max(ends)
     if any(edited[main.next_at : main.next_at + 4]):
+        _blacken_thumbnails(edited, parts)
         edited[main.next_at : main.next_at + 4] = bytes(4)
-        ends = [part.next_at + 4 for part in parts]
-        ends += [entry.value_at + entry.size for part in parts for entry in part.entries]
-        del edited[max(ends) :]
+        del edited[end:]
+    del edited[max(end, len(block)) :]
+    list(_with_children(edited, _first(edited)))  # where parts overlap, an edit may hit another
     return bytes(edited)
 
 
-def resolution(block: Buffer) -> tuple[float, float] | None:
+def _blacken_thumbnails(block: bytearray, kept: list[Directory]) -> None:
+    """Zeros for the JPEG data of the second directory, which may lie before what is kept."""
+    taken = [(part.next_at - 12 * len(part.entries) - 2, part.next_at + 4) for part in kept]
+    taken += [(e.value_at, e.value_at + e.size) for part in kept for e in part.entries]
+    try:
+        for part in list(main_directories(block))[1:]:
+            entries = [part.find(tag) for tag in _THUMBNAIL]
+            start, size = (0 if one is None else integer(block, one) for one in entries)
+            if not any(a < start + size and start < b for a, b in taken):
+                block[start : start + size] = bytes(len(block[start : start + size]))
+    except ValueError:
+        pass
+
+
+def orientation(block: Buffer) -> int:
+    """How the picture is turned, 1 to 8; 1 where the block does not say it."""
+    try:
+        entry = _first(block).find(ORIENTATION)
+    except ValueError:
+        return 1
+    return 1 if entry is None else next(iter(integers(block, entry)), 1)
+
+
+def resolution(block: Buffer, main: Directory | None = None) -> tuple[float, float] | None:
     """Pixels per inch, across and down; None where the block does not say it."""
-    main = _first(block)
+    main = main or _first(block)
     unit = main.find(_UNIT)
-    per_inch = {2: 1.0, 3: 2.54}.get(2 if unit is None else integer(block, unit))
+    said = [2] if unit is None else integers(block, unit)
+    per_inch = {2: 1.0, 3: 2.54}.get(next(iter(said), 0))
     fields = [main.find(tag) for tag in _RESOLUTION]
     values = []
     for entry in fields:
@@ -254,22 +285,27 @@ def resolution(block: Buffer) -> tuple[float, float] | None:
 
 
 def with_resolution(block: bytes | None, dpi: tuple[float, float]) -> bytes:
-    """An EXIF block that says this density (pixels per inch): `block`, if it has the fields for
-    it, or else a new one if there is none."""
+    """An EXIF block that says this density (pixels per inch): `block`, if there is one, all else in
+    it as it was; with other fields than before its main directory goes to the end."""
     if block is None:
-        fields = [(tag, value) for tag, value in _density("<", dpi)]
-        return b"II*\0" + struct.pack("<I", 8) + _pack(fields, 8, "<")
-    edited = bytearray(block)
-    main, order = _first(edited), byte_order(edited)
-    unit = main.find(_UNIT)
-    for tag, value in zip(_RESOLUTION, dpi, strict=True):
-        entry = main.find(tag)
-        if entry is not None and entry.kind == 5 and entry.count == 1:
-            raw = struct.pack(order + "II", *_ratio(value))
-            edited[entry.value_at : entry.value_at + 8] = raw
-    if unit is not None:
-        set_integer(edited, unit, 2)
-    return bytes(edited)
+        return b"II*\0" + struct.pack("<I", 8) + _pack(_density("<", dpi), 8, "<")
+    if (said := resolution(block)) is not None and np.allclose(said, dpi, 1e-3):
+        return block
+    order, at = byte_order(block), len(block) + len(block) % 2
+    fields = _density(order, dpi)
+    old = _records(block, _first(block), dict(fields))
+    tail = _pack(fields, at, order, old)
+    return block[:4] + struct.pack(order + "I", at) + block[8:].ljust(at - 8, b"\0") + tail
+
+
+def _records(block: bytes, part: Directory, but: Iterable[int]) -> dict[int, bytes]:
+    """A directory's records as they are, without some: their offsets count from the start, so
+    that they stay valid in another place. Of a tag that is there twice the first counts."""
+    return {
+        entry.tag: block[entry.record_at : entry.record_at + 12]
+        for entry in reversed(part.entries)
+        if entry.tag not in but
+    }
 
 
 def _density(order: str, dpi: tuple[float, float] | None) -> list[tuple[int, "_Value"]]:
@@ -287,12 +323,12 @@ def _ratio(value: float) -> tuple[int, int]:
     return ratio.numerator, ratio.denominator
 
 
-def from_tiff(file: Buffer) -> bytes | None:
-    """The EXIF block of a TIFF file: the fields of its main directory that describe the photo.
+def from_tiff(file: Buffer, main: Directory | None = None) -> bytes | None:
+    """The EXIF block of a TIFF file: the fields of a page, else the first, that describe the photo.
 
     None if there is nothing to keep. Raises ValueError if the file is malformed.
     """
-    order, main = byte_order(file), _first(file)
+    order, main = byte_order(file), main or _first(file)
     kept = [entry for entry in main.entries if entry.tag in _DESCRIPTIVE]
     if not kept:
         return None
@@ -320,13 +356,7 @@ def into_tiff(
     if iptc is not None:
         fields[IPTC] = 7, len(iptc), iptc
     at = len(file) + len(file) % 2
-    # The records of the old fields stay valid as they are: their offsets count from the start.
-    old = {
-        entry.tag: file[entry.record_at : entry.record_at + 12]
-        for entry in page.entries
-        if entry.tag not in fields
-    }
-    tail = _pack(list(fields.items()), at, order, old)
+    tail = _pack(list(fields.items()), at, order, _records(file, page, fields))
     if at + len(tail) >= 1 << 32:
         raise ValueError("the file would exceed 4 GB")
     return [file[:4], struct.pack(order + "I", at), file[8:], bytes(at - len(file)), tail]

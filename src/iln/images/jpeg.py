@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 
 # A segment holds 65,535 bytes, two of which are its length.
 _LIMIT = 65535 - 2
-_EXIF = b"Exif\0\0"
-_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+EXIF = b"Exif\0\0"
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+"""These stand before what a segment holds."""
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
+# Photoshop's own, and those of other Adobe programs.
+_RESOURCES = (b"8BIM", b"PHUT", b"AgHg", b"DCSR", b"MeSa")
 _COMPRESSIONS = {
     0xC3: "lossless JPEG",
     0xC9: "JPEG with arithmetic coding",
@@ -23,6 +27,8 @@ GAIN_MAPS = (
     b"urn:com:apple:photo:2020:aux:hdrgainmap",
 )
 """What Google's and Adobe's, ISO's and Apple's files with a gain map for HDR screens hold."""
+# What Google's and others' XMP says where a video stands behind the picture.
+_VIDEOS = (b"Camera:MotionPhoto", b"Camera:MicroVideo")
 # Bytes at the end of a scan that are exchanged to see whether the decoder needs them.
 _PROBE = 12
 
@@ -35,6 +41,9 @@ class JpegSegments:
         variant: a kind of JPEG that libvips does not read, in words.
         dpi: pixels per inch, across and down, of the JFIF header.
         comments: texts.
+        iptc: IPTC records.
+        extended_xmp: whether a part of the XMP has segments of its own.
+        video: whether a video follows.
         more_pictures: whether others follow the first one (MPF).
         gain_map: whether one of them says how bright an HDR screen may show the first.
         baseline_scan: where the data of the only scan begin; None if there are several scans.
@@ -43,6 +52,9 @@ class JpegSegments:
     variant: str | None = None
     dpi: tuple[float, float] | None = None
     comments: list[str] = field(default_factory=list)
+    iptc: bytes | None = None
+    extended_xmp: bool = False
+    video: bool = False
     more_pictures: bool = False
     gain_map: bool = False
     baseline_scan: int | None = None
@@ -51,7 +63,7 @@ class JpegSegments:
 def look(data: bytes) -> JpegSegments:
     """Go over the segments up to the first scan; damaged ones are passed over."""
     found = JpegSegments(gain_map=any(mark in data for mark in GAIN_MAPS))
-    baseline = False
+    baseline, resources = False, b""
     components = 0
     for marker, at, end in _segments(data):
         body = data[at:end]
@@ -60,10 +72,16 @@ def look(data: bytes) -> JpegSegments:
             if unit in (1, 2) and x and y:
                 per_inch = 1.0 if unit == 1 else 2.54
                 found.dpi = round(x * per_inch, 2), round(y * per_inch, 2)
+        elif marker == 0xE1 and body.startswith(XMP):
+            found.video = any(mark in body for mark in _VIDEOS)
+        elif marker == 0xE1 and body.startswith(_EXTENDED_XMP):
+            found.extended_xmp = True
+        elif marker == 0xED and body.startswith(_PHOTOSHOP):
+            resources += body.removeprefix(_PHOTOSHOP)  # long ones go on in the next segment
         elif marker == 0xE2 and body.startswith(b"MPF\0"):
             found.more_pictures = True
         elif marker == 0xFE:
-            found.comments.append(body.decode("utf-8", "replace").strip("\0"))
+            found.comments += filter(None, [words(body)])
         elif marker in _COMPRESSIONS:
             found.variant = _COMPRESSIONS[marker]
         elif marker in (0xC0, 0xC1, 0xC2) and len(body) >= 6:
@@ -74,7 +92,17 @@ def look(data: bytes) -> JpegSegments:
             if baseline and body[:1] == bytes([components]):
                 found.baseline_scan = end
             break
+    found.iptc = iptc_of(resources)
     return found
+
+
+def words(comment: bytes) -> str:
+    """No encoding is laid down for comments: UTF-8, or else Latin-1, which takes any byte."""
+    try:
+        text = comment.decode("utf-8")
+    except UnicodeDecodeError:
+        text = comment.decode("latin-1")
+    return text.strip("\0").replace("\0", " ")
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -139,9 +167,9 @@ def insert(
     x, y = (1, 1) if dpi is None else (min(65535, max(1, round(value))) for value in dpi)
     unit = 0 if dpi is None else 1
     parts = [data[:2], struct.pack(">HH5sHBHHH", 0xFFE0, 16, b"JFIF\0", 0x0101, unit, x, y, 0)]
-    bodies = [(0xE1, _EXIF + exif)] if exif is not None else []
+    bodies = [(0xE1, EXIF + exif)] if exif is not None else []
     if xmp is not None:
-        bodies.append((0xE1, _XMP + xmp))
+        bodies.append((0xE1, XMP + xmp))
     if iptc is not None:
         bodies.append((0xED, _photoshop(iptc)))
     for marker, body in bodies + [(0xFE, comment) for comment in comments]:
@@ -151,7 +179,7 @@ def insert(
 
 def fits(kind: str, block: bytes) -> bool:
     """Whether "EXIF", "XMP", "IPTC" or a "comment" is short enough for a segment."""
-    around = {"EXIF": len(_EXIF), "XMP": len(_XMP), "IPTC": len(_photoshop(b"")), "comment": 0}
+    around = {"EXIF": len(EXIF), "XMP": len(XMP), "IPTC": len(_photoshop(b"")), "comment": 0}
     return len(block) + around[kind] <= _LIMIT
 
 
@@ -161,18 +189,18 @@ def _photoshop(iptc: bytes) -> bytes:
     return _PHOTOSHOP + resource + iptc + bytes(len(iptc) % 2)
 
 
-def iptc_of(segment: bytes) -> bytes | None:
-    """The IPTC records in Photoshop's image resources; None if there are none."""
-    at = len(_PHOTOSHOP)
-    if not segment.startswith(_PHOTOSHOP):
-        return None
-    while segment[at : at + 4] == b"8BIM" and at + 12 <= len(segment):
-        (number,) = struct.unpack_from(">H", segment, at + 4)
-        name = 1 + segment[at + 6]
+def iptc_of(resources: bytes) -> bytes | None:
+    """The IPTC records in Photoshop's image resources, or bare; None if there are none."""
+    if resources.startswith(b"\x1c"):
+        return resources
+    at = 0
+    while resources[at : at + 4] in _RESOURCES and at + 12 <= len(resources):
+        (number,) = struct.unpack_from(">H", resources, at + 4)
+        name = 1 + resources[at + 6]
         size_at = at + 6 + name + name % 2
-        size = int.from_bytes(segment[size_at : size_at + 4])
+        size = int.from_bytes(resources[size_at : size_at + 4])
         start = size_at + 4
         if number == _IPTC_RESOURCE:
-            return segment[start : start + size] or None
+            return resources[start : start + size] or None
         at = start + size + size % 2
     return None

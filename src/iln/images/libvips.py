@@ -1,6 +1,8 @@
 """libvips, loaded when first needed and without its chatter."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 
@@ -13,6 +15,28 @@ def libvips() -> ModuleType:
         log.addHandler(logging.NullHandler())
     module: ModuleType = pyvips
     return module
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.heard) < 100:
+            self.heard.append("".join(c for c in record.getMessage() if c.isprintable())[:120])
+
+
+@contextmanager
+def warnings() -> Iterator[list[str]]:
+    """What libvips and the decoders in it warn of meanwhile, as long as logs are on."""
+    libvips()
+    log, listener = logging.getLogger("pyvips"), _Listener()
+    log.addHandler(listener)
+    try:
+        yield listener.heard
+    finally:
+        log.removeHandler(listener)
 
 
 def forget_errors() -> None:

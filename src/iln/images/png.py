@@ -1,12 +1,13 @@
 """PNG files: what their chunks say beside the pixels, and how to add some (PNG, third edition)."""
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from iln.images import colour
+from iln.images import colour, jpeg
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The header chunk always ends here, and all that we add may stand behind it.
@@ -14,8 +15,9 @@ _HEADER_END = 33
 _TEXT_LIMIT = 16 << 20
 _INCH = 0.0254
 _XMP = "XML:com.adobe.xmp"
-# EXIF, IPTC and profiles in hexadecimal, as ImageMagick writes them: they would be out of date.
-_OTHER_PROGRAMS = "Raw profile type "
+# EXIF, XMP and IPTC in hexadecimal behind a name and a length, as ImageMagick and Exiv2 write them.
+_RAW_PROFILE = "Raw profile type "
+_RAW_PROFILE_TEXT = re.compile(r"\s*\S[^\n]*\n\s*\d+\n([0-9a-fA-F\s]*)")
 
 
 @dataclass
@@ -27,15 +29,23 @@ class PngChunks:
         animated: has several frames (APNG).
         dpi: pixels per inch, across and down.
         text: keywords and texts.
+        exif: an EXIF block.
         xmp: a packet of XMP.
+        iptc: IPTC records.
+        narrow: values go from 16 to 235, as in video, and not from 0 to 255.
+        profile: an ICC profile that fits the channels.
     """
 
     apple: bool = False
     animated: bool = False
     dpi: tuple[float, float] | None = None
     text: list[tuple[str, str]] = field(default_factory=list)
+    exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
+    gray: bool = False
     code_points: tuple[int, int] | None = None
+    narrow: bool = False
     profile: bool = False
     srgb: bool = False
     gamma: float | None = None
@@ -48,6 +58,8 @@ class PngChunks:
         Raises:
             UnknownColours: if they cannot be turned to sRGB.
         """
+        if self.narrow:
+            raise colour.UnknownColours("values in video's narrow range; save it as sRGB")
         if self.code_points is not None:
             return colour.of_code_points(*self.code_points)
         if self.profile:
@@ -67,12 +79,16 @@ def look(file: BinaryIO) -> PngChunks:
         elif kind in _SMALL and length <= 1024:
             _SMALL[kind](found, file.read(length))
         elif kind == b"iCCP":
-            found.profile = True
+            found.profile = _is_profile(file.read(length), found.gray)
+        elif kind == b"eXIf" and length <= budget:
+            found.exif = file.read(length)
         elif kind in (b"tEXt", b"zTXt", b"iTXt") and length <= budget:
             text = _text(kind, file.read(length), budget)
             if text is not None and text[0] == _XMP:
                 found.xmp = text[1].encode()
-            elif text is not None and not text[0].startswith(_OTHER_PROGRAMS):
+            elif text is not None and text[0].startswith(_RAW_PROFILE):
+                _raw_profile(found, text[1])
+            elif text is not None:
                 budget -= len(text[1])
                 found.text.append(text)
     return found
@@ -93,9 +109,41 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         at += length + 12
 
 
+def _ihdr(found: PngChunks, data: bytes) -> None:
+    found.gray = data[9:10] in (b"\0", b"\4")
+
+
 def _cicp(found: PngChunks, data: bytes) -> None:
     if len(data) == 4:
         found.code_points = data[0], data[1]
+        found.narrow = data[3] == 0
+
+
+def _is_profile(data: bytes, gray: bool) -> bool:
+    """Whether an iCCP chunk holds a profile, and one for these channels."""
+    try:
+        name_and_rest = data.split(b"\0", 1)
+        head = zlib.decompressobj().decompress(name_and_rest[1][1:], 128)
+    except (IndexError, zlib.error):
+        return False
+    return head[16:20] == (b"GRAY" if gray else b"RGB ") and head[36:40] == b"acsp"
+
+
+def _raw_profile(found: PngChunks, words: str) -> None:
+    """What programs put into a text that have no chunk for it; a chunk counts more."""
+    match = _RAW_PROFILE_TEXT.fullmatch(words)
+    try:
+        data = b"" if match is None else bytes.fromhex(match[1])
+    except ValueError:
+        return
+    if data.startswith(jpeg.EXIF):
+        found.exif = found.exif or data
+    elif data.startswith(jpeg.XMP):
+        found.xmp = found.xmp or data.removeprefix(jpeg.XMP)
+    elif b"<x:xmpmeta" in data[:256] or b"<?xpacket" in data[:256]:
+        found.xmp = found.xmp or data
+    elif data.startswith((b"8BIM", b"\x1c")):
+        found.iptc = found.iptc or jpeg.iptc_of(data)
 
 
 def _gama(found: PngChunks, data: bytes) -> None:
@@ -125,6 +173,7 @@ def _actl(found: PngChunks, data: bytes) -> None:
 
 
 _SMALL = {
+    b"IHDR": _ihdr,
     b"cICP": _cicp,
     b"gAMA": _gama,
     b"cHRM": _chrm,
@@ -189,6 +238,7 @@ def insert(
 
 def _text_chunk(keyword: str, words: str) -> list[bytes]:
     key = keyword.encode("latin-1", "replace")[:79] or b"Comment"
+    words = words.replace("\0", " ")  # it would end the text
     try:
         return _chunk(b"tEXt", key + b"\0" + words.encode("latin-1"))
     except UnicodeEncodeError:

@@ -1,6 +1,7 @@
 """Read a picture file: upright, at its full depth, with what belongs to it."""
 
 import os
+import re
 import threading
 from io import BytesIO, UnsupportedOperation
 from pathlib import Path
@@ -23,13 +24,13 @@ from iln.images.decoding import (
     unpack,
     unpremultiply,
 )
-from iln.images.libvips import complaints, forget_errors, libvips, reason
+from iln.images.libvips import complaints, forget_errors, libvips, reason, warnings
 from iln.images.metadata import Found
 from iln.images.picture import NAMES, Array, Picture, icc_fits
 from iln.images.pillow_formats import read_with_pillow
 from iln.images.refusals import Refused, animated, check_size, damaged
 
-Source = str | os.PathLike[str] | bytes | BinaryIO
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A file's name, its bytes, or an open file."""
 
 MAX_PIXELS = 300_000_000
@@ -41,6 +42,12 @@ _LOADERS = {
     "avif": "heifload_source",
     "gif": "gifload_source",
 }
+# What can be meant, and what JPEG can hold; other numbers are a program's mistake.
+_LEAST_DPI, _MOST_DPI = 0.5, 65535
+# What decoders of JPEG and of fax warn of in a TIFF file: not of padding, but of data lost.
+_TIFF_DAMAGE = re.compile(
+    r"Corrupt JPEG data|Premature EO[LF]|[Ll]ine length mismatch|[Bb]ad code word|Invalid code"
+)
 # All threads share what libvips says of damage.
 _COMPLAINTS = threading.Lock()
 
@@ -69,17 +76,16 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = 
         InputError: if the file is missing, unreadable, no picture, damaged or cut off, too large,
             animated, of several pages, of high dynamic range, or of another depth or colour model.
     """
-    if isinstance(source, bytes):
+    if isinstance(source, (bytes, bytearray, memoryview)):
         return _read_open(BytesIO(source), "the picture", max_pixels, allow_damaged)
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None)
         named = printable(name) if isinstance(name, str) else "the picture"
-        content = source.read()
-        if not isinstance(content, bytes):
-            raise InputError(f"{named}: is open for text; open it for bytes (mode 'rb')")
-        return _read_open(BytesIO(content), named, max_pixels, allow_damaged)
-    name = printable(source)
+        return _read_open(BytesIO(_content(source, named)), named, max_pixels, allow_damaged)
+    name, source = printable(source), os.fsdecode(source)
     try:
+        if "\0" in source:
+            raise FileNotFoundError
         # Opening a named pipe would wait forever.
         if Path(source).exists() and not Path(source).is_file():
             what = "a folder" if Path(source).is_dir() else "not a regular file"
@@ -90,6 +96,19 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = 
         raise InputError(f"{name}: no such file; give a {sniffing.ACCEPTED} picture") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
+
+
+def _content(file: BinaryIO, name: str) -> bytes:
+    """All of an open file, from where it stands."""
+    try:
+        content: Any = file.read()
+    except (OSError, ValueError) as error:  # open for writing alone, closed, gone
+        raise InputError(f"{name}: cannot be read: {error}") from None
+    if isinstance(content, str):
+        raise InputError(f"{name}: is open for text; open it for bytes (mode 'rb')")
+    if not content:
+        raise InputError(f"{name}: is empty, or stands at its end; seek(0) goes to its beginning")
+    return bytes(content)
 
 
 def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
@@ -145,19 +164,19 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
     trouble = ""
     for fail_on in ("error", "none") if allow_damaged else ("error",):
         try:
-            with _COMPLAINTS:
+            with _COMPLAINTS, warnings() as heard:
                 view, pixels, alpha = _decoded(file, kind, max_pixels, page, found, fail_on)
-                trouble = trouble or _trouble(kind)
+                trouble = trouble or _trouble(kind, heard)
         except (libvips().Error, UnicodeDecodeError) as error:
             trouble = trouble or reason(error)
             if fail_on == "none" or not allow_damaged:
-                raise damaged(kind, trouble, page) from None
+                raise damaged(kind, trouble, page, hint=not allow_damaged) from None
         else:
             break
         finally:
             forget_errors()
     if page is not None and trouble and (page.unusual is not None or not allow_damaged):
-        raise damaged(kind, trouble, page)
+        raise damaged(kind, trouble, page, hint=not allow_damaged)
     if not trouble and kind == "jpeg" and _lost_step(file):
         trouble = "its data do not end where the picture does"
     if trouble:
@@ -171,14 +190,20 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
     return _picture(pixels, alpha, found, kind, view)
 
 
-def _trouble(kind: str) -> str:
+def _trouble(kind: str, heard: list[str]) -> str:
     """What libvips says of damage that it has passed over, in spite of `fail_on`.
 
-    It paints a tile of a TIFF file black that it cannot decode, and takes what a JPEG's decoder
-    warns of for no error. Padding between segments, which cameras write, is none.
+    It paints a tile of a TIFF file black that it cannot decode, and takes what decoders warn of for
+    no error: of JPEG's it keeps it with the errors, of those inside of TIFF files it tells the log.
+    Padding between the segments of a JPEG, which cameras write, is none.
     """
-    said = complaints({"tiff": "tiff2vips", "jpeg": "VipsJpeg"}.get(kind, ""))
-    return "" if "extraneous bytes" in said else said
+    if kind == "jpeg":
+        said = complaints("VipsJpeg")
+        return "" if "extraneous bytes" in said else said
+    if kind == "tiff":
+        damage = (line for line in heard if _TIFF_DAMAGE.search(line))
+        return complaints("tiff2vips") or complaints("VipsJpeg") or next(damage, "")
+    return complaints("")
 
 
 def _decoded(
@@ -205,13 +230,14 @@ def _decoded(
     check_size(width, height, max_pixels)
     _check_frames(stored, kind, page)
     # None for AVIF, which libheif has turned already; there EXIF's word does not count.
-    view = STORED.get(field_of(stored, "orientation", 1), STORED[1])
+    turned = field_of(stored, "orientation", 1)
+    if kind == "png":  # libvips looks for EXIF before the pixels alone
+        turned = exif_blocks.orientation(_plain(found.exif)) if found.exif else 1
+    view = STORED.get(turned, STORED[1])
     found.icc = _blob(stored, "icc-profile-data")
     if kind != "png":
         found.xmp = _blob(stored, "xmp-data")
-    if kind == "jpeg":
-        found.iptc = jpeg.iptc_of(_blob(stored, "iptc-data") or b"")
-    if kind != "tiff":
+    if kind not in ("tiff", "png"):
         found.exif = _blob(stored, "exif-data")
     if packed is not None:
         forget_errors()
@@ -235,7 +261,7 @@ def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     if chunks.animated:
         raise animated()
     found.dpi, found.text, found.xmp = chunks.dpi, chunks.text, chunks.xmp
-    found.encoding = chunks.encoding
+    found.exif, found.iptc, found.encoding = chunks.exif, chunks.iptc, chunks.encoding
 
 
 def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
@@ -246,7 +272,11 @@ def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
             f"is a {segments.variant}, which is not read here; save it as a usual JPEG or as PNG"
         )
     found.dpi = segments.dpi
-    found.text = [("Comment", comment) for comment in segments.comments]
+    found.iptc, found.text = segments.iptc, [("Comment", words) for words in segments.comments]
+    if segments.extended_xmp:
+        found.notes.append("a part of its XMP, too long for one segment, is left out")
+    if segments.video:
+        found.notes.append("the video behind it is left out")
     if segments.gain_map:
         found.notes.append(_GAIN_MAP)
     elif segments.more_pictures:
@@ -327,20 +357,25 @@ def _picture(
 ) -> Picture:
     """Pixels, upright, and what goes with them, corrected to them."""
     height, width, channels = pixels.shape
-    if found.icc is None and found.encoding is not None and not found.encoding.is_srgb:
-        colour.to_srgb(pixels, found.encoding)
+    encoding = None if icc_fits(found.icc, channels) else found.encoding
+    if encoding is not None and not encoding.is_srgb:
+        colour.to_srgb(pixels, encoding)
         found.notes.append("its colours are turned to sRGB")
     block = None
     if found.exif is not None:
         try:
-            block = exif_blocks.upright(found.exif.removeprefix(b"Exif\0\0"), width, height)
+            block = exif_blocks.upright(_plain(found.exif), width, height)
         except ValueError:
             # Not to be corrected, and a wrong orientation does more harm than none.
             found.notes.append("its EXIF is damaged and left out")
     dpi = found.dpi
     if dpi is None and block is not None and kind != "tiff":
         dpi = exif_blocks.resolution(block)
+    if dpi is not None and not _LEAST_DPI <= min(dpi) <= max(dpi) <= _MOST_DPI:
+        dpi = None
     packet = None if found.xmp is None else xmp.upright(found.xmp, width, height)
+    if found.xmp is not None and packet is None:
+        found.notes.append("its XMP is damaged and left out")
     return Picture(
         pixels,
         alpha,
@@ -416,6 +451,10 @@ def _check_space(stored: Any) -> str:
             "accepted are gray, RGB and CMYK, with or without alpha"
         )
     return str(stored.interpretation)
+
+
+def _plain(exif: bytes) -> bytes:
+    return exif.removeprefix(jpeg.EXIF)
 
 
 def _blob(image: Any, name: str) -> bytes | None:

@@ -30,15 +30,18 @@ def animated() -> Refused:
     return Refused("is animated; save the frame you want as a file of its own")
 
 
-def damaged(kind: str, why: str, page: tiff.TiffFile | None = None) -> Refused:
-    """That a picture cannot be decoded: because of its kind, where that is unusual."""
+def damaged(
+    kind: str, why: str, page: tiff.TiffFile | None = None, *, hint: bool = False
+) -> Refused:
+    """That a picture cannot be decoded: because of its kind, where that is unusual.
+
+    hint: `--allow-damaged` may help.
+    """
     if page is not None and page.unusual is not None:
         return Refused(
             f"{page.unusual}, which is not read here; save it as a TIFF of 8 or 16 bits, gray or "
             "RGB, compressed by LZW or deflate"
         )
     detail = f" ({why})" if why else ""
-    return Refused(
-        f"is damaged or cut off{detail}; give a complete {NAMES[kind]} file, or take what can be "
-        "read by --allow-damaged"
-    )
+    other = ", or take what can be read by --allow-damaged" if hint else ""
+    return Refused(f"is damaged or cut off{detail}; give a complete {NAMES[kind]} file{other}")

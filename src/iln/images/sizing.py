@@ -13,7 +13,8 @@ from iln.images.picture import Picture
 
 _FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "float64": "double"}
 _MAX_SIDE = 1_000_000
-_GAP = 8
+GAP = 8
+"""Columns between before and after."""
 
 
 def parse_size(text: str) -> tuple[int | None, int | None]:
@@ -59,7 +60,10 @@ def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     image = image.resize(across, vscale=down, kernel="lanczos3")
     if (image.width, image.height) != (width, height):  # a side is rounded in libvips' own way
         image = image.gravity("north-west", width, height, extend="copy")
-    found: NDArray[Any] = image.numpy().reshape(height, width, source.shape[2])
+    try:
+        found: NDArray[Any] = image.numpy().reshape(height, width, source.shape[2])
+    except libvips().Error as error:
+        raise MemoryError(f"for {width} x {height} pixels") from error
     if dtype.kind == "f":
         found = found.clip(0, 1)
     return found.astype(dtype)
@@ -78,7 +82,7 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
     """Before, brought to the size of the result, and after, on white, with a gap between them."""
     height, width = after.height, after.width
     halves = [_on_white(before, height, width), _on_white(after, height, width)]
-    gap = np.full((height, _GAP, halves[0].shape[2]), np.iinfo(after.pixels.dtype).max)
+    gap = np.full((height, GAP, halves[0].shape[2]), np.iinfo(after.pixels.dtype).max)
     pixels = np.concatenate([halves[0], gap.astype(after.pixels.dtype), halves[1]], 1)
     return replace(after, pixels=pixels, alpha=None, text=(), notes=())
 

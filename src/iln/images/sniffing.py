@@ -10,10 +10,13 @@ from iln.images.jpeg import GAIN_MAPS
 _AVIF_HEADER = 1 << 20  # what is described before the pixels is shorter, profile and all
 ACCEPTED = "JPEG, PNG, TIFF, WebP, AVIF, BMP, GIF or PPM"
 
+_SVG_HEADER = 1 << 13  # comments and declarations come before the first element
+
 HEAD = 512
 """Bytes from the start of a file that `sniff` and `describe` want."""
 _CONVERT = f"convert it to one of {ACCEPTED}"
 _RASTERISE = "export it as PNG at the size you need"
+_FRAME = "save the frame you want as a picture"
 _DEVELOP = "develop it to a 16-bit TIFF, for instance by darktable or RawTherapee"
 # Known kinds that are not read: naming them helps more than "unknown".
 _OTHERS = {
@@ -40,9 +43,47 @@ _OTHERS = {
     b"IIU\0": ("a raw file of a camera (RW2)", _DEVELOP),
     b"FOVb": ("a raw file of a camera (X3F)", _DEVELOP),
     b"\0MRM": ("a raw file of a camera (MRW)", _DEVELOP),
-    b"\x1aE\xdf\xa3": ("a video", "save the frame you want as a picture"),
+    b"II\x1a\0\0\0HEAPCCDR": ("a raw file of a camera (CRW)", _DEVELOP),
+    b"#?RGBE": ("a Radiance HDR picture", _CONVERT),
+    b"FLIF": ("a FLIF picture", _CONVERT),
+    b"\xabKTX ": ("a KTX texture", _CONVERT),
+    b"VTF\0": ("a VTF texture", _CONVERT),
+    b"\x01\xda": ("an SGI picture", _CONVERT),
+    b"\x59\xa6\x6a\x95": ("a Sun raster picture", _CONVERT),
+    b"/* XPM */": ("an XPM picture", _CONVERT),
+    b"SIMPLE  =": ("a FITS file", _CONVERT),
+    b"SDPX": ("a DPX picture", _CONVERT),
+    b"XPDS": ("a DPX picture", _CONVERT),
+    b"\x80\x2a\x5f\xd7": ("a Cineon picture", _CONVERT),
+    b"AT&TFORM": ("a DjVu document", _RASTERISE),
+    b"\xd7\xcd\xc6\x9a": ("a drawing (WMF)", _RASTERISE),
+    b"\xc5\xd0\xd3\xc6": ("a PostScript document", _RASTERISE),
+    b"\x8aMNG": ("a MNG animation", _FRAME),
+    b"\x8bJNG": ("a JNG picture", _CONVERT),
+    b"\x1aE\xdf\xa3": ("a video", _FRAME),
+    b"FLV\1": ("a video", _FRAME),
+    b"\0\0\1\xba": ("a video", _FRAME),
+    b"\0\0\1\xb3": ("a video", _FRAME),
     b"PK\x03\x04": ("a ZIP archive", "unpack it first"),
+    b"7z\xbc\xaf": ("a 7z archive", "unpack it first"),
+    b"Rar!": ("a RAR archive", "unpack it first"),
     b"\x1f\x8b": ("compressed by gzip", "unpack it first"),
+    b"version https://git-lfs": ("a pointer of Git LFS", "get the picture itself by git lfs pull"),
+}
+# The same, where the mark does not begin the file: a pattern for its first bytes.
+_PATTERNS = {
+    rb"RIFF....AVI ": ("a video", _FRAME),
+    rb"....(?:moov|mdat|wide|free|skip|pnot)": ("a video", _FRAME),
+    rb"\n[\x00-\x05]\x01[\x01\x02\x04\x08]": ("a PCX picture", _CONVERT),
+    rb"FORM....(?:ILBM|PBM )": ("an IFF picture", _CONVERT),
+    rb"\x01\0\0\0.{36} EMF": ("a drawing (EMF)", _RASTERISE),
+    rb".{128}DICM": ("a DICOM picture", _CONVERT),
+    rb"#define \w+_width ": ("an XBM picture", _CONVERT),
+    rb"\s*%PDF": ("a PDF document", _RASTERISE),
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*(?i:<!doctype html|<html|<head)": (
+        "a web page",
+        "save the picture that it shows",
+    ),
 }
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _TGA_FOOTER = b"TRUEVISION-XFILE.\0"
@@ -86,8 +127,12 @@ def describe(head: bytes, file: BinaryIO) -> tuple[str, str]:
     if b"crx " in brands:
         return "a raw file of a camera (CR3)", _DEVELOP
     if brands:
-        return "a video", "save the frame you want as a picture"
-    if re.search(rb"<svg[\s>]", head, re.IGNORECASE):
+        return "a video", _FRAME
+    for pattern, found in _PATTERNS.items():
+        if re.match(pattern, head, re.DOTALL):
+            return found
+    file.seek(0)
+    if re.search(rb"<(?:\w+:)?svg[\s>]", file.read(_SVG_HEADER), re.IGNORECASE):
         return "an SVG drawing", _RASTERISE
     if _is_tga(head, file):
         return "a TGA picture", _CONVERT

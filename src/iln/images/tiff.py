@@ -7,11 +7,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from iln.images import exif
+from iln.images import exif, jpeg
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 _SAMPLES, _OLD_SUBFILE_TYPE, _PLANAR, _SUB_DIRECTORIES = 0x0115, 0x00FF, 0x011C, 0x014A
 _TILE_WIDTH, _SAMPLE_FORMAT, _DNG_VERSION = 0x0142, 0x0153, 0xC612
+_PHOTOSHOP = 0x8649
 _RAW_PHOTOMETRICS = {32803, 34892}
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}
 """Channels of colour by photometric interpretation; others are not counted."""
@@ -106,6 +107,7 @@ def look(file: BinaryIO) -> TiffFile:
 
 
 def _look(found: TiffFile, block: exif.Buffer) -> None:
+    page = None
     try:
         directories = list(exif.main_directories(block))
         if not directories:
@@ -122,11 +124,13 @@ def _look(found: TiffFile, block: exif.Buffer) -> None:
         if entry is not None:
             # Of whatever type it is declared, the bytes are those of the records.
             found.iptc = bytes(block[entry.value_at : entry.value_at + entry.size])
+        elif (entry := page.find(_PHOTOSHOP)) is not None:
+            found.iptc = jpeg.iptc_of(bytes(block[entry.value_at : entry.value_at + entry.size]))
     except (ValueError, IndexError):
         pass
     try:
-        found.exif = exif.from_tiff(block)
-        found.dpi = exif.resolution(block)
+        found.exif = exif.from_tiff(block, page)
+        found.dpi = exif.resolution(block, page)
     except (ValueError, IndexError):
         pass
 

@@ -183,6 +183,8 @@ def _with_metadata(
                 notes.append(f"{what} left out: {len(part)} bytes are too many for JPEG")
                 parts[what] = None
         comments = [words.encode() for key, words in picture.text if key == "Comment"]
+        if not all(jpeg.fits("comment", comment) for comment in comments):
+            notes.append("a text left out: it is too long for a comment of JPEG")
         return jpeg.insert(
             data,
             exif=parts["EXIF"],
@@ -225,14 +227,15 @@ def _one_image(array: Array) -> Any:
 
 
 def _exif(picture: Picture, kind: str, notes: list[str]) -> bytes | None:
-    """The block to write. WebP and AVIF have no other place for a density."""
+    """The block to write. WebP and AVIF have no other place for a density; elsewhere it should not
+    say another one."""
     block = None
     if picture.exif is not None:
         try:
             block = exif.upright(picture.exif, picture.width, picture.height)
         except ValueError as error:
             notes.append(f"EXIF left out: {error}")
-    if picture.dpi is not None and kind in ("webp", "avif"):
+    if picture.dpi is not None and (block is not None or kind in ("webp", "avif")):
         return exif.with_resolution(block, picture.dpi)
     return block
 

@@ -11,16 +11,20 @@ _EXIF = "http://ns.adobe.com/exif/1.0/"
 _BASIC = "http://ns.adobe.com/xap/1.0/"
 _GAIN_MAP = "http://ns.adobe.com/hdr-gain-map/1.0/"
 _CONTAINER = "http://ns.google.com/photos/1.0/container/"
+_CAMERA = "http://ns.google.com/photos/1.0/camera/"
+_NOTE = "http://ns.adobe.com/xmp/note/"
+_ENCODINGS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 
 
 def upright(packet: bytes, width: int, height: int) -> bytes | None:
     """The packet of a picture that stands upright and is width x height pixels.
 
-    Orientation becomes 1, sizes are corrected, thumbnails taken out, and what announces a second
-    picture in the file (the gain map of a picture for HDR screens) too. None if it is no text.
+    Orientation becomes 1, sizes are corrected, thumbnails taken out, and so is what announces more
+    in the file (the gain map of a picture for HDR screens, a video, further XMP). It becomes UTF-8.
+    None if it is no text.
     """
     try:
-        text = packet.decode("utf-8")
+        text = _decoded(packet)
     except UnicodeDecodeError:
         return None
     for namespace, name, value in (
@@ -36,11 +40,25 @@ def upright(packet: bytes, width: int, height: int) -> bytes | None:
         (_BASIC, ["Thumbnails"]),
         (_CONTAINER, ["Directory"]),
         (_GAIN_MAP, [r"\w+"]),
+        (_CAMERA, [r"(?:MotionPhoto|MicroVideo)\w*"]),
+        (_NOTE, ["HasExtendedXMP"]),
     ):
         for prefix in _prefixes(text, namespace):
             for name in names:
                 text = _without(text, f"{prefix}:{name}")
+            if namespace == _GAIN_MAP:  # by its mere name programs recognise such a picture
+                text = _without(text, f"xmlns:{prefix}")
     return text.encode("utf-8")
+
+
+def _decoded(packet: bytes) -> str:
+    encoding = "utf-8"
+    for wide in _ENCODINGS:
+        if packet.startswith(("<".encode(wide), "\ufeff".encode(wide))):
+            encoding = wide
+            break
+    text = packet.decode(encoding).removeprefix("\ufeff")
+    return re.sub(r"""(<\?xml[^>]*?)\sencoding\s*=\s*["'][^"']*["']""", r"\1", text, count=1)
 
 
 def _prefixes(text: str, namespace: str) -> set[str]:

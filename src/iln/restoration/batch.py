@@ -17,9 +17,9 @@ from iln.atomic import exists_already, printable
 from iln.errors import InputError
 from iln.images import MAX_PIXELS, Picture, check_suffix, encode, read, write
 from iln.images.reading import size_of
-from iln.images.sizing import side_by_side
+from iln.images.sizing import GAP, side_by_side
 from iln.progress import progress_bar
-from iln.restoration.jobs import Job, Plan, passed_over
+from iln.restoration.jobs import Job, Plan, identity, passed_over
 from iln.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
@@ -68,7 +68,7 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
     jobs = [job for job in plan.jobs if job.problem is None]
     done, finished = 0, plan.finished
     if options.compare is not None:
-        _check_comparison(options.compare, jobs, options.overwrite)
+        _check_comparison(options.compare, plan, options.overwrite)
     if jobs:
         from iln.restoration import Pipeline
 
@@ -118,7 +118,10 @@ def _restore(
     for note in picture.notes:
         _say(f"note: {_name(job.source)}: {note}")
     # What cannot be written should be known before the work, not after it.
+    _check_result(picture, pipeline.result_size(picture.height, picture.width), options)
     target = _target(job, picture, pipeline, options)
+    if options.compare is not None and target is not None:
+        _check_different(options.compare, target)
     result = pipeline.restore_picture(picture, progress=progress)
     if target is None:
         data, notes = encode(result, _suffix(job, picture), options.quality)
@@ -160,6 +163,20 @@ def _target(job: Job, picture: Picture, pipeline: Pipeline, options: BatchOption
     return target
 
 
+def _check_result(picture: Picture, size: tuple[int, int], options: BatchOptions) -> None:
+    """What can be known of the result, and of the comparison, before the work."""
+    height, width = size
+    most = max(options.max_pixels, MAX_PIXELS)
+    if options.size is not None and height * width > most:
+        raise InputError(
+            f"size {options.size}: the result would be {width} x {height}, more than {most:,} "
+            f"pixels; allow it with --max-pixels {height * width}"
+        )
+    if options.compare is not None:
+        check_suffix(options.compare, size=(height, 2 * width + GAP))
+        _make_folder(options.compare)
+
+
 def _suffix(job: Job, picture: Picture) -> str:
     """Of the format for standard output: the source's, where it can be written and hold it."""
     suffixes = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif"}
@@ -167,15 +184,23 @@ def _suffix(job: Job, picture: Picture) -> str:
     return suffixes.get(picture.source_format or "", _FALLBACK)
 
 
-def _check_comparison(file: Path, jobs: Sequence[Job], overwrite: bool) -> None:
-    if len(jobs) != 1:
-        raise InputError(f"--compare shows one picture; here are {len(jobs)}")
+def _check_comparison(file: Path, plan: Plan, overwrite: bool) -> None:
+    pictures = len(plan.jobs) + plan.finished + plan.others
+    if pictures > 1:
+        raise InputError(f"--compare shows one picture; here are {pictures}")
     check_suffix(file)
-    if os.path.lexists(file) and not overwrite:
-        raise InputError(exists_already(printable(file)))
-    if file in (jobs[0].source, jobs[0].target):
+    for job in plan.jobs:
+        if os.path.lexists(file) and not overwrite:
+            raise InputError(exists_already(printable(file)))
+        for other in (job.source, job.target):
+            if other is not None:
+                _check_different(file, other)
+
+
+def _check_different(file: Path, other: Path) -> None:
+    """By whatever names: a comparison may be written over a file, but not over these."""
+    if identity(file) == identity(other):
         raise InputError(f"--compare {printable(file)}: is the picture or its result")
-    _make_folder(file)
 
 
 def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:

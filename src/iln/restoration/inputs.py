@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iln.atomic import printable
 from iln.errors import InputError
 from iln.images import Picture, read
 from iln.images.decoding import cmyk_to_srgb
@@ -52,12 +53,15 @@ def as_input(image: Any, unclipped: bool = False) -> Input:
     Raises:
         InputError: for anything else, and for numbers that are no picture.
     """
-    if isinstance(image, (str, os.PathLike, bytes)) or hasattr(image, "read"):
+    if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(
+        image, "read"
+    ):
         return Input(joined(read(image)), lambda array: array)
     if isinstance(image, Tensor):
         return _of_tensor(image, unclipped)
     if isinstance(image, np.ndarray):
-        return Input(checked(image, unclipped), lambda array: array)
+        # As a plain array: a matrix, which is never of three dimensions, is one of gray values.
+        return Input(checked(np.asarray(image), unclipped), lambda array: array)
     from PIL import Image as pillow
 
     if isinstance(image, pillow.Image):
@@ -99,16 +103,25 @@ def checked(image: NDArray[Any], unclipped: bool) -> NDArray[Any]:
 
 def _of_tensor(image: Tensor, unclipped: bool) -> Input:
     """(C, H, W), or (H, W) which is gray."""
+    if image.is_nested:
+        raise InputError("tensor is nested; give a list of tensors")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[0] not in (1, 2, 3, 4)):
         raise InputError(
             f"tensor has shape {tuple(image.shape)}; accepted are (H, W), (C, H, W) and "
             "(B, C, H, W) with 1 to 4 channels"
         )
     dtype, device = image.dtype, image.device
-    plain = image.detach().cpu()
-    if dtype == torch.bfloat16:  # numpy has none
-        plain = plain.float()
-    array = checked((plain.permute(1, 2, 0) if plain.ndim == 3 else plain).numpy(), unclipped)
+    try:
+        plain = image.detach().cpu().resolve_neg()
+        if dtype == torch.bfloat16:  # numpy has none
+            plain = plain.float()
+        values = (plain.permute(1, 2, 0) if plain.ndim == 3 else plain).numpy()
+    except (TypeError, RuntimeError):  # sparse, quantized, of the meta device, of 8-bit floats
+        raise InputError(
+            f"tensor is {image.layout}, {dtype} on {device}; accepted are plain ones of uint8, "
+            "uint16, and float in [0, 1]"
+        ) from None
+    array = checked(values, unclipped)
 
     def back(result: NDArray[Any]) -> Tensor:
         found = torch.from_numpy(result)
@@ -122,6 +135,13 @@ def _of_pillow(image: Image) -> Input:
     """A picture of Pillow's: palettes and colour models become what they mean."""
     mode = image.mode
     array: NDArray[Any]
+    if 0 in image.size:
+        raise InputError(f"a picture of Pillow's of {image.width} x {image.height}: no pixels")
+    try:
+        image.load()  # which Pillow puts off until the pixels are asked for
+    except Exception as error:  # on a damaged file Pillow raises nearly anything
+        words = printable(str(error))[:120]
+        raise InputError(f"a picture of Pillow's cannot be decoded: {words}") from None
     if mode in _DEEP:
         array = np.asarray(image).astype(np.uint16)
     elif mode == "CMYK":
@@ -215,7 +235,7 @@ class PictureRestorer(ABC):
         told = progress or _ignore
         if isinstance(image, (list, tuple)):
             return list(self._each(list(image), unclipped, told))
-        if isinstance(image, Tensor) and image.ndim == 4:
+        if isinstance(image, Tensor) and not image.is_nested and image.ndim == 4:
             return torch.stack(list(self._each(list(image), unclipped, told)))
         given = as_input(image, unclipped)
         array = given.array

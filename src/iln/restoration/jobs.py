@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iln.atomic import exists_already, printable
@@ -112,11 +112,15 @@ def _shard_of(environment: Mapping[str, str]) -> tuple[int, int]:
     def number(name: str, default: int) -> int:
         try:
             return int(environment[name])
-        except (KeyError, ValueError):
+        except KeyError:
             return default
+        except ValueError:
+            raise InputError(
+                f"shard auto: {name} is {environment[name]!r}, no number; give k/n, such as 1/4"
+            ) from None
 
     if "RANK" in environment and "WORLD_SIZE" in environment:
-        return number("RANK", 0) + 1, max(1, number("WORLD_SIZE", 1))
+        return _one_of(number("RANK", 0), number("WORLD_SIZE", 1))
     if not {"SLURM_ARRAY_TASK_ID", "SLURM_PROCID"} & environment.keys():
         raise InputError(
             "shard auto: neither torchrun (RANK, WORLD_SIZE) nor SLURM (SLURM_ARRAY_TASK_ID, "
@@ -127,8 +131,21 @@ def _shard_of(environment: Mapping[str, str]) -> tuple[int, int]:
     place = (number("SLURM_ARRAY_TASK_ID", least) - least) // step
     most = number("SLURM_ARRAY_TASK_MAX", least)
     count = (most - least) // step + 1
+    if number("SLURM_ARRAY_TASK_COUNT", count) != count:
+        raise InputError(
+            "shard auto: the tasks of the array are not evenly spaced, so that nobody knows which "
+            f"are missing; give k/n, such as $SLURM_ARRAY_TASK_ID/{most}"
+        )
     tasks = max(1, number("SLURM_NTASKS", 1))
-    return place * tasks + number("SLURM_PROCID", 0) + 1, count * tasks
+    return _one_of(place * tasks + number("SLURM_PROCID", 0), count * tasks)
+
+
+def _one_of(place: int, parts: int) -> tuple[int, int]:
+    if not 0 <= place < parts:
+        raise InputError(
+            f"shard auto: this process is number {place} (from 0) of {parts}; give k/n, such as 1/4"
+        )
+    return place + 1, parts
 
 
 def _plan_jobs(
@@ -141,7 +158,7 @@ def _plan_jobs(
 ) -> Plan:
     plan = Plan([])
     if "-" in inputs or (output is not None and str(output) in _STANDARD_OUTPUT):
-        return Plan([_piped(inputs, output)])
+        return _plan_of_one(_piped(inputs, output), overwrite, skip_existing)
     sources: dict[Path, Path] = {}
     empty: list[str] = []
     for word in inputs:
@@ -165,7 +182,7 @@ def _plan_jobs(
             raise InputError(f"{printable(output)} names one file, but there are several inputs")
     plan.jobs += [Job(Path(), Path(), problem=problem) for problem in empty]
     names = _Names()
-    originals = {_identity(source) for source in sources}
+    originals = {identity(source) for source in sources}
     for source, relative in sources.items():
         if to_file:
             assert output is not None
@@ -176,7 +193,7 @@ def _plan_jobs(
             target = source.with_name(f"{source.stem}{MARK}{writable(source.suffix)}")
         if _part(relative, shard[1]) != shard[0] - 1:
             plan.others += 1
-        elif skip_existing and target.is_file() and _identity(target) not in originals:
+        elif skip_existing and target.is_file() and identity(target) not in originals:
             plan.finished += 1
         else:
             problem = _problem(target, originals, names, overwrite)
@@ -200,6 +217,14 @@ def _piped(inputs: Sequence[str], output: Path | None) -> Job:
     if output.is_dir() or not output.suffix:
         raise InputError(f"{printable(output)}: name a file for the picture from standard input")
     return Job(source, output, named=True)
+
+
+def _plan_of_one(job: Job, overwrite: bool, skip_existing: bool) -> Plan:
+    if job.target is None:
+        return Plan([job])
+    if skip_existing and job.target.is_file():
+        return Plan([], finished=1)
+    return Plan([replace(job, problem=_problem(job.target, set(), _Names(), overwrite))])
 
 
 def _part(relative: Path, parts: int) -> int:
@@ -241,7 +266,7 @@ def _tells_case_apart(folder: Path) -> bool:
 
 def _problem(target: Path, originals: set[object], names: _Names, overwrite: bool) -> str | None:
     shown = printable(target)
-    if _identity(target) in originals:
+    if identity(target) in originals:
         return f"{shown}: the result would replace an input; name another output"
     if (other := names.source_of(target)) is not None:
         return f"{shown}: is the result of {printable(other)} already"
@@ -254,12 +279,13 @@ def _problem(target: Path, originals: set[object], names: _Names, overwrite: boo
     return None
 
 
-def _identity(path: Path) -> object:
+def identity(path: Path) -> object:
     """Equal for two names of one file, also where case does not matter; of a new file its name."""
+    real = os.path.realpath(path)  # also through folders that are yet to be made: new/../a.png
     try:
-        status = path.stat()
+        status = Path(real).stat()
     except OSError:
-        return os.path.realpath(path)
+        return real
     return status.st_dev, status.st_ino
 
 
@@ -274,7 +300,7 @@ def _expand(
         results = None
         if output is not None and path.resolve() in output.resolve().parents:
             results = path / output.resolve().relative_to(path.resolve())
-        for file in sorted(_files(path, recursive, passed_over)):
+        for file in sorted(_files(path, recursive, passed_over, {identity(path)})):
             if results is not None and results in file.parents:
                 continue
             if reason := _reason_to_pass_over(file):
@@ -289,14 +315,27 @@ def _expand(
         yield from ((match, Path(match.name)) for match in matches)
 
 
-def _files(folder: Path, recursive: bool, passed_over: Counter[str]) -> Iterator[Path]:
-    """All files of a folder; subfolders that may not be read are counted."""
-    for one in folder.iterdir():
+def _files(
+    folder: Path, recursive: bool, passed_over: Counter[str], seen: set[object]
+) -> Iterator[Path]:
+    """All files of a folder; subfolders that are not looked into are counted.
+
+    seen: the folders that are looked into, this one too. A link to one of them is not followed,
+    which might never end; the folders themselves come first.
+    """
+    for one in sorted(folder.iterdir(), key=lambda one: (one.is_symlink(), one.name)):
         if not one.is_dir():
             yield one
-        elif recursive:
+        elif not recursive:
+            continue
+        elif one.name.startswith("."):
+            passed_over["hidden folder"] += 1
+        elif (same := identity(one)) in seen:
+            passed_over["link to a folder of these"] += 1
+        else:
+            seen.add(same)
             try:
-                yield from _files(one, recursive, passed_over)
+                yield from _files(one, recursive, passed_over, seen)
             except PermissionError:
                 passed_over["folder that may not be read"] += 1
 
