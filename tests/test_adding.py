@@ -3,6 +3,7 @@ row. Nothing else has to know. CONTRIBUTING.md shows these very examples."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from iln.backbones.shapes import Shapes, common_fields
 from iln.deploy.export import export
 from iln.deploy.rescue import divide_stream, exponents
 from iln.lab.dynamics import diagnose, judge
+from iln.lab.paper import scale
 from iln.lab.tasks import TASKS, Metric, Pixels, Range, Task
 from iln.lab.tasks.ranges import Within
 from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
@@ -172,6 +174,13 @@ def test_a_norm(norm: str, tmp_path: Path) -> None:
     everything_works(model, tmp_path)
     openvino_agrees(model)
     assert iln.build("swinir-light-x2", norm).spec.norm == norm
+    in_the_paper = importlib.reload(scale)  # which is imported after the row is added, as a rule
+    try:
+        assert in_the_paper.TITLES[norm] == RootMeanSquare.title
+        arms = in_the_paper.scale_of("smoke").arms((norm,))
+        assert [recipe.norm for recipe in arms[norm]] == [norm] * len(arms[norm])
+    finally:
+        importlib.reload(scale)
 
 
 def test_a_backbone(backbone: str, tmp_path: Path) -> None:
