@@ -217,6 +217,8 @@ def test_float_tiff_from_0_to_1_is_read(channels):
         ({262: 8}, "holds its colours as CIELAB"),
         ({262: 32803}, "is a raw file of a camera; develop it"),
         ({0xC612: 1}, "is a raw file of a camera"),
+        ({259: 34713}, "is a raw file of a camera"),
+        ({259: 65535}, "is a raw file of a camera"),
     ],
 )
 def test_an_unusual_tiff_is_named_and_not_blamed(tags, expected):

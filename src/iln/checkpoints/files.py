@@ -129,7 +129,7 @@ def _other_kind(head: bytes) -> str:
     if _WEB_PAGE.match(head):
         return "a web page, not the weights that it may link to"
     if head[257:262] == b"ustar":
-        return "a tar archive, no weights file"
+        return "no weights file (it is a tar archive)"
     for start, name in _OTHER_KINDS.items():
         if head.startswith(start):
             return f"{name}, no weights file"

@@ -14,6 +14,8 @@ _SAMPLES, _OLD_SUBFILE_TYPE, _PLANAR, _SUB_DIRECTORIES = 0x0115, 0x00FF, 0x011C,
 _TILE_WIDTH, _SAMPLE_FORMAT, _DNG_VERSION = 0x0142, 0x0153, 0xC612
 _PHOTOSHOP = 0x8649
 _RAW_PHOTOMETRICS = {32803, 34892}
+# Of Sony, Epson and Samsung, Nikon, Pentax.
+_RAW_COMPRESSIONS = {32767, 32769, 32770, 34713, 65535}
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}
 """Channels of colour by photometric interpretation; others are not counted."""
 _COMPRESSIONS = {
@@ -156,7 +158,8 @@ class _Numbers:
     @property
     def is_raw(self) -> bool:
         has_version = self.directory.find(_DNG_VERSION) is not None
-        return has_version or self.first(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
+        raw_data = self.first(_COMPRESSION) in _RAW_COMPRESSIONS
+        return has_version or raw_data or self.first(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
 
 
 def _sub_directories(block: exif.Buffer, parent: exif.Directory) -> list[exif.Directory]:
