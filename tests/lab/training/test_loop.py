@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,15 @@ def test_two_signals_at_once_are_one(
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["done"] == 23
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process started in the background may have been told to ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_later_signal_acts_as_it_always_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_TOGETHER", 0.0)
     with pytest.raises(KeyboardInterrupt), runtime.signals() as stop:
@@ -161,6 +171,7 @@ def test_a_queue_that_signals_all_processes_twice(
     assert "Traceback" not in output and "Exception" not in output
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_the_first_step_leaves_nothing(
