@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from iln.images.libvips import libvips
 
-LEAST = 8 / 255
+LEAST = 10 / 255
 """The change, of full scale, from which on a pixel counts as changed."""
-GROWN = 2
+GROWN = 1
 """Pixels by which marks are enlarged: their edges change less than their middles."""
 SOFT = 1.0
 """Standard deviation of the soft edge, in pixels."""

@@ -3,6 +3,7 @@
 const DEFAULTS = { strength: 1, quality: 95, precision: "auto", engine: "torch", size: "", format: "",
   memory: "", unfade: false, allow_damaged: false };
 const FILE = "file:";
+const USES = { "research only": "private, research" };
 
 export class Options {
   // models: of the catalogue; files: whether files of this computer may be named.
@@ -41,7 +42,7 @@ export class Options {
     text.textContent = model.picture;
     if (model.commercial !== "yes") {
       const terms = document.createElement("small");
-      terms.textContent = model.commercial;
+      terms.textContent = `use: ${USES[model.commercial] ?? model.commercial}`;
       text.append(terms);
     }
     label.append(radio, image, text);
