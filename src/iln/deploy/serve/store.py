@@ -94,7 +94,8 @@ class Store:
             self.clock += 1
             self._left[job.owner] = self.clock
         if job is not self._running:  # else when it stops, soon
-            shutil.rmtree(job.folder, ignore_errors=True)
+            with job.changing:  # a preview may be on its way
+                shutil.rmtree(job.folder, ignore_errors=True)
 
     def remove_unused(self) -> None:
         """Those that nobody has asked for in a while."""

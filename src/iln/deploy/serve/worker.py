@@ -114,7 +114,7 @@ class Worker:
             self._seen(job, picture)
         except Cancelled:
             return
-        except (InputError, MemoryError, OSError) as error:
+        except Exception as error:
             if job.state is State.ready:
                 problem = job.words(error)
                 self.store.update(job, lambda: _fail(job, problem))
