@@ -288,6 +288,30 @@ def test_a_broken_file_in_the_words_of_the_command(visit: Visit, tmp_path: Path)
         shot(page, "broken")
 
 
+def test_paste_and_drag_the_line(visit: Visit, network: Path, tmp_path: Path) -> None:
+    page = visit.tab()
+    data = picture(tmp_path / "a.png").read_bytes()
+    page.evaluate(
+        """(data) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.items.add(new File([new Uint8Array(data)], "image.png"));
+          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+        }""",
+        list(data),
+    )
+    state(page, "ready")
+    use(page, network)
+    page.click("#restore")
+    state(page, "done")
+    box = page.locator("#canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + box["width"] / 4, y, steps=3)
+    page.mouse.up()
+    playwright.expect(page.locator("#split")).to_have_value("75")
+
+
 def test_too_large_a_file_is_not_sent(visit: Visit, tmp_path: Path) -> None:
     page = visit.tab()
     large = tmp_path / "large.bmp"
