@@ -1,4 +1,5 @@
 # make demo   restore an old print with shipped models and show the difference
+# make serve   open the page that restores pictures in the browser
 # make test   run the tests
 # make test-older-cpu   run the numerically sensitive tests as a CPU with AVX2 alone
 # make test-integrations   install the wheel into an empty environment and use it
@@ -20,10 +21,13 @@ DATA ?= data
 MODEL ?=
 MINUTES ?= 60
 
-.PHONY: demo test test-older-cpu test-integrations test-all check docs fuzz zoo zoo-check clean
+.PHONY: demo serve test test-older-cpu test-integrations test-all check docs fuzz zoo zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
+
+serve: $(VENV)/serve.stamp
+	$(BIN)/iln serve
 
 # One thread a process, one process a core: torch's threads would wait for each other.
 test: $(VENV)/dev.stamp
@@ -73,6 +77,10 @@ $(VENV)/core.stamp: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -e ".[dev]"
+	@touch $@ $(VENV)/core.stamp
+
+$(VENV)/serve.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -e ".[serve]"
 	@touch $@ $(VENV)/core.stamp
 
 $(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/python

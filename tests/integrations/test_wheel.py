@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,9 @@ def test_a_wheel_restores_a_picture(tmp_path: Path) -> None:
 
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path / "dist", ROOT)
     (wheel,) = (tmp_path / "dist").glob("iln-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        page = {name for name in archive.namelist() if "/serve/page/" in name}
+    assert {Path(name).suffix for name in page} == {".html", ".css", ".js", ".svg", ".webp"}
     run(sys.executable, "-m", "venv", tmp_path / "empty")
     programs = tmp_path / "empty" / ("Scripts" if os.name == "nt" else "bin")
     run(programs / "python", "-m", "pip", "install", wheel)

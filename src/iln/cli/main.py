@@ -24,6 +24,7 @@ from iln.cli.paper import paper
 from iln.cli.quantize import quantize
 from iln.cli.rescue import rescue
 from iln.cli.restore import restore
+from iln.cli.serve import serve
 from iln.cli.train import recipes, train
 from iln.errors import InputError
 
@@ -60,6 +61,7 @@ def _version(
 
 for _command in (
     restore,
+    serve,
     models,
     recipes,
     train,

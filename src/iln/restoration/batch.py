@@ -92,7 +92,7 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
                 except InputError as error:
                     problems.append(str(error))
                 except (MemoryError, RuntimeError, OSError) as error:
-                    problems.append(f"{_name(job.source)}: {_trouble(error)}")
+                    problems.append(f"{_name(job.source)}: {trouble(error)}")
     for problem in problems:
         _say(f"error: {problem}")
     if problems and done:
@@ -119,7 +119,7 @@ def _restore(
         _say(f"note: {_name(job.source)}: {note}")
     # What cannot be written should be known before the work, not after it.
     _check_result(picture, pipeline.result_size(picture.height, picture.width), options)
-    target = _target(job, picture, pipeline, options)
+    target = target_of(job, picture, pipeline, options)
     if options.compare is not None and target is not None:
         _check_different(options.compare, target)
     result = pipeline.restore_picture(picture, progress=progress)
@@ -141,7 +141,7 @@ def _restore(
         _say(f"note: {_name(target)}: {note}")
 
 
-def _target(job: Job, picture: Picture, pipeline: Pipeline, options: BatchOptions) -> Path | None:
+def target_of(job: Job, picture: Picture, pipeline: Pipeline, options: BatchOptions) -> Path | None:
     """Where the result goes: as PNG where the format is not the user's wish and cannot hold it."""
     size, alpha = pipeline.result_size(picture.height, picture.width), picture.alpha is not None
     target = job.target
@@ -247,7 +247,7 @@ def _name(file: Path | None) -> str:
     return "-" if file is None else printable(file)
 
 
-def _trouble(error: BaseException) -> str:
+def trouble(error: BaseException) -> str:
     """What stopped PyTorch or the system, in one line."""
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
     if isinstance(error, MemoryError) or "memory" in line.lower():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from typing import Any, Unpack
@@ -36,6 +36,7 @@ class Pipeline(PictureRestorer):
         strength: how much of the result is taken, from 0 to 1; the rest is the picture as it was.
             Below 1 only for models that keep the size.
         size: what the result is brought to, such as `4000x` (see `iln.images.sizing`).
+        load: what makes the `Restorer` of a model, given the options; for whoever keeps them.
         options: see `RestoreOptions`; they hold for every model.
 
     Raises:
@@ -49,6 +50,7 @@ class Pipeline(PictureRestorer):
         unfade: bool = False,
         strength: float = 1.0,
         size: str | None = None,
+        load: Callable[..., Restorer] = Restorer,
         **options: Unpack[RestoreOptions],
     ) -> None:
         if not 0 <= strength <= 1:
@@ -57,7 +59,7 @@ class Pipeline(PictureRestorer):
         self.strength = strength
         names = [model for model in models if isinstance(model, str)]
         self.unfade = unfade or any(CHAINS[name].unfade for name in names if name in CHAINS)
-        self.restorers = [Restorer(model, **options) for model in steps(models)]
+        self.restorers = [load(model, **options) for model in steps(models)]
         self.scale = prod(restorer.scale for restorer in self.restorers)
         if strength < 1 and self.scale != 1:
             raise InputError(

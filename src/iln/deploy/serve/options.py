@@ -1,0 +1,105 @@
+"""The options of one restoration as they come over HTTP: the names of `iln restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from iln.checkpoints.catalogue import DEFAULT, names
+from iln.deploy.serve.settings import Settings
+from iln.errors import InputError, nearest
+from iln.images import SUFFIXES
+from iln.restoration.batch import BatchOptions
+
+
+class Options(BaseModel):
+    """How to restore a picture; whatever is left out is as in `iln restore`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: list[str] = Field(
+        default=[DEFAULT],
+        min_length=1,
+        max_length=8,
+        description="Models in order: shipped ones, chains, or files of weights.",
+    )
+    strength: float = Field(
+        1.0, ge=0, le=1, description="Share of the result; the rest is the picture as it was."
+    )
+    size: str | None = Field(None, description="Such as 4000x, x3000 or 4000x3000.")
+    unfade: bool = Field(False, description="Stretch the colours of a faded print.")
+    memory: str | None = Field(None, description="Peak of the process, such as 4GB.")
+    precision: str = Field("auto", description="auto, fp32, bf16, fp16, or int8.")
+    device: str = Field("auto", description="auto, cpu, cuda or mps.")
+    engine: str = Field("auto", description="auto, torch or openvino.")
+    format: str | None = Field(
+        None, description="Suffix of the result, such as png; by default as the picture's."
+    )
+    quality: int = Field(95, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+    allow_damaged: bool = Field(False, description="Restore what can be read.")
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str | None) -> str | None:
+        plain = None if value is None else value.lower().removeprefix(".")
+        if plain is not None and f".{plain}" not in SUFFIXES:
+            raise ValueError(f"one of {', '.join(s[1:] for s in SUFFIXES)}")
+        return plain
+
+    def batch(self, settings: Settings) -> BatchOptions:
+        """The same as `iln restore` has them."""
+        return BatchOptions(
+            models=tuple(self.model),
+            restore={
+                "memory": self.memory,
+                "precision": self.precision,
+                "device": self.device,
+                "engine": self.engine,
+            },
+            overwrite=True,
+            quality=self.quality,
+            unfade=self.unfade,
+            strength=self.strength,
+            size=self.size,
+            max_pixels=settings.max_pixels,
+            allow_damaged=self.allow_damaged,
+        )
+
+
+def parse_options(given: dict[str, Any], settings: Settings) -> Options:
+    """Options from a form or from JSON; empty words count as left out.
+
+    Raises:
+        InputError: for names and values that are not accepted.
+    """
+    said = {name: value for name, value in given.items() if value not in ("", None, [], [""])}
+    if isinstance(said.get("model"), str):
+        said["model"] = [said["model"]]
+    if unknown := sorted(said.keys() - Options.model_fields.keys()):
+        known = ", ".join(sorted(Options.model_fields))
+        raise InputError(f"no option {unknown[0]!r}; accepted: {known}")
+    try:
+        options = Options.model_validate(said)
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False)
+        where = ".".join(map(str, first["loc"]))
+        what = first["msg"].removeprefix("Value error, ")
+        what = what.removeprefix("Input should be ")
+        raise InputError(f"{where} {_shown(first['input'])}: must be {what}") from None
+    for model in options.model:
+        _check_model(model, settings)
+    return options
+
+
+def _check_model(model: str, settings: Settings) -> None:
+    """Files are for whoever sits at this computer: another could look around on its disk."""
+    if model in names() or (settings.local and Path(model).is_file()):
+        return
+    files = ", or give a file of weights" if settings.local else ""
+    raise InputError(f"no model {model!r} is shipped; {nearest(model, names())}{files}")
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)

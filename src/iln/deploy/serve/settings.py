@@ -1,0 +1,48 @@
+"""What the server is started with."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from iln.images import MAX_PIXELS
+
+MEGABYTE = 10**6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and who may come in.
+
+    Attributes:
+        host: the address to listen on; other computers reach only what is not loopback.
+        token: what a visitor has to know; None where only this computer can reach the server.
+        max_pixels: of a picture, and of its result.
+        max_upload: bytes of a file.
+        queue: how many pictures may wait to be restored.
+        kept: how many pictures may lie here in all.
+        unused: seconds after which a picture goes that nobody asks for.
+    """
+
+    host: str = "127.0.0.1"
+    token: str | None = field(default=None, repr=False)
+    max_pixels: int = MAX_PIXELS
+    max_upload: int = 500 * MEGABYTE
+    queue: int = 200
+    kept: int = 2000
+    unused: float = 3600.0
+
+    @property
+    def local(self) -> bool:
+        """Whether only this computer can reach it."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this computer alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

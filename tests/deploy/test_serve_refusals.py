@@ -1,0 +1,371 @@
+"""What the server does not do: each refusal, in words, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette", reason="Starlette is not installed")
+from serve_helpers import HOME, client, encoded, finished, hand_in, pixels, visitor, wait_for
+from test_serve_restoring import slow
+
+from iln.deploy.serve import Settings
+from iln.deploy.serve.store import safe_name
+
+
+def post(http: Any, name: str = "a.png", data: bytes | None = None, **fields: Any) -> Any:
+    data = encoded() if data is None else data
+    return http.post("/restore", files={"file": (name, data)}, data=fields)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.7", "[::1", "", "localhost:x"]
+)
+def test_another_host_name_is_refused(host: str) -> None:
+    with client() as http:
+        answer = http.get("/models", headers={"host": host})
+        assert answer.status_code == 421
+        assert "not called so" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000"])
+def test_our_own_names_are_taken(host: str) -> None:
+    with client() as http:
+        assert http.get("/health", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"},
+    ],
+)
+def test_other_pages_are_refused(headers: dict[str, str]) -> None:
+    with client() as http:
+        assert http.post("/jobs", headers=headers).status_code == 403
+        assert http.get("/models", headers=headers).status_code == 403
+
+
+def test_our_page_and_links_to_it_are_let_in() -> None:
+    with client() as http:
+        assert http.get("/models", headers={"origin": HOME}).status_code == 200
+        link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+        assert http.get("/", headers=link).status_code == 200
+
+
+def test_a_token_where_others_can_come() -> None:
+    settings = Settings(host="0.0.0.0", token="wordß")
+    home = "http://192.168.0.7:8000"
+    with client(settings, home) as http:
+        assert http.get("/health").status_code == 200
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic x"}):
+            answer = http.get("/models", headers=headers)
+            assert answer.status_code == 401
+            assert "Authorization: Bearer" in answer.json()["error"]
+        assert http.get("/?token=wrong").status_code == 401
+        assert http.get("/models", headers={"host": "evil.example"}).status_code == 421
+        answer = http.get("/?token=word%C3%9F", follow_redirects=False)
+        assert answer.status_code == 303 and "httponly" in answer.headers["set-cookie"].lower()
+    settings = Settings(host="0.0.0.0", token="word")
+    with client(settings, home) as http:
+        assert http.get("/models", headers={"authorization": "Bearer word"}).status_code == 200
+        assert http.get("/?token=word").status_code == 200
+        assert http.get("/models").status_code == 200  # by the cookie
+
+
+def test_from_outside_only_shipped_models(network: Path) -> None:
+    settings = Settings(host="0.0.0.0", token="word")
+    with client(settings, "http://192.168.0.7") as http:
+        http.headers["authorization"] = "Bearer word"
+        answer = post(http, model=str(network))
+        assert answer.status_code == 400
+        assert "is shipped" in answer.json()["error"] and "file" not in answer.json()["error"]
+
+
+def test_headers_keep_the_page_closed() -> None:
+    with client() as http:
+        for path in ("/", "/page/index.html", "/health", "/nowhere"):
+            headers = http.get(path).headers
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert "unsafe" not in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"] == "no-store"
+        assert http.get("/page/../app.py").status_code == 404
+        assert http.get("/page/..%2fapp.py").status_code == 404
+
+
+def test_too_many_bytes_whatever_the_header_says(network: Path) -> None:
+    with client(Settings(max_upload=3_000_000)) as http:
+        folder = http.app.state.store.folder
+        answer = post(http, data=bytes(3_100_000))
+        assert answer.status_code == 413 and "--max-upload" in answer.json()["error"]
+        answer = post(http, data=bytes(5_000_000))
+        assert answer.status_code == 413
+
+        def parts() -> Any:
+            yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+            for _ in range(100):
+                yield bytes(1 << 20)
+
+        form = {"content-type": "multipart/form-data; boundary=x"}
+        answer = http.post("/restore", content=parts(), headers=form)
+        assert answer.status_code == 413
+        assert list(folder.iterdir()) == []
+
+
+def test_too_many_pixels_are_not_decoded(network: Path) -> None:
+    with visitor(Settings(max_pixels=100)) as http:
+        answer = post(http, model=str(network))
+        assert answer.status_code == 422
+        assert answer.json()["error"] == (
+            "a.png: is 16 x 12, more than 100 pixels; allow it with --max-pixels 192"
+        )
+        job = hand_in(http, encoded(), start="no")
+        assert finished(http, job)["state"] == "failed"
+
+
+def test_too_large_a_result(enlarging: Path) -> None:
+    with client(Settings(max_pixels=300)) as http:
+        answer = post(http, model=str(enlarging))
+        assert answer.status_code == 422
+        assert "its result would be 32 x 24" in answer.json()["error"]
+        answer = post(http, model=str(enlarging), size="1000000x")
+        assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"model": "nonsense"}, "no model 'nonsense'"),
+        ({"strength": "7"}, "strength 7: must be less than or equal to 1"),
+        ({"strength": "much"}, "strength much: must be a valid number"),
+        ({"quality": "0"}, "quality 0"),
+        ({"format": "doc"}, "format doc: must be one of jpg, "),
+        ({"colour": "red"}, "no option 'colour'"),
+        ({"unfade": "perhaps"}, "unfade perhaps"),
+    ],
+)
+def test_options_that_are_none(fields: dict[str, str], words: str) -> None:
+    with client() as http:
+        answer = post(http, **fields)
+        assert answer.status_code == 400
+        assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"size": "large"}, "size 'large'"),
+        ({"precision": "fp1"}, "no precision 'fp1'; accepted"),
+        ({"engine": "steam"}, "no engine 'steam'; accepted"),
+        ({"memory": "much"}, "memory 'much' is no size"),
+    ],
+)
+def test_words_are_those_of_the_command(network: Path, fields: dict[str, str], words: str) -> None:
+    with client() as http:
+        answer = post(http, model=str(network), **fields)
+        assert answer.status_code == 422
+        assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "x/../a.png", "sub\\a.png"])
+def test_a_broken_file_in_the_words_of_the_command(name: str, network: Path) -> None:
+    with visitor() as http:
+        data = encoded(pixels(60, 60))[:2000]
+        answer = post(http, name, data, model=str(network))
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("a.png: is damaged or cut off")
+        job = hand_in(http, b"hello", name, start="no")
+        found = finished(http, job)
+        assert found["problem"].startswith("a.png: is not a picture")
+        assert str(http.app.state.store.folder) not in found["problem"]
+
+
+def test_damaged_ones_are_restored_when_asked_for(network: Path) -> None:
+    with visitor() as http:
+        data = encoded(pixels(60, 60), "jpeg")[:2000]
+        job = hand_in(http, data, "a.jpg", start="no")
+        assert finished(http, job)["state"] == "failed"
+        options = {"model": str(network), "allow_damaged": True}
+        http.post(f"/jobs/{job['id']}/start", json=options)
+        assert finished(http, job)["state"] == "done"
+
+
+def test_requests_that_make_no_sense(network: Path) -> None:
+    with client() as http:
+        assert http.post("/restore", content=b"x").status_code == 400
+        answer = http.post("/restore", files={"picture": ("a.png", encoded())})
+        assert answer.status_code == 400 and "file: is missing" in answer.json()["error"]
+        assert http.get("/jobs").status_code == 400
+        assert http.get("/jobs/unknown").status_code == 404
+        assert http.get("/restore").status_code == 405
+        job = hand_in(http, encoded(), start="no")
+        for body in (b"[]", b"{"):
+            assert http.post(f"/jobs/{job['id']}/start", content=body).status_code == 400
+        assert http.get(f"/jobs/{job['id']}/result").status_code == 409
+
+
+def test_a_full_queue_says_so(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow(monkeypatch)
+    with client(Settings(queue=2)) as http:
+        jobs = [hand_in(http, encoded(), model=str(network))]
+        wait_for(lambda: http.get("/health").json()["running"])
+        jobs += [hand_in(http, encoded(), model=str(network)) for _ in range(2)]
+        answer = post(http, model=str(network))
+        assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
+        assert answer.json()["error"] == "2 pictures wait already; try again later"
+        busy = http.post(f"/jobs/{jobs[0]['id']}/start")
+        assert busy.status_code == 409
+        assert len(list(http.app.state.store.folder.iterdir())) == 3
+
+
+def test_no_more_than_so_many_pictures_and_no_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    with client(Settings(kept=1)) as http:
+        hand_in(http, encoded(), start="no")
+        assert post(http).status_code == 503
+    monkeypatch.setattr("iln.deploy.serve.store.FREE_DISK", 2**60)
+    with client() as http:
+        answer = post(http)
+        assert answer.status_code == 503 and "nearly full" in answer.json()["error"]
+
+
+def test_files_are_private_and_go(network: Path) -> None:
+    with visitor() as http:
+        store = http.app.state.store
+        if os.name == "posix":
+            assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+        post(http, model=str(network)).raise_for_status()
+        wait_for(lambda: list(store.folder.iterdir()) == [])
+        jobs = [hand_in(http, encoded(), model=str(network)) for _ in range(2)]
+        for job in jobs:
+            finished(http, job)
+        http.delete(f"/jobs/{jobs[0]['id']}")
+        assert len(list(store.folder.iterdir())) == 1
+        http.delete("/jobs")
+        assert list(store.folder.iterdir()) == []
+        hand_in(http, encoded())
+    assert not store.folder.exists()
+
+
+def test_unused_files_go(network: Path) -> None:
+    with client(Settings(unused=0.2)) as http:
+        hand_in(http, encoded(), start="no")
+        folder = http.app.state.store.folder
+        wait_for(lambda: list(folder.iterdir()) == [])
+
+
+def test_cleared_while_it_runs(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow(monkeypatch)
+    with visitor() as http:
+        hand_in(http, encoded(), model=str(network))
+        wait_for(lambda: http.get("/health").json()["running"])
+        http.delete("/jobs")
+        folder = http.app.state.store.folder
+        wait_for(lambda: list(folder.iterdir()) == [])
+        assert http.get("/jobs").json() == []
+
+
+@pytest.mark.parametrize(
+    "name, safe",
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..", "picture"),
+        ("", "picture"),
+        (".hidden.png", "hidden.png"),
+        ("a\nb.png", "a_b.png"),
+        ("C:\\pictures\\a.png", "a.png"),
+        ("-", "-"),
+        ("ü" * 300 + ".tiff", "ü" * 90 + ".tiff"),
+        ("a[1]*.png", "a[1]_.png"),
+    ],
+)
+def test_names_of_files(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_starts_answers_and_leaves_nothing_behind(
+    number: int, network: Path, tmp_path: Path
+) -> None:
+    import urllib.request
+
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from iln.cli.main import main; main()"
+    )
+    words = [sys.executable, "-c", program, "serve", "--no-open"]
+    server = subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None and server.stderr is not None
+    try:
+        address = server.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:")
+
+        # An open stream of events does not hold it up.
+        request = urllib.request.Request(f"{address}health")
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    assert answer.status == 200
+                break
+            except OSError:
+                time.sleep(0.05)
+        request = urllib.request.Request(f"{address}events")
+        request.add_header("cookie", f"iln-visitor-{address.split(':')[-1].strip('/')}=me")
+        stream = urllib.request.urlopen(request)
+        threading.Thread(target=stream.read, daemon=True).start()
+        assert [file.name for file in tmp_path.iterdir() if file.name.startswith("iln-serve-")]
+        started = time.monotonic()
+        server.send_signal(number)
+        server.wait(timeout=20)
+        assert time.monotonic() - started < 10
+        assert list(tmp_path.iterdir()) == []
+        assert server.returncode == 0
+        assert "Traceback" not in server.stderr.read()
+    finally:
+        server.kill()
+        server.stdout.close()
+        server.stderr.close()
+        server.wait()
+
+
+def test_an_address_that_cannot_be_had(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from iln.cli.main import main
+
+    monkeypatch.setattr(sys, "argv", ["iln", "serve", "--no-open", "--host", "203.0.113.1"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "203.0.113.1, port 0: cannot listen there" in capsys.readouterr().err
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from iln.cli.main import main
+
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    monkeypatch.setattr(sys, "argv", ["iln", "serve"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "pip install 'iln[serve]'" in capsys.readouterr().err

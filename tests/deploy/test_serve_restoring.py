@@ -1,0 +1,269 @@
+"""Over HTTP a picture becomes what `iln restore` makes of it, byte for byte."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("starlette", reason="Starlette is not installed")
+from serve_helpers import client, encoded, finished, hand_in, pixels, visitor, wait_for
+
+from iln.images import Picture, write
+
+
+def by_command(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, data: bytes, *words: object
+) -> tuple[str, bytes]:
+    """Name and bytes of the result."""
+    from iln.cli.main import main
+
+    folder.mkdir()
+    (folder / name).write_bytes(data)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["iln", "restore", name, *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    (found,) = [file for file in folder.iterdir() if file.name != name]
+    return found.name, found.read_bytes()
+
+
+def deep_tiff(file: Path) -> bytes:
+    """16 bits, EXIF and XMP."""
+    exif = Image.Exif()
+    exif[0x010E] = "a cat"
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    picture = Picture(pixels(dtype=np.uint16), exif=block, dpi=(300.0, 300.0))
+    write(picture, file)
+    return file.read_bytes()
+
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "png": ("a.png", {}),
+    "jpeg": ("b c.jpg", {"quality": 80}),
+    "tiff of 16 bits": ("grün.tif", {}),
+    "gif becomes png": ("d.gif", {}),
+    "format": ("e.png", {"format": "webp"}),
+    "strength and unfade": ("f.png", {"strength": 0.5, "unfade": "true"}),
+    "size": ("g.png", {"size": "20x"}),
+    "memory": ("h.png", {"memory": "1GB"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bytes_are_those_of_the_command(
+    case: str, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, options = CASES[case]
+    kind = {"jpg": "jpeg"}.get(name[-3:], name[-3:])
+    data = deep_tiff(tmp_path / "deep.tif") if kind == "tif" else encoded(suffix=kind)
+    words = ["--model", network, "--device", "cpu"]
+    for key, value in options.items():
+        if key == "format":
+            words += ["-o", f"{Path(name).stem}_restored.{value}"]
+        else:
+            words += [f"--{key}"] if value == "true" else [f"--{key}", str(value)]
+    expected = by_command(monkeypatch, tmp_path / "command", name, data, *words)
+    fields = {"model": str(network), "device": "cpu", **options}
+    with client() as http:
+        answer = http.post("/restore", files={"file": (name, data)}, data=fields)
+        assert answer.status_code == 200, answer.text
+        assert answer.content == expected[1]
+        job = hand_in(http, data, name, **fields)
+        done = finished(http, job)
+        assert done["state"] == "done", done
+        assert done["result"]["name"] == expected[0]
+        assert http.get(f"/jobs/{job['id']}/result").content == expected[1]
+
+
+def test_several_models_in_order(
+    network: Path, enlarging: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded()
+    words = ["--model", network, "--model", enlarging, "--device", "cpu"]
+    _, expected = by_command(monkeypatch, tmp_path / "command", "a.png", data, *words)
+    fields = {"model": [str(network), str(enlarging)], "device": "cpu"}
+    with client() as http:
+        answer = http.post("/restore", files={"file": ("a.png", data)}, data=fields)
+        assert answer.content == expected
+
+
+def test_notes_are_told(network: Path) -> None:
+    with client() as http:
+        data = encoded(pixels()[..., :3])
+        fields = {"model": str(network), "format": "bmp"}
+        exif = Image.Exif()
+        exif[0x010E] = "a cat"
+        data = encoded(exif=exif)
+        answer = http.post("/restore", files={"file": ("a.png", data)}, data=fields)
+        assert "BMP holds no metadata" in json.loads(answer.headers["iln-notes"])[0]
+
+
+def test_models_are_loaded_once(network: Path, enlarging: Path) -> None:
+    with client() as http:
+        worker = http.app.state.worker
+        for strength in (1, 0.5, 1):
+            fields = {"model": str(network), "strength": strength}
+            files = {"file": ("a.png", encoded())}
+            assert http.post("/restore", files=files, data=fields).status_code == 200
+        assert worker.models.loads == 1
+        files = {"file": ("a.png", encoded())}
+        http.post("/restore", files=files, data={"model": str(enlarging)})
+        assert worker.models.loads == 2
+
+
+def test_models_are_dropped_when_memory_is_short(
+    network: Path, enlarging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iln.deploy.serve.models.available", lambda: 1)
+    with client() as http:
+        for model in (network, enlarging):
+            files = {"file": ("a.png", encoded())}
+            assert http.post("/restore", files=files, data={"model": str(model)}).is_success
+        assert len(http.app.state.worker.models.held) == 1
+
+
+def test_without_memory_it_is_tried_again_with_one_model(
+    network: Path, enlarging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from iln.restoration import Pipeline
+
+    usual, tried = Pipeline.restore_picture, []
+
+    def short(self: Pipeline, *words: Any, **more: Any) -> Any:
+        tried.append(1)
+        if len(tried) == 2:
+            raise RuntimeError("can't allocate memory: you tried to allocate 1 bytes")
+        return usual(self, *words, **more)
+
+    monkeypatch.setattr(Pipeline, "restore_picture", short)
+    with client() as http:
+        for _ in range(2):
+            files = {"file": ("a.png", encoded())}
+            assert http.post("/restore", files=files, data={"model": str(network)}).is_success
+        assert len(tried) == 3
+
+
+def test_a_queue_in_order_with_progress(network: Path) -> None:
+    with client() as http:
+        jobs = [hand_in(http, encoded(), f"{n}.png", model=str(network)) for n in range(4)]
+        shares = []
+        with http.stream("GET", f"/jobs/{jobs[-1]['id']}/events") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            for line in stream.iter_lines():
+                if line.startswith("data: "):
+                    shares.append(json.loads(line[6:]))
+        assert shares[-1]["state"] == "done"
+        assert all(finished(http, job)["state"] == "done" for job in jobs)
+
+
+def test_a_visitor_sees_all_of_it_and_saves_it_as_one_file(network: Path) -> None:
+    with visitor() as http:
+        for seed in (1, 2):
+            hand_in(http, encoded(pixels(seed=seed)), "a.png", model=str(network))
+        jobs = http.get("/jobs").json()
+        assert [job["name"] for job in jobs] == ["a.png", "a.png"]
+        results = [finished(http, job) for job in jobs]
+        with zipfile.ZipFile(io.BytesIO(http.get("/results.zip").content)) as archive:
+            assert archive.namelist() == ["a_restored.png", "a_restored (2).png"]
+            for entry, job in zip(archive.namelist(), results, strict=True):
+                assert archive.read(entry) == http.get(f"/jobs/{job['id']}/result").content
+    with visitor() as other:
+        assert other.get("/jobs").json() == []
+        assert other.get("/results.zip").status_code == 404
+
+
+def test_tiles_show_both_sides(enlarging: Path) -> None:
+    with visitor() as http:
+        job = hand_in(http, encoded(pixels(400, 600)), start="no")
+        wait_for(lambda: http.get(f"/jobs/{job['id']}").json()["width"])
+        where = f"/jobs/{job['id']}/tiles"
+        assert http.get(f"{where}/before/1/1/0").status_code == 200
+        assert http.get(f"{where}/after/0/0/0").status_code == 404
+        assert http.get(f"{where}/picture/0/0/0").status_code == 404
+        http.post(f"/jobs/{job['id']}/start", json={"model": [str(enlarging)], "size": "700x"})
+        assert finished(http, job)["result"]["width"] == 700
+        piece = Image.open(io.BytesIO(http.get(f"{where}/after/1/1/0").content))
+        assert piece.size == (700 - 512, 467)
+
+
+def test_cancelled_while_it_waits_and_while_it_runs(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow(monkeypatch)
+    with visitor() as http:
+        jobs = [hand_in(http, encoded(), model=str(network)) for _ in range(2)]
+        wait_for(lambda: http.get(f"/jobs/{jobs[0]['id']}").json()["share"] > 0)
+        for job in reversed(jobs):
+            http.post(f"/jobs/{job['id']}/cancel")
+            assert finished(http, job)["state"] == "cancelled"
+            assert http.get(f"/jobs/{job['id']}/result").status_code == 409
+
+
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture takes up to ten seconds, step by step."""
+    import time
+
+    from iln.restoration import Pipeline
+
+    usual = Pipeline.restore_picture
+
+    def steps(self: Pipeline, picture: Picture, *, progress: Any) -> Picture:
+        for step in range(1000):
+            progress(step / 1000)
+            time.sleep(0.01)
+        return usual(self, picture, progress=progress)
+
+    monkeypatch.setattr(Pipeline, "restore_picture", steps)
+
+
+def test_restored_again_with_other_options(network: Path) -> None:
+    with visitor() as http:
+        job = hand_in(http, encoded(), model=str(network))
+        first = finished(http, job)
+        http.post(
+            f"/jobs/{job['id']}/start", json={"model": str(network), "format": "jpg"}
+        ).raise_for_status()
+        second = finished(http, job)
+        assert (first["result"]["name"], second["result"]["name"]) == (
+            "a_restored.png",
+            "a_restored.jpg",
+        )
+        assert second["run"] == first["run"] + 1
+
+
+def test_events_of_a_visitor(network: Path) -> None:
+    with visitor() as http:
+        job = hand_in(http, encoded(), model=str(network))
+        finished(http, job)
+        store = http.app.state.store
+        owner = next(iter(store._jobs.values())).owner
+        now, found = store.news(owner, 0)
+        assert found["ids"] == [job["id"]] and found["jobs"][0]["state"] == "done"
+        assert store.news(owner, now) == (now, None)
+        http.delete(f"/jobs/{job['id']}")
+        _, found = store.news(owner, now)
+        assert found["ids"] == []
+
+
+def test_what_there_is(network: Path) -> None:
+    with client() as http:
+        assert http.get("/health").json()["status"] == "ok"
+        found = http.get("/models").json()
+        assert found["models"][0]["name"] == found["default"] == "photo"
+        described = http.get("/openapi.json").json()
+        assert set(described["paths"]["/jobs"]) == {"get", "post", "delete"}
+        form = described["paths"]["/restore"]["post"]["requestBody"]["content"]
+        assert {"file", "model", "strength"} <= set(
+            form["multipart/form-data"]["schema"]["properties"]
+        )
+        for path in described["paths"].values():
+            assert all(operation["summary"].endswith((".", "`.")) for operation in path.values())

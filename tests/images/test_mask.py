@@ -1,0 +1,62 @@
+"""Where a restoration changed a picture, and restoring only there."""
+
+import numpy as np
+import pytest
+
+from iln.images.mask import changed_mask, within_mask
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_marks_are_found_with_soft_edges(dtype: type) -> None:
+    full = 1.0 if dtype is np.float32 else np.iinfo(dtype).max
+    before = np.full((300, 50, 3), 0.4 * full).astype(dtype)
+    after = before.copy()
+    after[270, 20:30, 1] = 0.9 * full
+    after[:, 45] = (0.4 + 5 / 255) * full  # too little to be a mark
+    mask = changed_mask(before, after)
+    assert mask.shape == (300, 50) and mask.dtype == np.uint8
+    assert (mask[269:272, 19:31] == 255).all()
+    assert (mask[:264] == 0).all() and (mask[:, 40:] == 0).all()
+    assert 0 < mask[273, 25] < 255
+
+
+def test_edges_can_be_hard_and_marks_as_found() -> None:
+    before = np.zeros((9, 9, 1), np.uint8)
+    after = before.copy()
+    after[4, 4] = 200
+    mask = changed_mask(before, after, grown=0, soft=0)
+    assert mask.sum() == 255 and mask[4, 4] == 255
+    grown = changed_mask(before, after, grown=2, soft=0)
+    assert (grown[2:7, 2:7] == 255).all() and grown.sum() == 25 * 255
+
+
+def test_equal_pictures_have_no_marks() -> None:
+    picture = np.zeros((5, 6, 3), np.uint8)
+    assert not changed_mask(picture, picture).any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_outside_of_the_mask_nothing_changes_inside_everything(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    full = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    before, after = (
+        (rng.random((300, 7, 3)) * full).astype(dtype),
+        (rng.random((300, 7, 3)) * full).astype(dtype),
+    )
+    mask = np.zeros((300, 7), np.uint8)
+    mask[100:], mask[200:] = 128, 255
+    result = within_mask(before, after, mask)
+    assert result.dtype == dtype
+    assert np.array_equal(result[:100], before[:100])
+    assert np.array_equal(result[200:], after[200:])
+    between = before[100:200].astype(float) + after[100:200].astype(float)
+    assert np.abs(result[100:200] - between / 2).max() <= full * 0.003
+    assert np.array_equal(within_mask(before[..., 0], after[..., 0], mask), result[..., 0])
+
+
+def test_sizes_must_agree() -> None:
+    small, large = np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match="of one size"):
+        changed_mask(small, large)
+    with pytest.raises(ValueError, match="one size"):
+        within_mask(small, small, np.zeros((5, 4), np.uint8))
