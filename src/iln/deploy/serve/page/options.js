@@ -1,6 +1,6 @@
 // What the picture is, in people's words, and everything else that `iln restore` can be told.
 
-const DEFAULTS = { strength: 1, quality: 95, precision: "auto", engine: "torch", size: "", format: "",
+const DEFAULTS = { strength: 1, quality: 95, precision: "auto", engine: "auto", size: "", format: "",
   memory: "", unfade: false, allow_damaged: false };
 const FILE = "file:";
 const USES = { "research only": "private, research" };
