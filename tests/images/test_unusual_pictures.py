@@ -86,7 +86,7 @@ def test_healthy_tiles_are_read_beside_damaged_ones():
             return "refused"
 
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(outcome, range(64))) == ["refused", ()] * 32
+        assert list(pool.map(outcome, range(640))) == ["refused", ()] * 320
 
 
 def test_a_jpeg_whose_code_words_lost_step_is_noted():
@@ -228,6 +228,23 @@ def test_an_unusual_tiff_is_named_and_not_blamed(tags, expected):
         message = refusal(data, allow_damaged=allow)
         assert expected in message
         assert "damaged" not in message
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "expected"),
+    [
+        (np.zeros((9, 10, 3)), {}, "holds values of 64 bits"),
+        (np.zeros((9, 10, 3), np.complex64), {}, "holds values of 64 bits"),
+        (
+            np.zeros((3, 32, 32), np.uint8),
+            {"planarconfig": "separate", "tile": (16, 16)},
+            "holds its colours apart, in tiles",
+        ),
+    ],
+)
+def test_layouts_of_tiff_that_are_not_read_are_named(array, options, expected):
+    message = refusal(tiff(array, photometric="rgb", **options))
+    assert message.startswith(f"{expected}, which is not read here; save it as a TIFF of 8 or 16")
 
 
 def test_a_reduced_first_page_is_not_taken_for_the_picture():

@@ -3,6 +3,8 @@
 import os
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO, UnsupportedOperation
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -164,7 +166,7 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
     trouble = ""
     for fail_on in ("error", "none") if allow_damaged else ("error",):
         try:
-            with _COMPLAINTS, warnings() as heard:
+            with _complaints() as heard:
                 view, pixels, alpha = _decoded(file, kind, max_pixels, page, found, fail_on)
                 trouble = trouble or _trouble(kind, heard)
         except (libvips().Error, UnicodeDecodeError) as error:
@@ -173,8 +175,6 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
                 raise damaged(kind, trouble, page, hint=not allow_damaged) from None
         else:
             break
-        finally:
-            forget_errors()
     if page is not None and trouble and (page.unusual is not None or not allow_damaged):
         raise damaged(kind, trouble, page, hint=not allow_damaged)
     if not trouble and kind == "jpeg" and _lost_step(file):
@@ -188,6 +188,16 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
         alpha = None
         found.notes.append("its fourth channel is left out: nothing says that it is transparency")
     return _picture(pixels, alpha, found, kind, view)
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Nobody else's complaints meanwhile, and none are left; yields what is warned of."""
+    with _COMPLAINTS, warnings() as heard:
+        try:
+            yield heard
+        finally:
+            forget_errors()
 
 
 def _trouble(kind: str, heard: list[str]) -> str:
@@ -331,20 +341,20 @@ def _lost_step(file: BinaryIO) -> bool:
     others = [] if scan is None else jpeg.probes(data, scan)
     if not others:
         return False
-    ends = [_last_rows(variant) for variant in (data, *others)]
-    return all(end is not None and end == ends[0] for end in ends)
+    # One after the other, since of a healthy file the first one tells.
+    end = _last_rows(data)
+    return end is not None and all(_last_rows(other) == end for other in others)
 
 
 def _last_rows(data: bytes) -> bytes | None:
     """Of a JPEG picture, the last row of blocks."""
     try:
-        image = libvips().Image.jpegload_buffer(data, access="sequential", fail_on="none")
-        rows = min(32, image.height)
-        found: bytes = image.crop(0, image.height - rows, image.width, rows).write_to_memory()
+        with _complaints():
+            image = libvips().Image.jpegload_buffer(data, access="sequential", fail_on="none")
+            rows = min(32, image.height)
+            found: bytes = image.crop(0, image.height - rows, image.width, rows).write_to_memory()
     except libvips().Error:
         return None
-    finally:
-        forget_errors()
     return found
 
 

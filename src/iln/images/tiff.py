@@ -184,10 +184,10 @@ def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> 
         found.unusual = f"holds its colours as {_PHOTOMETRICS[photometric]}"
     elif compression in _COMPRESSIONS:
         found.unusual = f"is compressed by {_COMPRESSIONS[compression]}"
-    elif bits not in (1, 2, 4, 8, 16, 32, 64) or (
-        bits == 16 and numbers.first(_SAMPLE_FORMAT) == 3
-    ):
+    elif bits not in (1, 2, 4, 8, 16, 32) or (bits == 16 and numbers.first(_SAMPLE_FORMAT) == 3):
         found.unusual = f"holds values of {bits} bits"
+    elif numbers.first(_PLANAR, 1) == 2 and samples > 1 and page.find(_TILE_WIDTH) is not None:
+        found.unusual = "holds its colours apart, in tiles"
     if extra[:1] == [1]:
         found.premultiplied = True
         entry = page.find(exif.EXTRA_SAMPLES)
