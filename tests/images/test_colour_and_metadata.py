@@ -160,6 +160,14 @@ def test_a_profile_that_is_none_or_for_other_channels_hides_nothing(channels, pr
     assert np.abs(picture.pixels - curve(array / 255) * 255).max() <= 0.51
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_profile_for_gray_is_kept_or_missed(tmp_path, suffix):
+    notes = write(Picture(photo(channels=1), icc=GRAY_PROFILE), tmp_path / f"a{suffix}")
+    kept = read(tmp_path / f"a{suffix}").icc is not None
+    assert kept == (suffix in (".jpg", ".png", ".tif"))
+    assert kept == (notes == [])
+
+
 def test_narrow_range_is_refused_by_name():
     with pytest.raises(InputError, match="holds values in video's narrow range"):
         read(png_with(photo(), (b"cICP", bytes([1, 1, 0, 0]))))

@@ -133,6 +133,8 @@ def _encode(picture: Picture, kind: str, quality: int, name: str, notes: list[st
         image = image.copy()
     if picture.icc is not None and not icc_fits(picture.icc, picture.channels):
         notes.append(f"ICC profile left out: not made for {picture.channels} channels")
+    elif picture.icc is not None and picture.channels == 1 and kind in ("webp", "avif"):
+        notes.append(f"ICC profile left out: it is for gray, which {NAMES[kind]} holds as RGB")
     elif picture.icc is not None:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
     packet = None
