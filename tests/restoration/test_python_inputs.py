@@ -224,3 +224,21 @@ def test_old_print_is_a_chain() -> None:
     for take in (iln.Restorer, iln.load):
         with pytest.raises(InputError, match=r"is a chain of models \(scratches, photo\)"):
             take("old-print")
+
+
+@pytest.mark.parametrize(("per_pixel", "sides"), [(1e-6, [64, 64, 256]), (1e-3, [64, 64])])
+def test_the_time_of_a_pixel_is_found_on_pieces_that_suit_it(
+    per_pixel: float, sides: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = iln.Pipeline([small_model(small_spec())], device="cpu")
+    clock, seen = [0.0], []
+
+    def slowly(colours: np.ndarray, alpha: None, progress: Any) -> tuple[np.ndarray, None]:
+        seen.append(len(colours))
+        clock[0] += per_pixel * colours[..., 0].size
+        return colours, None
+
+    monkeypatch.setattr(pipeline, "restore_arrays", slowly)
+    monkeypatch.setattr("iln.restoration.pipeline.time.perf_counter", lambda: clock[0])
+    assert pipeline.seconds_per_pixel() == pytest.approx(per_pixel)
+    assert seen == sides

@@ -23,7 +23,10 @@ from iln.restoration.options import RestoreOptions
 from iln.restoration.restorer import Restorer
 
 Model = str | os.PathLike[str] | Backbone
-_PIECE = 64
+_PIECES = (64, 256)
+"""Sides of pieces that are timed: on the smaller one a fast network does not show its speed."""
+_PATIENCE = 2.0
+"""Seconds that the larger one may take."""
 
 
 class Pipeline(PictureRestorer):
@@ -92,13 +95,20 @@ class Pipeline(PictureRestorer):
         return colours, alpha
 
     def seconds_per_pixel(self) -> float:
-        """What a pixel of a picture will take here, about: found on a small piece."""
-        piece = np.random.default_rng(0).integers(0, 256, (_PIECE, _PIECE, 3), dtype=np.uint8)
-        started = 0.0
-        for _ in range(2):  # the first one also loads and compiles
-            started = time.perf_counter()
-            self.restore_arrays(piece, None, lambda share: None)
-        return (time.perf_counter() - started) / _PIECE**2
+        """What a pixel of a picture will take here, about: found on small pieces."""
+        self._seconds(_PIECES[0])  # the first one also loads and compiles
+        seconds = 0.0
+        for side in _PIECES:
+            if seconds * side**2 > _PATIENCE:
+                break
+            seconds = self._seconds(side) / side**2
+        return seconds
+
+    def _seconds(self, side: int) -> float:
+        piece = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        started = time.perf_counter()
+        self.restore_arrays(piece, None, lambda share: None)
+        return time.perf_counter() - started
 
 
 def steps(models: Sequence[Model]) -> list[Model]:
