@@ -1,6 +1,7 @@
 # make demo   restore an old print with shipped models and show the difference
 # make serve   open the page that restores pictures in the browser
-# make test   run the tests
+# make test   run the tests that take less than 4 minutes together
+# make test-slow   run the others: load, compiled training
 # make test-older-cpu   run the numerically sensitive tests as a CPU with AVX2 alone
 # make test-integrations   install the wheel into an empty environment and use it
 # make test-all   all of these tests
@@ -21,7 +22,7 @@ DATA ?= data
 MODEL ?=
 MINUTES ?= 60
 
-.PHONY: demo serve test test-older-cpu test-integrations test-all check docs fuzz zoo zoo-check clean
+.PHONY: demo serve test test-slow test-older-cpu test-integrations test-all check docs fuzz zoo zoo-check clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/python demo/run.py
@@ -31,7 +32,10 @@ serve: $(VENV)/serve.stamp
 
 # One thread a process, one process a core: torch's threads would wait for each other.
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow $(PYTEST_ARGS)
 
 test-older-cpu: $(VENV)/dev.stamp
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
@@ -42,7 +46,7 @@ test-older-cpu: $(VENV)/dev.stamp
 test-integrations: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)
 
-test-all: test test-older-cpu test-integrations
+test-all: test test-slow test-older-cpu test-integrations
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

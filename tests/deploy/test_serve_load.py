@@ -20,7 +20,10 @@ from serve_helpers import encoded, pixels
 import iln
 from iln.images import read
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM"),
+]
 
 
 @pytest.fixture

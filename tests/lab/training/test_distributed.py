@@ -64,6 +64,7 @@ def test_float32_agrees_to_1e_6(recipe: Recipe, tmp_path: Path) -> None:
     assert max(float((a[name] - b[name]).abs().max()) for name in a) < 1e-6
 
 
+@pytest.mark.slow
 def test_shares_saved_by_two_are_taken_up_by_four(recipe: Recipe, tmp_path: Path) -> None:
     """Stopped by SIGTERM after a save; the newest state is then damaged as well."""
     sharded = recipe.model_copy(update={"parallel": "fsdp", "steps": 80, "save_every": 5})

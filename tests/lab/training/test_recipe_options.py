@@ -119,6 +119,7 @@ train(Recipe.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_compiled_training_computes_the_same(made: Recipe, tmp_path: Path) -> None:
     spec = {**made.spec, "drop_path": 0.0, "depths": [1]}
