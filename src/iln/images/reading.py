@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from iln.atomic import printable
 from iln.errors import InputError
-from iln.images import colour, jpeg, phone, png, sniffing, tiff, xmp
+from iln.images import colour, jpeg, phone, sniffing, tiff, xmp
 from iln.images import exif as exif_blocks
 from iln.images.decoding import (
     STORED,
@@ -27,6 +27,7 @@ from iln.images.decoding import (
     unpremultiply,
 )
 from iln.images.libvips import complaints, forget_errors, libvips, reason, warnings
+from iln.images.looks import LOOKS, look_at_heif
 from iln.images.metadata import Found
 from iln.images.picture import NAMES, Array, Picture, icc_fits
 from iln.images.pillow_formats import read_with_pillow
@@ -159,10 +160,10 @@ def _read(file: BinaryIO, max_pixels: int, allow_damaged: bool) -> Picture:
 
 def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) -> Picture:
     found = Found()
-    look = _LOOKS.get(kind)
+    look = LOOKS.get(kind)
     page = look(file, found, allow_damaged) if look is not None else None
     if kind == "avif":
-        _look_at_heif(file, found)
+        look_at_heif(file, found)
     trouble = ""
     for fail_on in ("error", "none") if allow_damaged else ("error",):
         try:
@@ -258,73 +259,6 @@ def _decoded(
     return view, *decode(cmyk_to_srgb(stored) if space == "cmyk" else stored, view)
 
 
-_GAIN_MAP = "its gain map for HDR screens is left out"
-
-
-def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
-    chunks = png.look(file)
-    if chunks.apple:
-        raise Refused(
-            "is a PNG in Apple's own variant (CgBI), as apps for iOS hold it; convert it, for "
-            "instance by pngcrush -revert-iphone-optimizations"
-        )
-    if chunks.animated:
-        raise animated()
-    found.dpi, found.text, found.xmp = chunks.dpi, chunks.text, chunks.xmp
-    found.exif, found.iptc, found.encoding = chunks.exif, chunks.iptc, chunks.encoding
-
-
-def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
-    file.seek(0)
-    segments = jpeg.look(file.read())
-    if segments.variant is not None:
-        raise Refused(
-            f"is a {segments.variant}, which is not read here; save it as a usual JPEG or as PNG"
-        )
-    found.dpi = segments.dpi
-    found.iptc, found.text = segments.iptc, [("Comment", words) for words in segments.comments]
-    if segments.extended_xmp:
-        found.notes.append("a part of its XMP, too long for one segment, is left out")
-    if segments.video:
-        found.notes.append("the video behind it is left out")
-    if segments.gain_map:
-        found.notes.append(_GAIN_MAP)
-    elif segments.more_pictures:
-        found.notes.append("further pictures in the file are left out")
-
-
-def _look_at_tiff(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff.TiffFile:
-    page = tiff.look(file)
-    if page.raw:
-        raise Refused(
-            "is a raw file of a camera; develop it to a 16-bit TIFF, for instance by darktable or "
-            "RawTherapee"
-        )
-    if page.reduced:
-        raise Refused(
-            "holds only a reduced copy of its picture where programs look for it; save the full "
-            "picture as a TIFF file of its own"
-        )
-    if page.unspecified and not allow_damaged:
-        raise Refused(
-            "has one channel more than colours, and does not say what it is (the infrared of a "
-            "scanner?); save it without, or take the colours alone by --allow-damaged"
-        )
-    found.exif, found.dpi, found.iptc = page.exif, page.dpi, page.iptc
-    return page
-
-
-_LOOKS: dict[str, Any] = {"png": _look_at_png, "jpeg": _look_at_jpeg, "tiff": _look_at_tiff}
-
-
-def _look_at_heif(file: BinaryIO, found: Found) -> None:
-    boxes = sniffing.heif_boxes(file)
-    if boxes.code_points is not None:
-        found.encoding = colour.of_code_points(*boxes.code_points)
-    if boxes.gain_map:
-        found.notes.append(_GAIN_MAP)
-
-
 def _vips_source(file: BinaryIO) -> Any:
     file.seek(0)
     try:
@@ -402,15 +336,14 @@ def _picture(
 
 def _read_phone(file: BinaryIO, kind: str, max_pixels: int) -> Picture:
     try:
-        package = phone.decoder(kind)
+        phone.decoder(kind)
     except InputError as error:
         raise Refused(f"is a {NAMES[kind]} picture: {error}") from None
-    del package
     try:
         if kind == "heic":
             check_size(*phone.heic_size(file), max_pixels)
             array, found = phone.read_heic(file)
-            _look_at_heif(file, found)
+            look_at_heif(file, found)
         else:
             facts = phone.jxl_facts(file)
             if facts["have_animation"]:

@@ -1,0 +1,81 @@
+"""What files say beside their pixels, and kinds of files that are refused for it."""
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+from iln.images import colour, jpeg, png, sniffing, tiff
+from iln.images.metadata import Found
+from iln.images.refusals import Refused, animated
+
+_GAIN_MAP = "its gain map for HDR screens is left out"
+
+
+def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+    chunks = png.look(file)
+    if chunks.apple:
+        raise Refused(
+            "is a PNG in Apple's own variant (CgBI), as apps for iOS hold it; convert it, for "
+            "instance by pngcrush -revert-iphone-optimizations"
+        )
+    if chunks.animated:
+        raise animated()
+    found.dpi, found.text, found.xmp = chunks.dpi, chunks.text, chunks.xmp
+    found.exif, found.iptc, found.encoding = chunks.exif, chunks.iptc, chunks.encoding
+
+
+def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+    file.seek(0)
+    segments = jpeg.look(file.read())
+    if segments.variant is not None:
+        raise Refused(
+            f"is a {segments.variant}, which is not read here; save it as a usual JPEG or as PNG"
+        )
+    found.dpi = segments.dpi
+    found.iptc, found.text = segments.iptc, [("Comment", words) for words in segments.comments]
+    if segments.extended_xmp:
+        found.notes.append("a part of its XMP, too long for one segment, is left out")
+    if segments.video:
+        found.notes.append("the video behind it is left out")
+    if segments.gain_map:
+        found.notes.append(_GAIN_MAP)
+    elif segments.more_pictures:
+        found.notes.append("further pictures in the file are left out")
+
+
+def _look_at_tiff(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff.TiffFile:
+    page = tiff.look(file)
+    if page.raw:
+        raise Refused(
+            "is a raw file of a camera; develop it to a 16-bit TIFF, for instance by darktable or "
+            "RawTherapee"
+        )
+    if page.reduced:
+        raise Refused(
+            "holds only a reduced copy of its picture where programs look for it; save the full "
+            "picture as a TIFF file of its own"
+        )
+    if page.unspecified and not allow_damaged:
+        raise Refused(
+            "has one channel more than colours, and does not say what it is (the infrared of a "
+            "scanner?); save it without, or take the colours alone by --allow-damaged"
+        )
+    found.exif, found.dpi, found.iptc = page.exif, page.dpi, page.iptc
+    return page
+
+
+LOOKS: dict[str, Callable[[BinaryIO, Found, bool], tiff.TiffFile | None]] = {
+    "png": _look_at_png,
+    "jpeg": _look_at_jpeg,
+    "tiff": _look_at_tiff,
+}
+"""By format: what stands beside the pixels goes into `Found`. Raises Refused for a kind of file
+that libvips would misread."""
+
+
+def look_at_heif(file: BinaryIO, found: Found) -> None:
+    """What an AVIF or HEIC file says. Raises UnknownColours for what sRGB cannot hold."""
+    boxes = sniffing.heif_boxes(file)
+    if boxes.code_points is not None:
+        found.encoding = colour.of_code_points(*boxes.code_points)
+    if boxes.gain_map:
+        found.notes.append(_GAIN_MAP)
