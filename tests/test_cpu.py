@@ -52,6 +52,22 @@ def test_of_float16(limit: str, fp16: bool) -> None:
     assert decide({"avx512_fp16": True}, limit, x86=True).fp16 == fp16
 
 
+@pytest.mark.parametrize(
+    ("flags", "limit", "avx512"),
+    [
+        (ZEN3, "", False),
+        (ALDER_LAKE, "", False),
+        (SKYLAKE, "", True),
+        (ZEN5, "", True),
+        (ZEN5, "AVX2", False),
+        (ZEN5, "AVX2_VNNI", False),
+        (ZEN5, "AVX512_CORE", True),
+    ],
+)
+def test_of_wide_vectors(flags: tuple[str, ...], limit: str, avx512: bool) -> None:
+    assert decide(dict.fromkeys(flags, True), limit, x86=True).avx512 == avx512
+
+
 @pytest.mark.parametrize(("flags", "bf16"), [(("neon",), False), (("neon", "bf16"), True)])
 def test_of_arm(flags: tuple[str, ...], bf16: bool) -> None:
     found = decide(dict.fromkeys(flags, True), "AVX2", x86=False)
@@ -69,9 +85,10 @@ def test_of_an_older_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.setattr(cpu.platform, "machine", lambda: "x86_64")
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    assert instructions() == Instructions(int8=True, bf16=False, fp16=False)
+    assert instructions() == Instructions(int8=True, bf16=False, fp16=False, avx512=True)
 
 
 def test_what_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,4 +112,4 @@ def test_the_variables_that_make_an_older_cpu_take_effect() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **older}, capture_output=True, text=True
     )
-    assert done.stdout.split() == ["AVX2", "False", "False", "False", "False"], done.stderr
+    assert done.stdout.split() == ["AVX2", *["False"] * 5], done.stderr

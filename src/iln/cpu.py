@@ -16,6 +16,7 @@ _BELOW_DOT_PRODUCTS = ("SSE41", "AVX", "AVX2", "AVX512_CORE")
 _BELOW_BFLOAT16 = (*_BELOW_DOT_PRODUCTS, "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE_VNNI")
 _BELOW_FLOAT16 = (*_BELOW_BFLOAT16, "AVX512_CORE_BF16")
 _BELOW_AVX512 = ("AVX2_VNNI", "AVX2_VNNI_2")
+_WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", *_BELOW_AVX512)
 
 
 def cores() -> int:
@@ -33,11 +34,13 @@ class Instructions(NamedTuple):
             saturates.
         bf16: products of bfloat16 matrices, faster than those of float32.
         fp16: the same of float16.
+        avx512: vectors of 64 bytes (x86).
     """
 
     int8: bool
     bf16: bool
     fp16: bool
+    avx512: bool = False
 
 
 def instructions() -> Instructions:
@@ -70,6 +73,7 @@ def decide(flags: Mapping[str, bool], limit: str, *, x86: bool) -> Instructions:
         and (has("avx_vnni") or (wide and has("avx512_vnni", "amx_int8"))),
         bf16=limit not in _BELOW_BFLOAT16 and has("avx512_bf16", "amx_bf16"),
         fp16=limit not in _BELOW_FLOAT16 and has("avx512_fp16", "amx_fp16"),
+        avx512=limit not in _WITHOUT_AVX512 and has("avx512_f"),
     )
 
 
@@ -79,6 +83,7 @@ def _flags() -> Mapping[str, bool]:
     if hasattr(torch.cpu, "get_capabilities"):
         return torch.cpu.get_capabilities()
     return {  # PyTorch 2.9
+        "avx512_f": torch.cpu._is_avx512_supported(),
         "avx512_vnni": torch.cpu._is_vnni_supported(),
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
     }

@@ -48,6 +48,18 @@ class Statistics(NamedTuple):
     sigma: Tensor
 
 
+class PerChannel(NamedTuple):
+    """A normalisation that is the same for all pixels: y = gain (x - mean) + shift."""
+
+    mean: Tensor
+    gain: Tensor
+    shift: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, h, W, C), computed no narrower than float32 -> the same in x's dtype."""
+        return torch.addcmul(self.shift, x - self.mean, self.gain).to(x.dtype)
+
+
 class Norm(nn.Module):
     """No normalisation at all (`none`), and the protocol that the other schemes fill in."""
 
@@ -79,6 +91,10 @@ class Norm(nn.Module):
     def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
         """Normalised rows (B, h, W, C) of the map that `stats` describes, in x's dtype."""
         return x
+
+    def per_channel(self, stats: Statistics | None) -> PerChannel | None:
+        """What `normalize` does to each channel; None where it is more than that."""
+        return None
 
     def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
         """The branch's output y (B, h, W, C), scaled before it joins the residual stream."""
@@ -176,8 +192,11 @@ class InstanceNorm(Norm):
         mean, variance = moments(x, self.dims)
         return Statistics(mean, torch.sqrt(variance + self.eps))
 
+    def per_channel(self, stats: Statistics | None) -> PerChannel:
+        return standardizing(stats, self.weight, self.bias)
+
     def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
-        return standardize(x, stats, self.weight, self.bias)
+        return self.per_channel(stats)(x)
 
 
 class BatchNorm(InstanceNorm):
@@ -250,8 +269,11 @@ class LNStar(Norm):
         mean, variance = moments(x, (1, 2, 3))
         return Statistics(mean, torch.sqrt(variance + self.eps))
 
+    def per_channel(self, stats: Statistics | None) -> PerChannel:
+        return standardizing(stats, self.gamma, self.beta)
+
     def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
-        return standardize(x, stats, self.gamma, self.beta)
+        return self.per_channel(stats)(x)
 
 
 class Affine(Norm):
@@ -294,12 +316,11 @@ class ILN(LNStar):
         return close_branch(x, branch(normal), sigma)
 
 
-def standardize(x: Tensor, stats: Statistics | None, gain: Tensor, shift: Tensor) -> Tensor:
-    """gain (x - mean) / sigma + shift, computed no narrower than float32, in x's dtype."""
+def standardizing(stats: Statistics | None, gain: Tensor, shift: Tensor) -> PerChannel:
+    """gain (x - mean) / sigma + shift."""
     assert stats is not None
-    return torch.addcmul(
-        shift.to(stats.sigma.dtype), x - stats.mean, gain.to(stats.sigma.dtype) / stats.sigma
-    ).to(x.dtype)
+    wide = stats.sigma.dtype
+    return PerChannel(stats.mean, gain.to(wide) / stats.sigma, shift.to(wide))
 
 
 NORMS: dict[str, type[Norm]] = {

@@ -22,13 +22,16 @@ from iln.deploy.openvino import (
     modules,
     network,
     operations,
+    programs,
     scratch_bytes,
     supported_precisions,
 )
+from iln.deploy.openvino.shifted_windows import regions
 from iln.deploy.quantization import HALF_RANGE, bits_of, calibrate, quantized
 from iln.errors import InputError
 from iln.extras import openvino_core
-from iln.layers.forward_pass import Strips
+from iln.layers.forward_pass import InPlaceBranch, Strips
+from iln.layers.windows import to_windows
 from iln.norm import NORMS
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
@@ -87,26 +90,68 @@ def test_a_picture_lower_and_narrower_than_a_window() -> None:
         assert decibels(compiled(model)(image, walk), model(image, walk)) > 110
 
 
+def as_constants(monkeypatch: pytest.MonkeyPatch, constants: bool) -> None:
+    """Weights in the graphs, as without AVX-512, or given to shared graphs, as with it."""
+    found = instructions()._replace(avx512=not constants)
+    monkeypatch.setattr(network, "instructions", lambda: found)
+
+
+@pytest.mark.parametrize("constants", [True, False])
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_pieces_do_not_show(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_do_not_show(
+    backbone: str, constants: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_constants(monkeypatch, constants)
     model = small_model(small_spec(backbone))
-    expected = run(compiled(model), 1000)
+    expected = run(model, 1000)
+    assert decibels(run(compiled(model), 1000), expected) > 110
     before = scratch_bytes(compiled(model))
-    monkeypatch.setattr(modules, "PIECE", 1 << 11)
-    assert scratch_bytes(compiled(model)) < before / 100
-    assert decibels(run(compiled(model), 1000), expected) > 130
+    for module in (programs, modules):
+        monkeypatch.setattr(module, "PIECE", 1 << 11)
+    pieces = compiled(model)
+    assert scratch_bytes(pieces) < before - 2**22
+    counts = [m.program.counts for m in pieces.modules() if isinstance(m, InPlaceBranch)]
+    assert max(max(some) for some in counts) < 14 * 22
+    assert decibels(run(pieces, 1000), expected) > 110
 
 
-@pytest.mark.parametrize(("window", "pieces"), [(4, 1820), (16, 8), (32, 1)])
-def test_masks_do_not_make_pieces_larger(window: int, pieces: int) -> None:
-    """The bias with each window's mask is wider than q, k and v where windows are large."""
-    model = compiled(small_model(small_spec(window=window)))
-    found = [m for m in model.modules() if isinstance(m, modules.CompiledAttention)]
-    masked = found[1]._run_masked
-    assert found[0]._run_masked is None and masked is not None
-    assert masked.at_once == pieces
-    heads = 2
-    assert masked.scratch_bytes == 8 * max(modules.PIECE, pieces * heads * window**4)
+@pytest.mark.parametrize(("constants", "graphs"), [(True, 8), (False, 4)])
+def test_layers_of_one_shape_share_their_graphs(
+    constants: bool, graphs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four blocks: eight layers, or two kinds of them, each for two numbers of windows."""
+    as_constants(monkeypatch, constants)
+    compilers = []
+
+    class Watched(programs.Compiler):
+        def __init__(self, hint: str, *, constants: bool) -> None:
+            super().__init__(hint, constants=constants)
+            compilers.append(self)
+
+    monkeypatch.setattr(network, "Compiler", Watched)
+    model = small_model(small_spec("swinir", depths=(4,)))
+    fast = compiled(model)
+    assert len(compilers[0]._all) == graphs
+    assert decibels(run(fast), run(model)) > 110
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+@pytest.mark.parametrize("size", [(4, 4), (4, 12), (12, 4), (8, 20)])
+def test_windows_are_those_of_the_rolled_map(size: tuple[int, int], shift: int) -> None:
+    x = torch.randn(*size, 3)
+    rolled = torch.roll(x, (-shift, -shift), (0, 1))
+    expected = to_windows(rolled[None], 4)[0].flatten(0, 1)
+    found, out = [], torch.zeros_like(x)
+    for region, target in zip(regions(x, 4, shift), regions(out, 4, shift), strict=True):
+        windows = torch.empty(region.rows * region.columns, 4, 4, 3)
+        for start in range(0, len(windows), 2):  # pieces that end inside a row, too
+            region.gather(start, windows[start : start + 2])
+        target.scatter(0, windows)
+        found += [window.flatten(0, 1) for window in windows]
+    assert len(found) == len(expected)
+    for window in expected:
+        assert sum(torch.equal(window, other) for other in found) == 1
+    assert torch.equal(out, x)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -149,7 +194,7 @@ def test_int8_never_saturates_by_default() -> None:
     layer.weight.fill_(1.0)
     for half_range in {True, not instructions().int8}:
         rounding = operations.Rounding(0.0, 1.0, HALF_RANGE if half_range else 127)
-        with network.compiling("f32") as compile_graph:
+        with programs.Compiler("f32", constants=True) as compile_graph:
             run_it = modules.CompiledLinear(layer, {"": rounding}, compile_graph)
         assert torch.allclose(run_it(torch.ones(16, 64)), torch.full((16, 64), 64.0), rtol=1e-3)
 

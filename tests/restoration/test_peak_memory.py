@@ -60,7 +60,7 @@ def test_maps_on_disk_keep_the_budget(scratch: Path) -> None:
 
 def test_what_compiled_graphs_keep_is_in_the_budget(scratch: Path) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    report = measure(580, scratch, "openvino", (96, 640))
+    report = measure(360, scratch, "openvino", (96, 640))
     assert [on_disk for _, on_disk in report["plans"]] == [False, False]
     assert max(report["peaks"]) <= report["budget"]
     assert report["messages"] == []

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from iln.layers.drop_path import DropPath
 from iln.layers.pad import bounce, reflect_pad
-from iln.norm import Norm
+from iln.norm import Norm, Statistics
 
 Allocate = Callable[[Sequence[int], torch.dtype, torch.device], Tensor]
 
@@ -67,6 +67,23 @@ Branch = Callable[[Rows], Tensor]
 """Normalised rows -> (B, h, W, C) for the h rows in the middle."""
 Local = Callable[[Tensor], Tensor]
 """(B, h, W, C) -> (B, scale * h, scale * W, D), edge rows wrong by at most the halo."""
+
+
+class InPlaceBranch(nn.Module):
+    """A branch that an engine computes in one with the norm before it and the sum after it."""
+
+    def add_to(
+        self, x: Tensor, stats: Statistics | None, shift: int, tick: Callable[[float], None]
+    ) -> None:
+        """x += rescale(branch(normalize(x))), in place.
+
+        Args:
+            x: the residual stream, (1, H, W, C).
+            stats: of x, as the norm that stands before the branch gives them.
+            shift: pixels by which the branch's windows are moved right and down.
+            tick: told which share of the map is done, piece by piece.
+        """
+        raise NotImplementedError
 
 
 class GatedConvolution(Protocol):
@@ -285,7 +302,9 @@ class Strips(ForwardPass):
             convolve = beside.convolve
             convolved = self.map(lambda rows: convolve(normalize(rows)), x, beside.halo)
             weight = beside.gate(convolved)
-        if step.shift:
+        if isinstance(step.branch, InPlaceBranch):
+            step.branch.add_to(x, stats, step.shift, self.tick)
+        elif step.shift:
             self._add_rolled(x, change, step.window, step.shift)
         else:
             self._add_in_place(x, change, step.window, step.halo)

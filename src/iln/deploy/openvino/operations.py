@@ -7,6 +7,7 @@ each output channel, inputs asymmetric with one step, as in `iln.deploy.quantiza
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from iln.extras import need
 from iln.layers.attention import WindowAttention
 from iln.layers.feedforward import FeedForward
-from iln.layers.position_bias import position_bias
+from iln.norm import Norm, PerChannel
 
 
 class Rounding(NamedTuple):
@@ -31,48 +32,89 @@ Ranges = dict[str, Rounding]
 """By layer, relative to the module that a graph is made of: `qkv`, `fc1`, ...; "" for itself."""
 
 
-def linear(layer: nn.Linear, ranges: Ranges) -> Any:
-    """(n, in) -> (n, out)."""
-    op, model = _operations()
-    x = op.parameter([-1, layer.in_features], np.float32)
-    seen = ranges.get("")
-    return model([op.result(_product(_rounded(x, seen), layer, seen))], [x])
-
-
-def feed_forward(mlp: FeedForward, ranges: Ranges) -> Any:
-    """fc1, GELU, fc2: (n, C) -> (n, C)."""
-    op, model = _operations()
-    x = op.parameter([-1, mlp.fc1.in_features], np.float32)
-    y = x
-    for layer, name in ((mlp.fc1, "fc1"), (mlp.fc2, "fc2")):
-        y = _product(_rounded(y, ranges.get(name)), layer, ranges.get(name))
-        if layer is mlp.fc1:
-            y = op.gelu(y, "ERF")
-    return model([op.result(y)], [x])
-
-
-def window_attention(attention: WindowAttention, ranges: Ranges, *, masked: bool) -> Any:
-    """Normalised windows (n, N, C) -> the branch's output for them (n, N, C), N = w * w.
+class Graph:
+    """A graph that is being made.
 
     Args:
-        masked: takes a second input (n, 1, N, N), which is added to the scores.
+        constants: weights are constants of the graph; else they are inputs of it, so that one
+            graph serves all layers of one shape.
     """
-    op, model = _operations()
-    qkv, count = attention.qkv, attention.window**2
-    x = op.parameter([-1, count, qkv.in_features], np.float32)
-    bias = _constant(
-        position_bias(attention.relative_position_bias_table, attention.relative_position_index)
-    )
-    inputs = [x]
-    if masked:
-        inputs.append(op.parameter([-1, 1, count, count], np.float32))
-        bias = op.add(op.unsqueeze(bias, _whole(0)), inputs[1])
-    seen = ranges.get("qkv")
-    rounded = _rounded(x, seen)
-    parts = [_product(rounded, qkv, seen, share) for share in _thirds(qkv)]
-    y = _attend(parts, bias, attention.num_heads)
-    y = _product(_rounded(y, ranges.get("proj")), attention.proj, ranges.get("proj"))
-    return model([op.result(y)], inputs)
+
+    def __init__(self, *, constants: bool) -> None:
+        self._constants = constants
+        self.inputs: list[Any] = []
+        self.weights: dict[str, Tensor] = {}
+        """By name: what the inputs that stay the same are to be."""
+
+    def input(self, name: str, *shape: int) -> Any:
+        """An input that is found by its name."""
+        op, _ = _operations()
+        entry = op.parameter(shape, np.float32, name)
+        entry.output(0).set_names({name})
+        self.inputs.append(entry)
+        return entry
+
+    def product(self, x: Any, layer: "Layer", seen: Rounding | None) -> Any:
+        """x times the layer's weight, and its bias."""
+        op, _ = _operations()
+        x = _rounded(x, seen)
+        y = op.matmul(x, self._weight(layer.name, layer.weight, seen), False, True)
+        if layer.bias is None:
+            return y
+        return op.add(y, self._weight(layer.name + ".bias", layer.bias, None))
+
+    def model(self, result: Any) -> Any:
+        """The whole, with all its inputs."""
+        op, model = _operations()
+        return model([op.result(result)], self.inputs)
+
+    def _weight(self, name: str, weight: Tensor, seen: Rounding | None) -> Any:
+        if self._constants:
+            return _weight(weight, seen)
+        self.weights[name] = weight.detach().float().contiguous()
+        return self.input(name, *weight.shape)
+
+
+class Layer(NamedTuple):
+    """A linear layer, (out, in) and (out)."""
+
+    name: str
+    weight: Tensor
+    bias: Tensor | None
+
+
+def linear(layer: nn.Linear, ranges: Ranges) -> Any:
+    """(n, in) -> (n, out)."""
+    graph = Graph(constants=True)
+    x = graph.input("x", -1, layer.in_features)
+    return graph.model(graph.product(x, Layer("", layer.weight, layer.bias), ranges.get("")))
+
+
+def feed_forward(graph: Graph, mlp: FeedForward, norm: Norm, ranges: Ranges, count: int) -> Any:
+    """x + rescale(fc2(GELU(fc1(normalize(x))))) for pixels x (count, C)."""
+    op, _ = _operations()
+    x = graph.input("x", count, norm.dim)
+    y = _normalized(graph, x, norm)
+    y = graph.product(y, Layer("fc1", mlp.fc1.weight, mlp.fc1.bias), ranges.get("fc1"))
+    y = op.gelu(y, "ERF")
+    y = graph.product(y, Layer("fc2", mlp.fc2.weight, mlp.fc2.bias), ranges.get("fc2"))
+    return _added(graph, x, y)
+
+
+def window_attention(
+    graph: Graph, attention: WindowAttention, norm: Norm, ranges: Ranges, count: int
+) -> Any:
+    """x + rescale(attention(normalize(x))) for windows x (count, N, C), N = w * w.
+
+    One more input: `bias` (1, heads, N, N) for the scores.
+    """
+    heads, tokens = attention.num_heads, attention.window**2
+    x = graph.input("x", count, tokens, norm.dim)
+    bias = graph.input("bias", 1, heads, tokens, tokens)
+    y = _normalized(graph, x, norm)
+    *layers, proj = _layers(attention, exactly=bool(ranges))
+    y = _attend([graph.product(y, layer, ranges.get("qkv")) for layer in layers], bias, heads)
+    return _added(graph, x, graph.product(y, proj, ranges.get("proj")))
 
 
 def attention_to_context(proj: nn.Linear, bias: Tensor, ranges: Ranges) -> Any:
@@ -81,56 +123,78 @@ def attention_to_context(proj: nn.Linear, bias: Tensor, ranges: Ranges) -> Any:
     Args:
         bias: (heads, N, M) of the scores.
     """
-    op, model = _operations()
+    op, _ = _operations()
+    graph = Graph(constants=True)
     heads, count, others = bias.shape
     dim = proj.in_features
-    q = op.parameter([-1, count, dim], np.float32)
-    kv = op.parameter([-1, others, 2 * dim], np.float32)
+    q = graph.input("q", -1, count, dim)
+    kv = graph.input("kv", -1, others, 2 * dim)
     k, v = op.split(kv, op.constant(np.int64(2)), 2).outputs()
-    y = _attend([q, k, v], _constant(bias), heads)
-    y = _product(_rounded(y, ranges.get("proj")), proj, ranges.get("proj"))
-    return model([op.result(y)], [q, kv])
+    scaled = op.multiply(q, op.constant(np.float32((dim // heads) ** -0.5)))
+    y = _attend([scaled, k, v], _constant(bias[None]), heads)
+    return graph.model(graph.product(y, Layer("", proj.weight, proj.bias), ranges.get("proj")))
 
 
 def widest(graph: Any) -> int:
-    """Numbers of the largest tensor that a graph computes from one of its n entries."""
+    """Numbers of the largest tensor that a graph computes, from one of its n entries if n may be
+    any number."""
     shapes = [
         entry.get_output_partial_shape(0)
         for entry in graph.get_ordered_ops()
         if entry.get_type_name() != "Parameter"
     ]
-    # What has no side of unknown length comes from the weights alone.
+    # Where any shape is open, what has no such side comes from the weights alone.
+    opened = [shape for shape in shapes if shape.is_dynamic] or shapes
     return max(
-        math.prod(int(side.get_length()) for side in shape if side.is_static)
-        for shape in shapes
-        if shape.is_dynamic
+        math.prod(int(side.get_length()) for side in shape if side.is_static) for shape in opened
     )
 
 
-def _attend(parts: list[Any], bias: Any, heads: int) -> Any:
-    """softmax(q k^T / sqrt(d) + bias) v of windows (n, N or M, C), bias (1 or n, heads, N, M)."""
+def _layers(attention: WindowAttention, *, exactly: bool) -> list[Layer]:
+    """Those of q (with the scores' 1 / sqrt(d)), k, v, and `proj`.
+
+    Three small products are fused with the attention behind them; a large one would be cut. Unless
+    `exactly` as they are, k has no bias (it adds the same to all scores of a query, which softmax
+    does not see), and that of v is added after `proj` (the weights of each query sum to 1).
+    """
+    qkv, proj = attention.qkv, attention.proj
+    scale = (qkv.in_features // attention.num_heads) ** -0.5
+    q, k, v = qkv.weight.detach().chunk(3)
+    biases = torch.zeros(3 * qkv.in_features) if qkv.bias is None else qkv.bias.detach()
+    of_q, of_k, of_v = biases.chunk(3)
+    return [
+        Layer("q", q * scale, of_q * scale),
+        Layer("k", k, of_k if exactly else None),
+        Layer("v", v, of_v if exactly else None),
+        Layer("proj", proj.weight, proj.bias if exactly else proj.bias + proj.weight @ of_v),
+    ]
+
+
+def _normalized(graph: Graph, x: Any, norm: Norm) -> Any:
+    """The norm of x; the graph is given the values of `PerChannel`, or all of it."""
+    op, _ = _operations()
+    if type(norm).per_channel is Norm.per_channel:
+        return graph.input("normal", *x.get_output_shape(0))
+    mean, gain, shift = (graph.input(name, norm.dim) for name in PerChannel._fields)
+    return op.add(op.multiply(op.subtract(x, mean), gain), shift)
+
+
+def _added(graph: Graph, x: Any, y: Any) -> Any:
+    """x + factor y, the factor of each channel being what the norm's `rescale` multiplies it by."""
+    op, _ = _operations()
+    factor = graph.input("factor", x.get_output_shape(0)[-1])
+    return graph.model(op.add(x, op.multiply(y, factor)))
+
+
+def _attend(parts: Sequence[Any], bias: Any, heads: int) -> Any:
+    """softmax(q k^T + bias) v of windows (n, N or M, C), bias (1, heads, N, M)."""
     op, _ = _operations()
     q, k, v = (
         op.transpose(op.reshape(part, _whole(0, 0, heads, -1), True), _whole(0, 2, 1, 3))
         for part in parts
     )
-    if bias.get_output_partial_shape(0).rank.get_length() == 3:
-        bias = op.unsqueeze(bias, _whole(0))
-    y = op.scaled_dot_product_attention(q, k, v, bias)
+    y = op.scaled_dot_product_attention(q, k, v, bias, op.constant(np.float32(1)))
     return op.reshape(op.transpose(y, _whole(0, 2, 1, 3)), _whole(0, 0, -1), True)
-
-
-def _product(x: Any, layer: nn.Linear, seen: Rounding | None, rows: slice = slice(None)) -> Any:
-    """x times (some rows of) a linear layer's weight, and its bias."""
-    op, _ = _operations()
-    y = op.matmul(x, _weight(layer.weight[rows], seen), False, True)
-    return y if layer.bias is None else op.add(y, _constant(layer.bias[rows]))
-
-
-def _thirds(qkv: nn.Linear) -> list[slice]:
-    """Three small products are fused with the attention behind them; a large one would be cut."""
-    dim = qkv.in_features
-    return [slice(start, start + dim) for start in range(0, 3 * dim, dim)]
 
 
 def _weight(weight: Tensor, seen: Rounding | None) -> Any:

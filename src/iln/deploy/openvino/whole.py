@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from iln.atomic import printable
 from iln.deploy.export.openvino_file import read_graph
-from iln.deploy.openvino.network import NUMBERS, compiler, supported_precisions
+from iln.deploy.openvino.network import NUMBERS, supported_precisions
+from iln.deploy.openvino.programs import compiler
 from iln.errors import InputError
 from iln.layers.forward_pass import WHOLE, ForwardPass
 
