@@ -290,7 +290,7 @@ SMALL_SPEC = asdict(SPECS["swinir"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, r"newer iln \(format 3; this one reads up to 2\); upgrade iln"),
+        ({"format": 4}, r"newer iln \(format 4; this one reads up to 3\); upgrade iln"),
         ({"format": "x"}, "damaged iln metadata"),
         ({"format": ...}, "damaged iln metadata"),
         ({"backbone": "dat"}, "backbone 'dat'; known: swinir, hat, drct"),
