@@ -47,6 +47,7 @@ from iln.backbones import BACKBONES, Backbone, Spec, from_spec, name_of
 from iln.checkpoints.files import (
     SUFFIX,
     about,
+    called,
     first_line,
     kind_of,
     located,
@@ -83,7 +84,8 @@ def load(
     Args:
         name_or_file: a shipped model's name (`shipped()` lists them), or a file: one of `save`'s,
             or an official one of SwinIR, HAT, DRCT or i-LN HAT, in PyTorch's format or safetensors.
-            The content decides, not the suffix; pickles are read with `weights_only=True`.
+            The content decides, not the suffix; pickles are read with `weights_only=True`. Or the
+            address of one on the Hugging Face Hub (`iln.checkpoints.hub`), safetensors only.
         norm: for files of others, which do not say them; each is otherwise filled in by convention
             (`iln.checkpoints.published`), and one line of the log (logger `iln`, level INFO) tells
             what was assumed. A HAT whose norms are called weight and bias needs `norm`: "ln" or
@@ -111,11 +113,11 @@ def load_explained(
     name_or_file: str | os.PathLike[str], answers: Answers
 ) -> tuple[Backbone, dict[str, Any]]:
     """As `load`, on the CPU, and what was assumed: by name, empty where the file says it all."""
-    with located(name_or_file) as path, about(path):
+    with located(name_or_file) as path, about(called(name_or_file, path)):
         weights, metadata = read_tensors(path)
         if _KEY in metadata:
             return _rebuild(weights, metadata[_KEY], answers).eval(), {}
-        return from_weights(weights, answers, printable(path))
+        return from_weights(weights, answers, printable(called(name_or_file, path)))
 
 
 def from_weights(
@@ -205,7 +207,7 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: if there is no such file or it was not written by `save`.
     """
-    with located(name_or_file) as path, about(path):
+    with located(name_or_file) as path, about(called(name_or_file, path)):
         undescribed = "holds no description; only files written by iln.save do"
         if kind_of(path) != "safetensors":
             raise InputError(undescribed)

@@ -94,8 +94,9 @@ def parse_options(given: dict[str, Any], settings: Settings) -> Options:
 
 
 def _check_model(model: str, settings: Settings) -> None:
-    """Files are for whoever sits at this computer: another could look around on its disk."""
-    if model in names() or (settings.local and Path(model).is_file()):
+    """Files are for whoever sits at this computer: another could look around on its disk, or have
+    it filled from the net."""
+    if model in names() or (settings.local and (is_address(model) or Path(model).is_file())):
         return
     files = ", or give a file of weights" if settings.local else ""
     raise InputError(f"no model {model!r} is shipped; {nearest(model, names())}{files}")
