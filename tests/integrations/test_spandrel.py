@@ -235,15 +235,37 @@ def test_layernorm_stays_with_spandrel(tmp_path: Path, spandrel: Any, loader: An
         loader.load_from_file(tmp_path / "ln.safetensors")
 
 
-def test_the_guides_lines(tmp_path: Path, spandrel: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
-    blocks = [part.partition("```")[0] for part in page.split("```python\n")[1:]]
-    (lines,) = [block for block in blocks if "iln.deploy.spandrel" in block]
+def test_the_guides_lines_in_comfyui(
+    spandrel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comfy = ModuleType("comfy")
+    comfy.model_management = ModuleType("model_management")  # type: ignore[attr-defined]
+    comfy.model_management.get_torch_device = lambda: torch.device("cpu")
+    monkeypatch.setitem(sys.modules, "comfy", comfy)
+    page = (Path(__file__).parents[2] / "docs" / "spandrel.md").read_text("utf-8")
     values: dict[str, Any] = {}
-    exec(lines, values)
-    assert values["NODE_CLASS_MAPPINGS"] == {}
-    file = Path(iln.__file__).parent / "zoo" / "photo.safetensors"
-    assert spandrel.ModelLoader().load_from_file(file).architecture.id == "iLN"
+    exec(page.partition("```python\n")[2].partition("```")[0], values)
+    # As its loader does it: tensors alone, and the registry that all use.
+    tensors = load_file(Path(iln.__file__).parent / "zoo" / "photo.safetensors")
+    loaded = spandrel.ModelLoader().load_from_state_dict(tensors).eval()
+    node = values["NODE_CLASS_MAPPINGS"]["i-LN: whole picture"]
+    assert set(node.INPUT_TYPES()["required"]) == {"upscale_model", "image"}
+    images = torch.cat([picture(3, 20, 24), picture(3, 20, 24).flip(3)])
+    (out,) = getattr(node(), node.FUNCTION)(loaded, images.movedim(1, -1))
+    with torch.inference_mode():
+        expected = iln.load("photo")(images).clamp(0, 1).movedim(1, -1)
+    assert (out - expected).abs().max() < 1e-6
+
+
+def test_the_plug_in_needs_no_other_package() -> None:
+    code = (
+        "import sys, torch, numpy, safetensors; before = set(sys.modules); "
+        "import iln.deploy.spandrel; names = {n.partition('.')[0] for n in sys.modules}; "
+        "print(*sorted(names & {'pydantic', 'typer', 'pyvips', 'PIL', 'openvino', 'filelock', "
+        "'rich', 'jinja2', 'huggingface_hub'} - {n.partition('.')[0] for n in before}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_the_command_writes_it(tmp_path: Path, spandrel: Any) -> None:

@@ -54,7 +54,7 @@ def fetch(address: str) -> Path:
             there or not open to this user, files of other kinds, several files, no network, and
             where huggingface_hub is missing.
     """
-    repository, revision, file = _parsed(address)
+    repository, revision, file = parsed(address)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it looks when it is imported
     hub = need("huggingface_hub", "hub")
     need("huggingface_hub.errors", "hub")
@@ -79,7 +79,12 @@ def fetch(address: str) -> Path:
     return path
 
 
-def _parsed(address: str) -> tuple[str, str | None, str | None]:
+def parsed(address: str) -> tuple[str, str | None, str | None]:
+    """Repository, revision and file of an address, where it says them; nothing is asked for.
+
+    Raises:
+        InputError: for an address of another kind, or of a file that is not safetensors.
+    """
     scheme = _SCHEME.match(address)
     if scheme is not None and scheme[1] != "hf":
         raise InputError(
