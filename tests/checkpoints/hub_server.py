@@ -42,7 +42,9 @@ def serving(hub: Hub) -> Iterator[Hub]:
             self.answer()
 
         def answer(self) -> None:
-            hub.asked.append((f"{self.command} {self.path}", {k.lower(): v for k, v in self.headers.items()}))
+            hub.asked.append(
+                (f"{self.command} {self.path}", {k.lower(): v for k, v in self.headers.items()})
+            )
             parts = self.path.replace("refs%2Fpr%2F3", "refs/pr/3").strip("/").split("/")
             listed = parts[:2] == ["api", "models"]
             parts = parts[2:] if listed else parts

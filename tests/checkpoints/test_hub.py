@@ -177,7 +177,9 @@ def test_malformed_addresses(address: str) -> None:
         iln.load(address)
 
 
-@pytest.mark.parametrize("address", ["foo://a/b", "https://huggingface.co/a/b", "s3://a/b", "HF://a/b"])
+@pytest.mark.parametrize(
+    "address", ["foo://a/b", "https://huggingface.co/a/b", "s3://a/b", "HF://a/b"]
+)
 def test_other_schemes(address: str) -> None:
     with pytest.raises(InputError, match=r"is fetched from \w+://; accepted: a shipped model"):
         iln.load(address)

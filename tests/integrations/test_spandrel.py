@@ -133,9 +133,7 @@ def test_layernorm_networks_are_read_as_their_authors(
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_files_hold_what_the_code_of_others_holds(
-    kind: str, tmp_path: Path, spandrel: Any
-) -> None:
+def test_files_hold_what_the_code_of_others_holds(kind: str, tmp_path: Path, spandrel: Any) -> None:
     # Its SwinIR, HAT and DRCT are the authors' code.
     export(network(SPECS[kind]), tmp_path / "model.pth", to="official")
     content = torch.load(tmp_path / "model.pth", weights_only=True)
@@ -235,9 +233,7 @@ def test_layernorm_stays_with_spandrel(tmp_path: Path, spandrel: Any, loader: An
         loader.load_from_file(tmp_path / "ln.safetensors")
 
 
-def test_the_guides_lines_in_comfyui(
-    spandrel: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_guides_lines_in_comfyui(spandrel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     comfy = ModuleType("comfy")
     comfy.model_management = ModuleType("model_management")  # type: ignore[attr-defined]
     comfy.model_management.get_torch_device = lambda: torch.device("cpu")

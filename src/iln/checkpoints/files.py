@@ -96,7 +96,7 @@ def _unknown(name: str, known: list[str]) -> str:
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return (
         f"no shipped model and no file is called {name!r}; {hint}"
-        f"shipped: {', '.join(known) or 'none'}; the path of a weights file, and {hub.FORM}, "
+        f"shipped: {', '.join(known) or 'none'}; the path of a weights file and hf://OWNER/NAME "
         "are accepted as well"
     )
 

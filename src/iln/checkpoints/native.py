@@ -212,12 +212,13 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
         if kind_of(path) != "safetensors":
             raise InputError(undescribed)
         with opened(path) as file:
-            metadata = file.metadata() or {}
-            if _KEY not in metadata:
+            metadata, names = file.metadata() or {}, set(file.keys())
+            if _KEY not in metadata and _KEY not in names:
                 raise InputError(undescribed)
-            card = _parse(metadata[_KEY])
+            tensor = None if _KEY in metadata else file.get_tensor(_KEY)
+            card = _parse(metadata[_KEY] if tensor is None else _text(tensor))
             sizes: Counter[str] = Counter()
-            for name in set(file.keys()) - {_KEY}:
+            for name in names - {_KEY}:
                 part = file.get_slice(name)
                 sizes[part.get_dtype()] += prod(part.get_shape())
         most = max(sizes, key=lambda stored: sizes[stored], default="")

@@ -94,9 +94,7 @@ def export(
         temporary.write_bytes(content)
 
 
-def check_target(
-    file: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool
-) -> None:
+def check_target(file: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool) -> None:
     """Before minutes of work: InputError for a name that could not be written afterwards."""
     shown = printable(file)
     if Path(file).suffix not in suffixes:

@@ -67,7 +67,9 @@ def load_models(
         raise InputError(
             f"{', '.join(given)}: only for files that do not say it; all of these models do"
         )
-    shown = distinct([short_name(name) for name in names], [os.fspath(name) for name in names], reserved, "model")
+    shown = distinct(
+        [short_name(name) for name in names], [os.fspath(name) for name in names], reserved, "model"
+    )
     return [
         Model(
             shown[i],
