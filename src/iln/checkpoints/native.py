@@ -7,8 +7,8 @@ others publish (see `iln.checkpoints.published` for what they leave out and how 
 
 The metadata is one JSON object under the key `iln`:
 
-    format     1; 3 if this object is also a tensor (see below), and 2 where weights are packed and
-               it is not, as iln 0.2 wrote them; a file with a higher number is refused
+    format     1; 2 if weights are packed; 3 if this object is also a tensor (see below); a file
+               with a higher number is refused
     backbone   `swinir`, `hat` or `drct`
     spec       every field of the backbone's spec
     checksum   CRC-32 of all tensors' bytes, in the order of their names
@@ -19,9 +19,9 @@ The metadata is one JSON object under the key `iln`:
     task, training, scores, licence   any JSON, or null
     card_checksum   CRC-32 of this object without this field, as JSON with sorted keys
 
-Programs that see no metadata (spandrel, and converters) recognise our networks by names and shapes.
-Where these do not tell the whole spec, or weights are packed, the same object lies in the file once
-more: a tensor of bytes, also called `iln`.
+Programs that see no metadata (spandrel, and converters) recognise an i-LN network by names and
+shapes. Where these do not tell its whole spec, or weights are packed, the same object lies in the
+file once more: a tensor of bytes, also called `iln`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from iln.checkpoints.files import (
     shipped_files,
 )
 from iln.checkpoints.packing import packed, unpacked
-from iln.checkpoints.published import Answers, clean, recognise, rename
+from iln.checkpoints.published import Answers, clean, has_gamma, recognise, rename
 from iln.errors import InputError
 
 FORMAT = 3
@@ -177,9 +177,9 @@ def save(
     if bits:
         body = [f"{name}.weight" for name in backbone.body_layers()]
         weights = packed({**weights, **{n: backbone.get_parameter(n) for n in body}}, body)
-    told = not bits and _told(backbone.spec, weights)
+    twice = has_gamma(weights) and (bits is not None or not _told(backbone.spec, weights))
     card = {
-        "format": 1 if told else 3,
+        "format": 3 if twice else 2 if bits else 1,
         **({"packed": bits, "parameters": parameters} if bits else {}),
         "backbone": name_of(backbone.spec),
         "spec": asdict(backbone.spec),
@@ -189,7 +189,7 @@ def save(
     }
     card["card_checksum"] = _card_checksum(card)
     metadata = {_KEY: json.dumps(card, allow_nan=False)}
-    if not told:
+    if twice:
         weights[_KEY] = torch.tensor(list(metadata[_KEY].encode()), dtype=torch.uint8)
     with atomic_write(file, overwrite) as temporary:
         # Bytes, because safetensors' own writing reports a full disk in a way of its own.

@@ -57,10 +57,11 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.
-    Or a LayerNorm model as weights for its authors' code and what loads their files (official).
 
-    A program's input is `image` (1, C, H, W), float32 in [0, 1]; its output `restored`, not
-    clamped.
+    The input is `image` (1, C, H, W), float32 in [0, 1]; the output `restored`, not clamped.
+
+    With --to official, write a LayerNorm model as weights for its authors' code, and for what loads
+    their files.
     """
     if dynamic and size is not None:
         raise InputError("--dynamic and --size exclude each other")

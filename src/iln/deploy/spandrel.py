@@ -1,8 +1,9 @@
 """Our networks in spandrel, the library with which chaiNNer, ComfyUI and others load models.
 
 `register()` adds one architecture to spandrel's registry. It takes files whose norms hold gamma and
-beta (i-LN), and those of `iln.save` that carry their description as a tensor; LayerNorm's files
-stay spandrel's own. Nothing but PyTorch, NumPy and safetensors is needed beside spandrel.
+beta (i-LN); where these carry their description as a tensor, as those of `iln.save` do, it holds.
+LayerNorm's files stay spandrel's own. Nothing but PyTorch, NumPy and safetensors is needed beside
+spandrel.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from iln.backbones import BACKBONES, Backbone, name_of
 from iln.checkpoints.files import OUR_KEY
 from iln.checkpoints.native import from_weights
-from iln.checkpoints.published import Answers
+from iln.checkpoints.published import Answers, has_gamma
 from iln.extras import need
 
 ID = "iLN"
@@ -50,8 +51,9 @@ def is_ours(state_dict: Mapping[str, Any]) -> bool:
     marks = [backbone.mark for _, backbone in BACKBONES.values()]
     if "conv_first.weight" not in state_dict:
         return False
-    gamma = any(name.endswith(".norm1.gamma") for name in state_dict)
-    return OUR_KEY in state_dict or (gamma and any(mark in state_dict for mark in marks))
+    return OUR_KEY in state_dict or (
+        has_gamma(state_dict) and any(mark in state_dict for mark in marks)
+    )
 
 
 def _described(spandrel: Any, architecture: Any, model: Backbone) -> Any:
