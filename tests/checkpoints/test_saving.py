@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from published import SPECS, network, official, run
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from iln.backbones import Spec, from_spec
 from iln.checkpoints import files as weights_file
@@ -290,7 +291,7 @@ SMALL_SPEC = asdict(SPECS["swinir"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, r"newer iln \(format 3; this one reads up to 2\); upgrade iln"),
+        ({"format": 4}, r"newer iln \(format 4; this one reads up to 3\); upgrade iln"),
         ({"format": "x"}, "damaged iln metadata"),
         ({"format": ...}, "damaged iln metadata"),
         ({"backbone": "dat"}, "backbone 'dat'; known: swinir, hat, drct"),
@@ -377,7 +378,8 @@ def test_an_unknown_name_lists_the_known_ones(zoo: Spec) -> None:
         load("sr-x22")
     assert str(raised.value) == (
         "no shipped model and no file is called 'sr-x22'; did you mean sr-x2? "
-        "shipped: denoise, sr-x2; the path of a weights file is accepted as well"
+        "shipped: denoise, sr-x2; the path of a weights file and hf://OWNER/NAME "
+        "are accepted as well"
     )
     for name in ("", "mine.pth", "a\0b", ".", "line\nbreak"):
         with pytest.raises(InputError) as raised:
@@ -426,3 +428,63 @@ def test_networks_load_as_float32_whatever_the_default(zoo: Spec) -> None:
 
 def test_from_spec_is_what_load_builds(zoo: Spec) -> None:
     assert set(load("sr-x2").state_dict()) == set(from_spec(zoo).state_dict())
+
+
+# --- the description as a tensor, for programs that see no metadata --------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, True),
+        ({"drop_path": 0.1}, True),  # of training alone
+        ({"scale": 1, "upsampler": "", "unshuffle": 2}, True),
+        ({"eps": 1e-5}, False),
+        ({"norm": "ln*"}, False),
+        ({"input_stats": "none"}, False),
+        ({"stream_steps": (1, 0)}, False),
+        ({"scale": 1, "upsampler": "", "unshuffle": 2, "in_chans": 1}, False),
+        ({"norm": "bn"}, None),
+    ],
+)
+@pytest.mark.parametrize("bits", [None, 4])
+def test_what_names_do_not_tell_outlives_the_metadata(
+    changes: dict[str, Any], told: bool | None, bits: int | None, tmp_path: Path
+) -> None:
+    i_ln: dict[str, Any] = {"norm": "i-ln", "eps": 1e-4, "input_stats": "mean+std"}
+    model = network(replace(SPECS["swinir"], **{**i_ln, **changes}))
+    file, bare = tmp_path / "model.safetensors", tmp_path / "bare.safetensors"
+    save(model, file, bits=bits, task="of a test")
+    tensors = load_file(file)
+    save_file(tensors, bare)
+    with safe_open(file, framework="pt") as opened:
+        version = json.loads(opened.metadata()["iln"])["format"]
+    if told is None:  # no i-LN: as ever
+        assert "iln" not in tensors
+        assert version == (2 if bits else 1)
+        return
+    assert ("iln" in tensors) == (bits == 4 or not told)
+    assert version == (3 if "iln" in tensors else 1)
+    again, left = load(file), load(bare)
+    assert replace(left.spec, drop_path=model.spec.drop_path) == again.spec == model.spec
+    assert torch.equal(run(left), run(again))
+    parameters = sum(tensor.numel() for tensor in model.state_dict().values())
+    assert describe(file)["parameters"] == parameters
+    if "iln" in tensors:
+        assert describe(bare)["task"] == "of a test"
+        tensors["iln"][len(tensors["iln"]) // 2] = 255
+        save_file(tensors, bare)
+        with pytest.raises(InputError, match="damaged iln metadata"):
+            load(bare)
+
+
+def test_packed_files_of_iln_0_2_load(tmp_path: Path) -> None:
+    model = network(replace(SPECS["swinir"], norm="i-ln", eps=1e-4, input_stats="mean+std"))
+    file, old = tmp_path / "model.safetensors", tmp_path / "old.safetensors"
+    save(model, file, bits=4)
+    tensors = load_file(file)
+    with safe_open(file, framework="pt") as opened:
+        card = json.loads(opened.metadata()["iln"])
+    del tensors["iln"], card["card_checksum"]
+    save_file(tensors, old, {"iln": json.dumps({**card, "format": 2})})
+    assert torch.equal(run(load(old)), run(load(file)))

@@ -93,6 +93,9 @@ def test_from_outside_only_shipped_models(network: Path) -> None:
         answer = post(http, model=str(network))
         assert answer.status_code == 400
         assert "is shipped" in answer.json()["error"] and "file" not in answer.json()["error"]
+        answer = post(http, model="hf://someone/something")
+        assert answer.status_code == 400
+        assert "is shipped" in answer.json()["error"]
 
 
 def test_headers_keep_the_page_closed() -> None:
@@ -151,6 +154,8 @@ def test_too_large_a_result(enlarging: Path) -> None:
     "fields, words",
     [
         ({"model": "nonsense"}, "no model 'nonsense'"),
+        ({"model": "foo://a/b"}, "no model is fetched from foo://"),
+        ({"model": "hf://a/b/c.pth"}, "only safetensors files are taken from the net"),
         ({"strength": "7"}, "strength 7: must be less than or equal to 1"),
         ({"strength": "much"}, "strength much: must be a valid number"),
         ({"quality": "0"}, "quality 0"),

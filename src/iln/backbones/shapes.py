@@ -11,10 +11,15 @@ from iln.errors import InputError
 Shapes = Mapping[str, tuple[int, ...]]
 """By the name of a parameter, without what training frameworks put before it."""
 
+_CELLS = {12: (3, 2), 48: (3, 4)}
+"""Input channels that are RGB in cells of 2 x 2 or 4 x 4 pixels. Gray ones (4, 16) are not told
+from pictures with alpha."""
+
 
 def common_fields(shapes: Shapes, block: str) -> dict[str, Any]:
     """What all backbones have; `block` stands before the names in a group's first block."""
-    dim, in_chans, *_ = shape_of(shapes, "conv_first.weight", 4)
+    dim, chans, *_ = shape_of(shapes, "conv_first.weight", 4)
+    in_chans, unshuffle = _CELLS.get(chans, (chans, 1))
     if "absolute_pos_embed" in shapes:
         raise InputError("has absolute position embeddings (ape=True), which are not supported")
     if _outside("norm", shapes) and not _outside("patch_embed.norm", shapes):
@@ -28,6 +33,7 @@ def common_fields(shapes: Shapes, block: str) -> dict[str, Any]:
     return {
         "embed_dim": dim,
         "in_chans": in_chans,
+        "unshuffle": unshuffle,
         "num_heads": tuple(heads for _, heads in tables),
         "window": (side + 1) // 2,
         "mlp_ratio": ratio_of(hidden, dim),

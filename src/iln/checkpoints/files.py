@@ -17,6 +17,7 @@ import safetensors
 from torch import Tensor
 
 from iln.atomic import printable
+from iln.checkpoints import hub
 from iln.checkpoints.chains import CHAINS
 from iln.checkpoints.published import read_pickle
 from iln.checkpoints.wrappers import find_weights
@@ -66,7 +67,14 @@ def shipped_card(name: str) -> str:
 
 @contextlib.contextmanager
 def located(name_or_file: str | os.PathLike[str]) -> Iterator[Path]:
-    """The file behind a name; only text without a folder can be a name."""
+    """The file behind a name or an address; only text without a folder can be a name."""
+    if isinstance(name_or_file, str) and hub.is_address(name_or_file):
+        path = hub.fetch(name_or_file)
+        with about(name_or_file):
+            if kind_of(path) != "safetensors":
+                raise InputError("is no safetensors file; nothing else is taken from the net")
+        yield path
+        return
     if isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file:
         known = shipped_files()
         if name_or_file in known:
@@ -88,12 +96,26 @@ def _unknown(name: str, known: list[str]) -> str:
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return (
         f"no shipped model and no file is called {name!r}; {hint}"
-        f"shipped: {', '.join(known) or 'none'}; the path of a weights file is accepted as well"
+        f"shipped: {', '.join(known) or 'none'}; the path of a weights file and hf://OWNER/NAME "
+        "are accepted as well"
     )
 
 
+def called(name_or_file: str | os.PathLike[str], path: Path) -> str | Path:
+    """What to call a file that was located: an address of the Hub by itself."""
+    return name_or_file if isinstance(name_or_file, str) and hub.is_address(name_or_file) else path
+
+
+def short_name(name_or_file: str | os.PathLike[str]) -> str:
+    """What to call a model in a table: a shipped one by its name, others by their file's."""
+    word = os.fspath(name_or_file)
+    if hub.is_address(word):
+        return hub.short_name(word)
+    return word if word in shipped_files() else Path(word).stem
+
+
 @contextlib.contextmanager
-def about(path: Path) -> Iterator[None]:
+def about(path: str | Path) -> Iterator[None]:
     """Begin the message of every error with the file's name."""
     try:
         yield
@@ -139,10 +161,12 @@ def _other_kind(head: bytes) -> str:
 
 
 def is_weights(name_or_file: str | os.PathLike[str]) -> bool:
-    """Whether it is a shipped model's name, or a file whose first bytes are those of weights.
+    """Whether it is a shipped model's name, an address, or a file that begins like weights.
 
-    A file without them, or that cannot be read, is not; a file that does not exist is not either.
+    A file that cannot be read, or does not exist, is not.
     """
+    if hub.is_address(name_or_file):
+        return True
     try:
         with located(name_or_file) as path:
             return path.is_file() and bool(kind_of(path))  # opening a named pipe would wait

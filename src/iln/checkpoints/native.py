@@ -7,7 +7,8 @@ others publish (see `iln.checkpoints.published` for what they leave out and how 
 
 The metadata is one JSON object under the key `iln`:
 
-    format     1, or 2 if weights are packed; a file with a higher number is refused
+    format     1; 2 if weights are packed; 3 if this object is also a tensor (see below); a file
+               with a higher number is refused
     backbone   `swinir`, `hat` or `drct`
     spec       every field of the backbone's spec
     checksum   CRC-32 of all tensors' bytes, in the order of their names
@@ -17,6 +18,10 @@ The metadata is one JSON object under the key `iln`:
                measured for int8 (`iln quantize`)
     task, training, scores, licence   any JSON, or null
     card_checksum   CRC-32 of this object without this field, as JSON with sorted keys
+
+Programs that see no metadata (spandrel, and converters) recognise an i-LN network by names and
+shapes. Where these do not tell its whole spec, or weights are packed, the same object lies in the
+file once more: a tensor of bytes, also called `iln`.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -42,6 +47,7 @@ from iln.backbones import BACKBONES, Backbone, Spec, from_spec, name_of
 from iln.checkpoints.files import (
     SUFFIX,
     about,
+    called,
     first_line,
     kind_of,
     located,
@@ -50,10 +56,10 @@ from iln.checkpoints.files import (
     shipped_files,
 )
 from iln.checkpoints.packing import packed, unpacked
-from iln.checkpoints.published import Answers, clean, recognise, rename
+from iln.checkpoints.published import Answers, clean, has_gamma, recognise, rename
 from iln.errors import InputError
 
-FORMAT = 2
+FORMAT = 3
 _KEY = "iln"
 _DESCRIPTION = ("task", "training", "scores", "licence")
 _STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -78,7 +84,8 @@ def load(
     Args:
         name_or_file: a shipped model's name (`shipped()` lists them), or a file: one of `save`'s,
             or an official one of SwinIR, HAT, DRCT or i-LN HAT, in PyTorch's format or safetensors.
-            The content decides, not the suffix; pickles are read with `weights_only=True`.
+            The content decides, not the suffix; pickles are read with `weights_only=True`. Or the
+            address of one on the Hugging Face Hub (`iln.checkpoints.hub`), safetensors only.
         norm: for files of others, which do not say them; each is otherwise filled in by convention
             (`iln.checkpoints.published`), and one line of the log (logger `iln`, level INFO) tells
             what was assumed. A HAT whose norms are called weight and bias needs `norm`: "ln" or
@@ -106,13 +113,20 @@ def load_explained(
     name_or_file: str | os.PathLike[str], answers: Answers
 ) -> tuple[Backbone, dict[str, Any]]:
     """As `load`, on the CPU, and what was assumed: by name, empty where the file says it all."""
-    assumed: dict[str, Any] = {}
-    with located(name_or_file) as path, about(path):
+    with located(name_or_file) as path, about(called(name_or_file, path)):
         weights, metadata = read_tensors(path)
         if _KEY in metadata:
-            model = _rebuild(weights, metadata[_KEY], answers)
-        else:
-            model, assumed = _build_foreign(weights, answers, path)
+            return _rebuild(weights, metadata[_KEY], answers).eval(), {}
+        return from_weights(weights, answers, printable(called(name_or_file, path)))
+
+
+def from_weights(
+    weights: Mapping[str, Tensor], answers: Answers, shown: str
+) -> tuple[Backbone, dict[str, Any]]:
+    """As `load_explained`, from the tensors of a file alone. shown: what the log calls it."""
+    if _KEY in weights:
+        return _rebuild(weights, _text(weights[_KEY]), answers).eval(), {}
+    model, assumed = _build_foreign(weights, answers, shown)
     return model.eval(), assumed
 
 
@@ -163,8 +177,9 @@ def save(
     if bits:
         body = [f"{name}.weight" for name in backbone.body_layers()]
         weights = packed({**weights, **{n: backbone.get_parameter(n) for n in body}}, body)
+    twice = has_gamma(weights) and (bits is not None or not _told(backbone.spec, weights))
     card = {
-        "format": 2 if bits else 1,
+        "format": 3 if twice else 2 if bits else 1,
         **({"packed": bits, "parameters": parameters} if bits else {}),
         "backbone": name_of(backbone.spec),
         "spec": asdict(backbone.spec),
@@ -174,6 +189,8 @@ def save(
     }
     card["card_checksum"] = _card_checksum(card)
     metadata = {_KEY: json.dumps(card, allow_nan=False)}
+    if twice:
+        weights[_KEY] = torch.tensor(list(metadata[_KEY].encode()), dtype=torch.uint8)
     with atomic_write(file, overwrite) as temporary:
         # Bytes, because safetensors' own writing reports a full disk in a way of its own.
         temporary.write_bytes(safetensors.torch.save(weights, metadata))
@@ -190,17 +207,18 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: if there is no such file or it was not written by `save`.
     """
-    with located(name_or_file) as path, about(path):
+    with located(name_or_file) as path, about(called(name_or_file, path)):
         undescribed = "holds no description; only files written by iln.save do"
         if kind_of(path) != "safetensors":
             raise InputError(undescribed)
         with opened(path) as file:
-            metadata = file.metadata() or {}
-            if _KEY not in metadata:
+            metadata, names = file.metadata() or {}, set(file.keys())
+            if _KEY not in metadata and _KEY not in names:
                 raise InputError(undescribed)
-            card = _parse(metadata[_KEY])
+            tensor = None if _KEY in metadata else file.get_tensor(_KEY)
+            card = _parse(metadata[_KEY] if tensor is None else _text(tensor))
             sizes: Counter[str] = Counter()
-            for name in file.keys():  # noqa: SIM118 - no mapping
+            for name in names - {_KEY}:
                 part = file.get_slice(name)
                 sizes[part.get_dtype()] += prod(part.get_shape())
         most = max(sizes, key=lambda stored: sizes[stored], default="")
@@ -258,7 +276,25 @@ def _like(value: Any, default: Any) -> bool:
     return type(value) is type(default)
 
 
-def _rebuild(weights: dict[str, Tensor], text: str, answers: Answers) -> Backbone:
+def _told(spec: Spec, weights: Mapping[str, Tensor]) -> bool:
+    """Whether names and shapes tell the whole spec, but for what is of training alone."""
+    try:
+        found = recognise({name: tuple(tensor.shape) for name, tensor in weights.items()})
+    except InputError:
+        return False
+    return replace(found.spec, drop_path=spec.drop_path) == spec
+
+
+def _text(card: Tensor) -> str:
+    """Our metadata out of its tensor."""
+    try:
+        return bytes(card.tolist()).decode()
+    except (ValueError, TypeError) as error:  # no bytes, or no text
+        raise InputError("has damaged iln metadata; get the file again") from error
+
+
+def _rebuild(weights: Mapping[str, Tensor], text: str, answers: Answers) -> Backbone:
+    weights = {name: tensor for name, tensor in weights.items() if name != _KEY}
     card = _parse(text)
     spec: Spec = card["spec"]
     for name, value in asdict(answers).items():
@@ -366,7 +402,7 @@ def _json_only(**values: Any) -> dict[str, Any]:
 
 
 def _build_foreign(
-    weights: dict[str, Tensor], answers: Answers, path: Path
+    weights: Mapping[str, Tensor], answers: Answers, shown: str
 ) -> tuple[Backbone, dict[str, Any]]:
     weights = clean(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -375,7 +411,7 @@ def _build_foreign(
     assumed = ", ".join(f"{name} {_plain(value)}" for name, value in found.assumed.items())
     log.info(
         "%s: recognised as %s, scale %d, norm %s; the file does not say, so by convention: %s",
-        printable(path),
+        shown,
         found.backbone,
         found.spec.scale,
         found.spec.norm,

@@ -26,7 +26,7 @@ import re
 import warnings
 import zipfile
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
@@ -230,7 +230,7 @@ def _backbone(shapes: Shapes) -> str:
 def _norm(backbone: type[Backbone], shapes: Shapes, asked: str | None) -> str:
     if asked is not None and asked not in NORMS:
         raise InputError(f"cannot have norm {asked!r}; known: {', '.join(NORMS)}")
-    if _has_gamma(shapes):
+    if has_gamma(shapes):
         if asked is not None and not NORMS[asked].holistic:
             raise InputError(
                 f"cannot have norm {asked!r}: its norms hold gamma and beta; "
@@ -250,11 +250,12 @@ def _norm(backbone: type[Backbone], shapes: Shapes, asked: str | None) -> str:
     return "ln"
 
 
-def _has_gamma(shapes: Shapes) -> bool:
-    return any(name.endswith(".norm1.gamma") for name in shapes)
+def has_gamma(names: Iterable[str]) -> bool:
+    """Whether these are the names of an i-LN's or LN*'s parameters."""
+    return any(name.endswith(".norm1.gamma") for name in names)
 
 
 def _input_stats(shapes: Shapes, norm: str) -> str:
-    if _has_gamma(shapes):
+    if has_gamma(shapes):
         return "mean+std"
     return "none" if NORMS[norm].holistic else "mean"

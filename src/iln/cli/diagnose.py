@@ -111,14 +111,14 @@ def _load(
     files: Sequence[str], given: CheckpointOverrides, device: str
 ) -> list[tuple[str, Backbone, dict[str, Any], dict[str, Any]]]:
     """(name, network, what its file says, what was assumed) of each."""
-    from iln.checkpoints.native import load_explained, shipped
+    from iln.checkpoints.files import short_name
+    from iln.checkpoints.native import load_explained
     from iln.checkpoints.published import Answers
     from iln.deploy.export.about import said_by
     from iln.lab.evaluation.models import distinct
     from iln.restoration.restorer import find_device
 
-    short = [file if file in shipped() else Path(file).stem for file in files]
-    names = distinct(short, files, (), "checkpoint")
+    names = distinct([short_name(file) for file in files], files, (), "checkpoint")
     about = [said_by(file) for file in files]
     if given and all(about):
         raise InputError(f"{', '.join(given)}: only for files that do not say it; these do")

@@ -42,7 +42,10 @@ def _spread(words: Sequence[str]) -> list[str]:
 def evaluate(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Shipped models (see `iln models`) or files."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="Shipped models (see `iln models`), files, or hf:// addresses.",
+        ),
     ],
     sets: Annotated[
         list[Path],

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from iln.cli.options import ModelName, Overwrite
+from iln.cli.options import (
+    EpsOf,
+    ModelName,
+    NormOf,
+    Overwrite,
+    RangeOf,
+    StatsOf,
+    answers,
+)
 from iln.errors import InputError
 
 
@@ -15,6 +23,7 @@ class Format(StrEnum):
     openvino = "openvino"
     torch = "torch"
     executorch = "executorch"
+    official = "official"
 
 
 class Precision(StrEnum):
@@ -27,7 +36,10 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write to this file (.onnx, .xml, .pt2 or .pte)."
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write to this file (.onnx, .xml, .pt2, .pte; official: .pth or .safetensors).",
         ),
     ],
     to: Annotated[Format, typer.Option(help="Choose the file format.")] = Format.onnx,
@@ -38,11 +50,18 @@ def export(
     precision: Annotated[
         Precision, typer.Option(help="Set the precision of weights and activations.")
     ] = Precision.fp32,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.
 
     The input is `image` (1, C, H, W), float32 in [0, 1]; the output `restored`, not clamped.
+
+    With --to official, write a LayerNorm model as weights for its authors' code, and for what loads
+    their files.
     """
     if dynamic and size is not None:
         raise InputError("--dynamic and --size exclude each other")
@@ -51,5 +70,13 @@ def export(
     from iln.deploy.export import parse_size
 
     fixed = None if size is None else parse_size(size)
-    write(model, output, to=to.value, size=fixed, precision=precision.value, overwrite=overwrite)
+    write(
+        model,
+        output,
+        to=to.value,
+        size=fixed,
+        precision=precision.value,
+        overwrite=overwrite,
+        **answers(norm, input_stats, img_range, eps),
+    )
     typer.echo(f"{printable(output)}  {output.stat().st_size / 1e6:.1f} MB")

@@ -30,7 +30,7 @@ def models(
         str | None,
         typer.Argument(
             metavar="[NAME_OR_FILE]",
-            help="Show the card of this model, or what this file of weights is.",
+            help="Show the card of this model, or what this file or hf:// address holds.",
         ),
     ] = None,
     scores: Annotated[
@@ -42,9 +42,11 @@ def models(
     from rich.markdown import Markdown
 
     from iln.checkpoints.catalogue import by_picture, card, entries, names
+    from iln.checkpoints.hub import is_address
 
     console = Console()
-    if name is not None and name not in names() and os.path.lexists(name):
+    file = name is not None and (is_address(name) or os.path.lexists(name))
+    if name is not None and name not in names() and file:
         text = _file(name)
         console.print(Markdown(text)) if console.is_terminal else typer.echo(text, nl=False)
     elif name is not None:
@@ -125,6 +127,7 @@ def _file(name: str) -> str:
     from dataclasses import asdict
 
     from iln.atomic import printable
+    from iln.checkpoints.hub import is_address
     from iln.checkpoints.native import describe, load_explained
     from iln.checkpoints.published import Answers
     from iln.errors import InputError
@@ -136,7 +139,8 @@ def _file(name: str) -> str:
         about = {}
     model, assumed = load_explained(name, Answers())
     spec = {key: value for key, value in asdict(model.spec).items() if key not in assumed}
-    lines = [f"# {printable(os.path.basename(name))}", ""]  # noqa: PTH119 (a name of any kind)
+    shown = name if is_address(name) else os.path.basename(name)  # noqa: PTH119 (of any kind)
+    lines = [f"# {printable(shown)}", ""]
     norm = NORMS[model.spec.norm].title
     lines += [f"* network: {type(model).title} with {norm}, enlarges {model.spec.scale} times"]
     parameters = sum(p.numel() for p in model.parameters())

@@ -38,7 +38,9 @@ class InputStats(StrEnum):
     mean_std = "mean+std"
 
 
-ModelName = Annotated[str, typer.Argument(help="A shipped model (see `iln models`) or a file.")]
+ModelName = Annotated[
+    str, typer.Argument(help="A shipped model (see `iln models`), a file, or hf://OWNER/NAME.")
+]
 Compute = Annotated[Device, typer.Option("--device", help="Choose the device.")]
 Numbers = Annotated[Precision, typer.Option("--precision", help="Choose the numeric precision.")]
 EngineOf = Annotated[

@@ -96,7 +96,7 @@ def _check(output: Path, precision: Kind, calibrate: Path | None, overwrite: boo
     if output.suffix not in SUFFIXES[precision.value]:
         accepted = " or ".join(SUFFIXES[precision.value])
         raise InputError(f"{printable(output)}: the name of this file must end in {accepted}")
-    check_target(output, output.suffix, overwrite)
+    check_target(output, (output.suffix,), overwrite)
     if precision is Kind.int4 and calibrate is not None:
         raise InputError("--calibrate is for int8; int4 weights need no pictures")
     if precision is Kind.int8 and calibrate is None:

@@ -47,8 +47,8 @@ def restore(
         list[str] | None,
         typer.Option(
             "--model",
-            help="Use a shipped model (see `iln models`) or a file. Repeat to apply several. "
-            "Default: a model that is chosen and reported.",
+            help="Use a shipped model (see `iln models`), a file, or hf://OWNER/NAME. Repeat to "
+            "apply several. Default: a model that is chosen and reported.",
             autocompletion=complete_model,
         ),
     ] = None,

@@ -19,17 +19,18 @@ def relative_position_index(window: int) -> Tensor:
 
 
 def overlapping_position_index(window: int, extended: int) -> Tensor:
-    """The same for keys of a larger window around the queries': (w * w, e * e) int64.
+    """The same for keys of a larger window around the queries': (w * w, e * e) int64."""
+    return signed_overlapping_position_index(window, extended) % (window + extended - 1) ** 2
 
-    HAT counts its rows so that some come out negative, and Python's indexing then counts from the
-    table's end. Trained tables rely on it; here these rows are counted from the beginning.
-    """
+
+def signed_overlapping_position_index(window: int, extended: int) -> Tensor:
+    """The same as HAT counts and saves it: some rows are negative, which Python's indexing counts
+    from the table's end. Trained tables rely on it."""
     qy, qx = coordinates(window)
     ky, kx = coordinates(extended)
     dy = ky[None, :] - qy[:, None] + window - extended + 1
     dx = kx[None, :] - qx[:, None] + window - extended + 1
-    entries = (window + extended - 1) ** 2
-    return (dy * (window + extended - 1) + dx) % entries
+    return dy * (window + extended - 1) + dx
 
 
 def position_table(entries: int, num_heads: int) -> nn.Parameter:

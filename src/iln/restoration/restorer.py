@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iln.backbones import Backbone
+from iln.checkpoints.hub import is_address
 from iln.checkpoints.native import load
 from iln.cpu import slow_here
 from iln.errors import InputError
@@ -60,6 +61,8 @@ class _NotFiniteError(InputError):
 
 def is_graph(model: object) -> bool:
     """Is it the name of a graph's file?"""
+    if is_address(model):
+        return False
     return isinstance(model, (str, os.PathLike)) and Path(model).suffix == GRAPH_SUFFIX
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
@@ -13,12 +14,20 @@ from iln.checkpoints.native import load
 from iln.deploy.export.about import KEY, card
 from iln.deploy.export.executorch_file import executorch_bytes
 from iln.deploy.export.graph import Size, trace
+from iln.deploy.export.official import write_official
 from iln.deploy.export.onnx_file import onnx_bytes
 from iln.deploy.export.openvino_file import write_graph
 from iln.errors import InputError
 from iln.extras import need, openvino_core
+from iln.restoration.options import CheckpointOverrides
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "executorch": ".pte"}
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "onnx": (".onnx",),
+    "openvino": (".xml",),
+    "torch": (".pt2",),
+    "executorch": (".pte",),
+    "official": (".pth", ".safetensors"),
+}
 """What an exported file's name ends in."""
 
 
@@ -30,17 +39,23 @@ def export(
     size: Size | None = None,
     precision: str = "fp32",
     overwrite: bool = False,
+    **given: Unpack[CheckpointOverrides],
 ) -> None:
     """Write a network as a graph: `image` (1, C, H, W) float32 in [0, 1] -> `restored`.
 
+    Or, with `official`, a LayerNorm network as weights that its authors' code loads.
+
     Args:
         model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
-        file: the name to write, ending in `.onnx`, `.xml`, `.pt2` or `.pte`.
+        file: the name to write, ending in `.onnx`, `.xml`, `.pt2`, `.pte`, or for `official`
+            `.pth` or `.safetensors`.
         to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); `torch` (a program
-            of `torch.export`, for `torch.export.load`); or `executorch` (for phones).
+            of `torch.export`, for `torch.export.load`); `executorch` (for phones); or `official`
+            (see `iln.deploy.export.official`; pictures of any size, in fp32).
         size: (H, W) of the only pictures it shall take; None: any (not with executorch).
         precision: `fp32` or `fp16`; see `iln.deploy.export.graph.trace`.
         overwrite: replace an existing file.
+        given: what a file of others does not say; see `iln.load`.
 
     Raises:
         InputError: for anything that is not accepted, a package that is missing, and a file that
@@ -50,9 +65,14 @@ def export(
         raise InputError(f"cannot export to {to!r}; accepted: {', '.join(SUFFIXES)}")
     check_target(file, SUFFIXES[to], overwrite)
     source = None if isinstance(model, Backbone) else model
-    network = model if isinstance(model, Backbone) else load(model)
+    if to == "official" and (size is not None or precision != "fp32"):
+        raise InputError("--to official is for pictures of any size, in fp32: no --size, no fp16")
+    network = model if isinstance(model, Backbone) else load(model, **given)
+    if to == "official":
+        write_official(network, Path(file), overwrite=overwrite)
+        return
     if to == "openvino":  # before the minutes that tracing takes
-        check_target(Path(file).with_suffix(".bin"), ".bin", overwrite)
+        check_target(Path(file).with_suffix(".bin"), (".bin",), overwrite)
         need("openvino", "openvino")
     if to == "executorch" and size is None:
         raise InputError("executorch programs are for pictures of one size; give it (--size HxW)")
@@ -74,11 +94,12 @@ def export(
         temporary.write_bytes(content)
 
 
-def check_target(file: str | os.PathLike[str], suffix: str, overwrite: bool) -> None:
+def check_target(file: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool) -> None:
     """Before minutes of work: InputError for a name that could not be written afterwards."""
     shown = printable(file)
-    if Path(file).suffix != suffix:
-        raise InputError(f"{shown}: the name of this file must end in {suffix}")
+    if Path(file).suffix not in suffixes:
+        accepted = " or ".join(suffixes)
+        raise InputError(f"{shown}: the name of this file must end in {accepted}")
     if os.path.lexists(file) and not overwrite:
         raise InputError(exists_already(shown))
     if Path(file).is_dir():

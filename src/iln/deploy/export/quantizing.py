@@ -51,8 +51,8 @@ def quantize(
     is for. source: the shipped model's name or file that it was loaded from, for the card.
     Raises InputError for anything else, missing packages, or a file that cannot be written.
     """
-    check_target(file, ".xml", overwrite)
-    check_target(Path(file).with_suffix(".bin"), ".bin", overwrite)
+    check_target(file, (".xml",), overwrite)
+    check_target(Path(file).with_suffix(".bin"), (".bin",), overwrite)
     if not LEAST <= len(inputs) <= MOST:
         raise InputError(f"{len(inputs)} pictures to calibrate with; accepted: {LEAST} to {MOST}")
     core, nncf = openvino_core(), need("nncf", "nncf")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from iln.atomic import atomic_write, printable
 from iln.backbones.residual_stream import divided, exponents
-from iln.checkpoints.files import about, kind_of, located, read_content
+from iln.checkpoints.files import about, called, kind_of, located, read_content
 from iln.checkpoints.native import save
 from iln.checkpoints.published import clean, rename
 from iln.checkpoints.wrappers import DEPTH, prefixes
@@ -32,7 +32,7 @@ def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: boo
         InputError: if the target exists, cannot be written, or has a suffix that does not fit.
     """
     with located(source) as path:
-        with about(path):
+        with about(called(source, path)):
             kind = "safetensors" if rescued.in_steps else kind_of(path)
         if (kind == "safetensors") != (target.suffix == ".safetensors"):
             wanted = ".safetensors" if kind == "safetensors" else ".pth"

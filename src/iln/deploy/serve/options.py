@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from iln.checkpoints.catalogue import DEFAULT, names
+from iln.checkpoints.hub import is_address, parsed
 from iln.deploy.serve.settings import Settings
 from iln.errors import InputError, nearest
 from iln.images import SUFFIXES
@@ -23,7 +24,7 @@ class Options(BaseModel):
         default=[DEFAULT],
         min_length=1,
         max_length=8,
-        description="Models in order: shipped ones, chains, or files of weights.",
+        description="Models in order: shipped ones, chains, files of weights, or hf:// addresses.",
     )
     strength: float = Field(
         1.0, ge=0, le=1, description="Share of the result; the rest is the picture as it was."
@@ -94,8 +95,12 @@ def parse_options(given: dict[str, Any], settings: Settings) -> Options:
 
 
 def _check_model(model: str, settings: Settings) -> None:
-    """Files are for whoever sits at this computer: another could look around on its disk."""
+    """Files are for whoever sits at this computer: another could look around on its disk, or have
+    it filled from the net."""
     if model in names() or (settings.local and Path(model).is_file()):
+        return
+    if settings.local and is_address(model):
+        parsed(model)  # whether it is there is found out when it is fetched
         return
     files = ", or give a file of weights" if settings.local else ""
     raise InputError(f"no model {model!r} is shipped; {nearest(model, names())}{files}")

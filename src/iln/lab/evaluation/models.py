@@ -11,7 +11,7 @@ import torch
 
 from iln.atomic import printable
 from iln.backbones import Spec, name_of
-from iln.checkpoints.native import shipped
+from iln.checkpoints.files import located, short_name
 from iln.deploy.export.about import said_by
 from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
@@ -67,17 +67,25 @@ def load_models(
         raise InputError(
             f"{', '.join(given)}: only for files that do not say it; all of these models do"
         )
-    short = [str(name) if name in shipped() else Path(name).stem for name in names]
-    shown = distinct(short, [os.fspath(name) for name in names], reserved, "model")
+    shown = distinct(
+        [short_name(name) for name in names], [os.fspath(name) for name in names], reserved, "model"
+    )
     return [
         Model(
             shown[i],
-            Path(about[i].get("file", name)),
+            _file(name, about[i]),
             about[i],
             Restorer(name, **(without if about[i] else options)),
         )
         for i, name in enumerate(names)
     ]
+
+
+def _file(name: str | os.PathLike[str], about: dict[str, Any]) -> Path:
+    if about:
+        return Path(about["file"])
+    with located(name) as path:
+        return path
 
 
 def distinct(

@@ -40,7 +40,7 @@ def automatic_precision(device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and instructions().bf16 else "fp32"
 
 
-def _start_from(model: nn.Module, file: Path) -> None:
+def _start_from(model: nn.Module, file: str | Path) -> None:
     """Copy a file's parameters; only what enlarges may differ, so that x4 can start from x2."""
     found = dict(native.load(file).named_parameters())
     for name, parameter in model.named_parameters():

@@ -40,8 +40,9 @@ class Recipe(BaseModel):
     degradation: dict[str, Any] = {}
     """The task's parameters by their names, such as `{"sigma": [0, 55]}`."""
     scale: Annotated[int, Field(ge=1, le=8)]
-    init: Path | None = None
-    """Weights file whose parameters the run starts from (the optimiser starts fresh)."""
+    init: str | Path | None = None
+    """Weights whose parameters the run starts from (the optimiser starts fresh): a file, the name
+    of a shipped model, or an address on the Hugging Face Hub."""
 
     data_root: Path = Path("data")
     data: Annotated[tuple[Path, ...], Field(min_length=1)]
