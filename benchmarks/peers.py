@@ -150,6 +150,7 @@ CASES = {
             x4plus(halved=True),
         ),
         {"scale": 2},
+        shown=(5, 70, 60),
     ),
     "x2-damaged": Case(
         "Twice as large, blurred, noisy JPEGs",
@@ -163,6 +164,7 @@ CASES = {
             x4plus(halved=True),
         ),
         {"scale": 2, "strength": 0.5, "prints": 0, "untouched": 0},
+        shown=(4, 56, 20),
     ),
     "x4": Case(
         "Four times as large, clean pictures",
@@ -181,6 +183,7 @@ CASES = {
             x4plus(),
         ),
         {"scale": 4},
+        shown=(3, 195, 220),
     ),
     "denoise": Case(
         "Noise of sigma 25, clipped and rounded as in a file",
@@ -195,6 +198,7 @@ CASES = {
             upscalerjs("MAXIM denoising", "maxim-denoising"),
         ),
         {"sigma": 25, "rounded": True},
+        shown=(2, 0, 0),
     ),
     "derain": Case(
         "Rain",
@@ -202,15 +206,17 @@ CASES = {
         "Rain100L",
         128,
         (*ours("derain"), upscalerjs("MAXIM deraining", "maxim-deraining")),
+        shown=(3, 0, 0),
     ),
 }
 
 REAL = (
-    ("RealSRSet5/oldphoto6.png", (0, 0)),
-    ("RealSRSet5/Lincoln.png", (0, 0)),
-    ("RealSRSet5/dog.png", (0, 0)),
-    ("RealSRSet5/dped_crop00061.png", (0, 0)),
-    ("RealSRSet5/comic1.png", (0, 0)),
+    ("RealSRSet5/oldphoto6.png", (110, 50)),
+    ("RealSRSet5/oldphoto2.png", (16, 8)),
+    ("RealSRSet5/Lincoln.png", (16, 8)),
+    ("RealSRSet5/dog.png", (40, 30)),
+    ("RealSRSet5/dped_crop00061.png", (0, 50)),
+    ("RealSRSet5/0014.png", (25, 0)),
 )
 """Pictures whose damage nobody knows, and left and top of the crop that is enlarged twofold."""
 REAL_SIDE = 128
@@ -407,7 +413,8 @@ def scored(case: Case, data: Path, peers: Path, count: int) -> list[Tile]:
         try:
             done = run(program, inputs, peers)
         except MissingError as error:
-            print(row(program.title, [str(error)]), flush=True)
+            cells = [str(error), *[""] * (len(COLUMNS) - 2), terms(program)]
+            print(row(program.title, cells), flush=True)
             continue
         cells = quality(done.results, targets, scale)
         cells += [f"{done.seconds:.2f}", f"{done.start:.1f}", mebibytes(done.peak)]
