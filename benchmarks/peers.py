@@ -1,6 +1,6 @@
 """Equal pictures through iln and through the programs that people would take instead.
 
-    python benchmarks/peers.py --data DATA --peers FOLDER [-o docs] [--pictures 6] [CASE ...]
+    python benchmarks/peers.py --data DATA --peers FOLDER [-o docs] [--pictures 8] [CASE ...]
 
 Prints a table for each case: quality against the original, CPU seconds, peak memory, size on disk,
 terms. -o writes crops of the results to results/peers/. The programs come from PyPI and npm into
@@ -17,9 +17,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import fmean, median
@@ -28,6 +30,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from machine import describe
+from packaging.requirements import Requirement
 from PIL import Image, ImageDraw, ImageFont
 
 import iln
@@ -213,10 +216,10 @@ CASES = {
 REAL = (
     ("RealSRSet5/oldphoto6.png", (110, 50)),
     ("RealSRSet5/oldphoto2.png", (16, 8)),
-    ("RealSRSet5/Lincoln.png", (16, 8)),
     ("RealSRSet5/dog.png", (40, 30)),
-    ("RealSRSet5/dped_crop00061.png", (0, 50)),
     ("RealSRSet5/0014.png", (25, 0)),
+    ("RealSRSet5/tiger.png", (150, 60)),
+    ("RealSRSet5/OST_009.png", (200, 250)),
 )
 """Pictures whose damage nobody knows, and left and top of the crop that is enlarged twofold."""
 REAL_SIDE = 128
@@ -234,7 +237,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", help=f"of {', '.join([*CASES, 'real'])}; all if none")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--peers", type=Path, required=True, help="where the programs are put")
-    parser.add_argument("--pictures", type=int, default=6, help="of each case, at least 2")
+    parser.add_argument("--pictures", type=int, default=8, help="of each case, at least 2")
     parser.add_argument("-o", "--output", type=Path, help="folder of the documents, for the crops")
     given = parser.parse_args()
     names = given.cases or [*CASES, "real"]
@@ -244,7 +247,7 @@ def main() -> None:
         raise InputError(f"--pictures {given.pictures}: at least 2, the first one is a warm-up")
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # what is started inherits it
     torch.set_num_threads(1)
-    print(f"{describe()}; {own_sizes()}\n", flush=True)
+    print(f"{describe()}\n", flush=True)
     given.peers.mkdir(parents=True, exist_ok=True)
     strips = []
     for name in names:
@@ -354,40 +357,42 @@ def installed(name: str, peers: Path) -> Path:
     return folder
 
 
-def size_on_disk(program: Program, peers: Path) -> int:
+def size_on_disk(program: Program, peers: Path) -> str:
+    """In MiB; of ours with what it needs besides."""
     if not program.package:
-        return tree_size(Path(iln.__file__).parent)
+        return f"{mebibytes(tree_size(Path(iln.__file__).parent))} + {mebibytes(dependencies())}"
     package = PACKAGES[program.package]
     if package.source != "debian":
-        return tree_size(peers / program.package)
+        return mebibytes(tree_size(peers / program.package))
     command = ["dpkg-query", "-W", "-f=${Installed-Size}\n", *package.parts]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)
-    return 1024 * sum(map(int, listed.stdout.split()))
+    return mebibytes(1024 * sum(map(int, listed.stdout.split())))
 
 
 def tree_size(folder: Path) -> int:
-    """Of all files but those that Python compiles again."""
-    return sum(
-        file.lstat().st_size
-        for file in folder.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
-    )
+    return sum(file.stat().st_size for file in folder.rglob("*") if counts(file))
 
 
-def own_sizes() -> str:
-    """What comes on top of iln itself."""
-    return "installed: " + ", ".join(
-        f"{name} {mebibytes(size)}" for name in ("torch", "openvino") if (size := dist_size(name))
-    )
+def dependencies() -> int:
+    """Bytes of all that iln needs, and what that needs, as it is installed here."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    todo, total, seen = list(project["dependencies"]), 0, set()
+    while todo:
+        needed = Requirement(todo.pop())
+        if needed.name in seen or not (needed.marker is None or needed.marker.evaluate()):
+            continue
+        seen.add(needed.name)
+        with suppress(PackageNotFoundError):
+            package = distribution(needed.name)
+            todo += package.requires or []
+            paths = [Path(str(file.locate())) for file in package.files or ()]
+            total += sum(path.stat().st_size for path in paths if counts(path))
+    return total
 
 
-def dist_size(name: str) -> int:
-    try:
-        found = files(name) or []
-    except PackageNotFoundError:
-        return 0
-    paths = (Path(str(file.locate())) for file in found if "__pycache__" not in str(file))
-    return sum(path.stat().st_size for path in paths if path.is_file())
+def counts(file: Path) -> bool:
+    """Is it a file that takes space? Not what Python compiles again."""
+    return file.is_file() and not file.is_symlink() and "__pycache__" not in file.parts
 
 
 # The tables
@@ -418,7 +423,7 @@ def scored(case: Case, data: Path, peers: Path, count: int) -> list[Tile]:
             continue
         cells = quality(done.results, targets, scale)
         cells += [f"{done.seconds:.2f}", f"{done.start:.1f}", mebibytes(done.peak)]
-        cells += [mebibytes(size_on_disk(program, peers)), terms(program)]
+        cells += [size_on_disk(program, peers), terms(program)]
         print(row(program.title, cells), flush=True)
         if program.title.endswith(ALONE):
             continue  # the same pixels
@@ -517,7 +522,8 @@ def sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=11)
     for y, tiles in enumerate(rows):
         for x, tile in enumerate(tiles):
-            draw.text((x * step, y * height + 1), tile.title, fill="black", font=font)
+            title = tile.title.removeprefix("Real-ESRGAN ")  # there is not more room
+            draw.text((x * step, y * height + 1), title, fill="black", font=font)
             canvas.paste(Image.fromarray(tile.pixels), (x * step, y * height + TITLE))
     return canvas
 
@@ -525,7 +531,7 @@ def sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
 def save(picture: Image.Image, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file, overwrite=True) as temporary:
-        picture.save(temporary, format="jpeg", quality=82, subsampling=0)
+        picture.save(temporary, format="jpeg", quality=75)
     print(file)
 
 
