@@ -3,7 +3,7 @@
     python peer_worker.py PROGRAM FOLDER
 
 Reads FOLDER/in/*.npy, (H, W, 3) uint8, and writes the results to FOLDER/out. The last line printed
-is JSON: CPU seconds of this process and its children when all was loaded and after each picture,
+is JSON: CPU seconds of this process and its children after each picture, counted from its start,
 and the peak of its memory in bytes. Nothing is imported but what the program needs.
 """
 
@@ -32,11 +32,11 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
     kind, *words = name.split(":")
     restore = LOADERS[kind](*words)
-    loaded, done = cpu_seconds(), []
+    done = []
     for file in sorted((folder / "in").glob("*.npy")):
         np.save(folder / "out" / file.name, restore(np.load(file)))
         done.append(cpu_seconds())
-    print(json.dumps({"loaded": loaded, "done": done, "peak": peak_bytes()}))
+    print(json.dumps({"done": done, "peak": peak_bytes()}))
 
 
 def iln(engine: str, models: str) -> Restore:
@@ -79,7 +79,7 @@ def bm3d() -> Restore:
 
 
 def nlm() -> Restore:
-    """Exact weights; h is the best of 0.4 to 1 on six crops of BSDS500's validation pictures."""
+    """Exact weights; h is the best of 0.6 to 1 on crops of the first six pictures of McMaster."""
     from skimage.restoration import denoise_nl_means
 
     def restore(picture: Pixels) -> Pixels:
@@ -99,7 +99,7 @@ def nlm() -> Restore:
 
 
 def gmic() -> Restore:
-    """Its values are the best of some twenty on the crops that `nlm` was tuned on."""
+    """Its values are the best of nine sets on the same six crops, but for 0.02 dB."""
 
     def restore(picture: Pixels) -> Pixels:
         height, width, channels = picture.shape

@@ -141,6 +141,9 @@ class Case:
     shown: tuple[int, int, int] = (0, 0, 0)
 
 
+LEAST = 6
+"""Pictures of a case: the sheet shows one of the first six."""
+
 CASES = {
     "x2": Case(
         "Twice as large, clean pictures",
@@ -214,7 +217,7 @@ CASES = {
 }
 
 REAL = (
-    ("RealSRSet5/oldphoto6.png", (110, 50)),
+    ("RealSRSet5/oldphoto6.png", (114, 54)),
     ("RealSRSet5/oldphoto2.png", (16, 8)),
     ("RealSRSet5/dog.png", (40, 30)),
     ("RealSRSet5/0014.png", (25, 0)),
@@ -222,7 +225,8 @@ REAL = (
     ("RealSRSet5/OST_009.png", (200, 250)),
 )
 """Pictures whose damage nobody knows, and left and top of the crop that is enlarged twofold."""
-REAL_SIDE = 128
+REAL_SIDE, REAL_TILE = 128, 176
+"""Pixels of that crop's side, and of what is shown of the middle of a result."""
 REAL_PROGRAMS = (
     waifu2x("denoising 1", "noise1_scale2.0x_model"),
     x4plus(halved=True),
@@ -237,14 +241,14 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", help=f"of {', '.join([*CASES, 'real'])}; all if none")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--peers", type=Path, required=True, help="where the programs are put")
-    parser.add_argument("--pictures", type=int, default=8, help="of each case, at least 2")
+    parser.add_argument("--pictures", type=int, default=8, help=f"of each case, at least {LEAST}")
     parser.add_argument("-o", "--output", type=Path, help="folder of the documents, for the crops")
     given = parser.parse_args()
     names = given.cases or [*CASES, "real"]
     if unknown := set(names) - {*CASES, "real"}:
         raise InputError(f"no case {min(unknown)}; there are {', '.join([*CASES, 'real'])}")
-    if given.pictures < 2:
-        raise InputError(f"--pictures {given.pictures}: at least 2, the first one is a warm-up")
+    if given.pictures < LEAST:
+        raise InputError(f"--pictures {given.pictures}: at least {LEAST}, which the crops are of")
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # what is started inherits it
     torch.set_num_threads(1)
     print(f"{describe()}\n", flush=True)
@@ -364,6 +368,8 @@ def size_on_disk(program: Program, peers: Path) -> str:
     package = PACKAGES[program.package]
     if package.source != "debian":
         return mebibytes(tree_size(peers / program.package))
+    if shutil.which("dpkg-query") is None:
+        return "?"
     command = ["dpkg-query", "-W", "-f=${Installed-Size}\n", *package.parts]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)
     return mebibytes(1024 * sum(map(int, listed.stdout.split())))
@@ -401,8 +407,9 @@ def counts(file: Path) -> bool:
 def scored(case: Case, data: Path, peers: Path, count: int) -> list[Tile]:
     """Print a case's table; parts of the results, for the sheet."""
     pairs = list(islice(cropped(case, data / case.set), count))
-    if len(pairs) < 2:
-        raise InputError(f"{data / case.set}: fewer than 2 pictures of {case.side} pixels a side")
+    if len(pairs) <= max(1, case.shown[0]):
+        found = f"{len(pairs)} pictures of at least {case.side}x{case.side}"
+        raise InputError(f"{data / case.set}: has {found}, {max(1, case.shown[0]) + 1} are needed")
     inputs, targets = [damaged for damaged, _ in pairs], [target for _, target in pairs]
     side = inputs[0].shape[0]
     scale = case.side // side
@@ -510,7 +517,9 @@ def real(data: Path, peers: Path) -> Iterator[list[Tile]]:
         except MissingError as error:
             print(f"{program.title}: {error}", flush=True)
     for number in range(len(crops)):
-        yield [Tile(title, results[number]) for title, results in columns.items()]
+        yield [
+            Tile(title, middle(results[number], REAL_TILE)) for title, results in columns.items()
+        ]
 
 
 def sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
@@ -531,7 +540,7 @@ def sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
 def save(picture: Image.Image, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file, overwrite=True) as temporary:
-        picture.save(temporary, format="jpeg", quality=75)
+        picture.save(temporary, format="jpeg", quality=70)
     print(file)
 
 
