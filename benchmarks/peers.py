@@ -364,7 +364,8 @@ def installed(name: str, peers: Path) -> Path:
 def size_on_disk(program: Program, peers: Path) -> str:
     """In MiB; of ours with what it needs besides."""
     if not program.package:
-        return f"{mebibytes(tree_size(Path(iln.__file__).parent))} + {mebibytes(dependencies())}"
+        own = tree_size(Path(iln.__file__).parent)
+        return f"{own / 2**20:.0f} + {mebibytes(dependencies())}"
     package = PACKAGES[program.package]
     if package.source != "debian":
         return mebibytes(tree_size(peers / program.package))
