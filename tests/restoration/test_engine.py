@@ -34,8 +34,8 @@ def a_usual_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("swinir-light-x2", "cpu", "bf16", "openvino"),
         ("swinir-light-x2", "cpu", "fp16", "torch"),
         ("swinir-light-x2", "cuda", "auto", "torch"),
-        ("hat-mini-x4", "cpu", "auto", "torch"),
-        ("drct-x2", "cpu", "auto", "torch"),
+        ("hat-mini-x4", "cpu", "auto", "openvino"),
+        ("drct-x2", "cpu", "auto", "openvino"),
         ("hat-mini-x4", "cpu", "int8", "openvino"),
     ],
 )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from iln.backbones.hat import OverlappingBlock
 from iln.deploy.openvino import operations
 from iln.deploy.openvino.operations import Graph, Ranges
-from iln.deploy.openvino.programs import PIECE, Compiler, Program, StreamProgram, one_at_a_time
+from iln.deploy.openvino.programs import PIECE, Compiler, Program, StreamProgram
 from iln.deploy.openvino.shifted_windows import regions
 from iln.layers.attention import WindowAttention
 from iln.layers.feedforward import FeedForward
@@ -113,7 +113,6 @@ class CompiledOverlappingBlock(OverlappingBlock):
         graph = operations.attention_to_context(block.proj, bias, ranges)
         self.program = Program(graph, compile_graph, at_once)
 
-    @one_at_a_time()
     def attention(self, rows: Rows) -> Tensor:
         qkv = self.project(rows.pixels)
         dim = qkv.shape[-1] // 3

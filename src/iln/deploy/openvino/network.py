@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from iln.backbones import Backbone
@@ -17,6 +18,7 @@ from iln.deploy.quantization.rounding import HALF_RANGE
 from iln.errors import InputError
 from iln.extras import openvino_core
 from iln.layers.attention import WindowAttention
+from iln.layers.conv import Conv2d
 from iln.layers.feedforward import FeedForward
 
 NUMBERS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": ""}
@@ -24,6 +26,9 @@ NUMBERS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": ""}
 _CAPABILITIES = {"bf16": "BF16", "fp16": "FP16"}
 STRIP = 8 * 2**20
 """Bytes of a strip's widest tensor that go best with it."""
+_THREADS_BESIDE = 4
+"""One of PyTorch's threads to so many of OpenVINO's: they take turns, and PyTorch's, which wait
+for their next work without sleeping, would take the cores away."""
 _FIRST_USE = 16 * 2**20
 """Bytes that OpenVINO takes for itself in the first inference of a process (measured)."""
 
@@ -76,6 +81,7 @@ def compiled(
     constants = bool(seen) or not instructions().avx512
     with Compiler(narrow, constants=constants) as compile_graph:
         _exchange(network, seen, compile_graph)
+    _take_turns(network, torch.get_num_threads())
     return network
 
 
@@ -112,6 +118,28 @@ def _exchange(network: Backbone, ranges: Ranges, compile_graph: Compiler) -> Non
         else:
             continue
         setattr(block, own, new)
+
+
+def _take_turns(network: nn.Module, threads: int) -> None:
+    """PyTorch's threads: few while the network computes, all of them in its convolutions."""
+    for module in network.modules():
+        if isinstance(module, Conv2d):
+            _with_threads(module, threads)
+    _with_threads(network, max(1, threads // _THREADS_BESIDE))
+
+
+def _with_threads(module: nn.Module, count: int) -> None:
+    before: list[int] = []
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        before.append(torch.get_num_threads())
+        torch.set_num_threads(count)
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        torch.set_num_threads(before.pop())
+
+    module.register_forward_pre_hook(enter)
+    module.register_forward_hook(leave, always_call=True)
 
 
 def _check(model: Backbone, ranges: Mapping[str, Range]) -> None:

@@ -18,7 +18,6 @@ PIECE = 1 << 20
 """Elements of the widest tensor that a graph works on at a time: 4 MiB of float32."""
 _COMPILERS = 4
 """Graphs compiled at a time; each waits for memory as much as it computes."""
-_THREADS_BESIDE = 4
 
 Make = Callable[[Graph, int], Any]
 """A graph to be made, and for how many windows or pixels -> the whole model."""
@@ -73,18 +72,6 @@ class Compiler:
         if key not in self._shared:
             self._shared[key] = self(model)
         return self._shared[key]
-
-
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Few threads for PyTorch while it takes turns with OpenVINO: its own, which wait for their
-    next work without sleeping, would take the cores away."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // _THREADS_BESIDE))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Program:
@@ -155,8 +142,7 @@ class StreamProgram:
         compiled = [each.result() for each in self._compiled]
         requests = [each.create_infer_request() for each in compiled]
         try:
-            with one_at_a_time():
-                yield StreamPass(requests, self._weights, self._norm, stats)
+            yield StreamPass(requests, self._weights, self._norm, stats)
         finally:
             if self._alone:  # dozens of graphs would keep what only one needs at a time
                 for each in compiled:
