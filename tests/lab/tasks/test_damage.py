@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -130,21 +132,33 @@ def test_layers_add_up() -> None:
 
 
 def test_blur_protocols() -> None:
-    protocols = Deblur(motion=[4, 16], defocus=3).protocols()
-    assert list(protocols) == ["motion", "defocus"]
-    assert protocols["motion"].shaken == 1
-    assert protocols["motion"].motion == Range(10, 10)
-    assert protocols["defocus"].shaken == 0
-    assert protocols["defocus"].defocus == Range(3, 3)
+    names = [f"{kind} {how}" for kind in KINDS for how in ("mild", "medium", "strong")]
+    protocols = Deblur().protocols()
+    assert list(protocols) == names
+    for name, task in protocols.items():
+        assert task.shaken == (name[:6] == "motion")
+        assert (task.noise, task.quality) == (Range(2, 2), Range(90, 90))
+        assert (task.untouched, task.compressed) == (0, 1)
+    sizes = [getattr(task, name.partition(" ")[0]).low for name, task in protocols.items()]
+    assert sizes == [5, 10, 20, 1, 2, 4]
+    own = Deblur(motion=[4, 16], defocus=3, noise=0, compressed=0).protocols()
+    assert list(own) == ["motion mild", "motion medium", "defocus"]
+    assert own["motion medium"].motion == Range(10, 10)
+    assert own["defocus"].defocus == Range(3, 3)
+    assert (own["defocus"].noise, own["defocus"].compressed) == (Range(0, 0), 0)
+
+
+KINDS = ("motion", "defocus")
+EXACT: dict[str, Any] = {"noise": 0, "compressed": 0, "untouched": 0}
 
 
 def test_blur_blurs_without_moving() -> None:
     dot = np.zeros((61, 61, 3), np.uint8)
     dot[30, 30] = 255
     for seed in range(10):
-        spread = Deblur(noise=0, shaken=0, defocus=4).degrade(dot, generator(seed))[..., 0]
+        spread = Deblur(**EXACT, shaken=0, defocus=4).degrade(dot, generator(seed))[..., 0]
         assert np.array_equal(spread, spread[::-1, ::-1])
-        moved = Deblur(noise=0, shaken=1, motion=20).degrade(dot, generator(seed))[..., 0]
+        moved = Deblur(**EXACT, shaken=1, motion=20).degrade(dot, generator(seed))[..., 0]
         rows, columns = np.nonzero(moved)
         assert abs(rows.min() + rows.max() - 60) <= 2
         assert abs(columns.min() + columns.max() - 60) <= 2
@@ -152,14 +166,38 @@ def test_blur_blurs_without_moving() -> None:
 
 
 def test_a_blurred_crop_does_not_see_its_border() -> None:
-    whole = generator(5).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    whole = generator(5).integers(0, 256, (160, 170, 3), dtype=np.uint8)
+    other = whole.copy()
     for seed in range(8):
-        task = Deblur(noise=0, shaken=seed % 2, motion=36, defocus=18)
+        task = Deblur(**EXACT, shaken=seed % 2, motion=36, defocus=18)
         m = task.margin
-        crop, target = task.training_pair(whole[20 : 100 + 2 * m, 30 : 94 + 2 * m], generator(seed))
-        damaged = task.degrade(whole, generator(seed))
-        assert np.array_equal(crop, damaged[20 + m : 100 + m, 30 + m : 94 + m])
-        assert np.array_equal(target, whole[20 + m : 100 + m, 30 + m : 94 + m])
+        cut = np.s_[10 : 90 + 2 * m, 10 : 74 + 2 * m]
+        inside = np.s_[10 + m : 90 + m, 10 + m : 74 + m]
+        other[: 10 + m - 21] = 0  # what no kernel reaches
+        crop, target = task.training_pair(whole[cut], generator(seed))
+        assert np.array_equal(crop, task.training_pair(other[cut], generator(seed))[0])
+        assert crop.shape == target.shape and not np.array_equal(crop, target)
+        assert np.array_equal(target, whole[inside])
+
+
+def test_the_grid_of_a_blurred_crop_begins_anywhere() -> None:
+    """A flat kernel's only trace are JPEG's blocks: their edges are at all places in turn."""
+    task = Deblur(shaken=0, defocus=0, noise=0, compressed=1, quality=5, untouched=0)
+    m = task.margin
+    crop = generator(6).integers(0, 256, (32 + 2 * m, 32 + 2 * m, 3), dtype=np.uint8)
+    places = set()
+    for seed in range(40):
+        damaged, _ = task.training_pair(crop, generator(seed))
+        steps = np.abs(np.diff(damaged[..., 1].astype(int), axis=0)).mean(1)
+        places.add(int(np.argmax([steps[start::8].mean() for start in range(8)])))
+    assert places == set(range(8))
+
+
+def test_some_pictures_stay_as_they_are() -> None:
+    task, same = Deblur(untouched=0.5), 0
+    for seed in range(40):
+        same += np.array_equal(task.degrade(WHOLE, generator(seed)), WHOLE)
+    assert 8 < same < 32
 
 
 def test_photo_strengths() -> None:
