@@ -256,6 +256,61 @@ def test_zoom_and_pan_by_mouse_and_keyboard(visit: Visit, network: Path, tmp_pat
     assert 0 < len(tiles) < 5 * 3
 
 
+def test_a_folder_that_is_dropped(visit: Visit, tmp_path: Path) -> None:
+    """A real one, with folders inside: pictures by their names, and no earlier results."""
+    page, folder = visit.tab(), tmp_path / "album"
+    (folder / "deeper").mkdir(parents=True)
+    for number in range(105):  # a browser hands out a hundred entries at a time
+        picture(folder / "deeper" / f"{number:03}.png", 8, 9)
+    picture(folder / "top.png", 8, 9)
+    picture(folder / "top_restored.png", 8, 9)
+    (folder / "notes.txt").write_text("no picture")
+    box = page.locator("#drop").bounding_box()
+    point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    devtools = visit.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        files = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+        devtools.send("Input.dispatchDragEvent", {"type": kind, **point, "data": files})
+    playwright.expect(page.locator("#list > li")).to_have_count(106)
+    names = page.locator("#list > li").all_inner_texts()
+    assert sum("top" in name for name in names) == 1
+    assert not any("notes" in name for name in names)
+    page.click("#clear")
+
+
+def test_two_fingers_zoom_and_pan(chromium: Any, home: str, network: Path, tmp_path: Path) -> None:
+    options = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with visiting(chromium, home, **options) as visit:
+        page = visit.tab()
+        add(page, picture(tmp_path / "fingers.png", 300, 300))
+        state(page, "ready")
+        use(page, network)
+        page.click("#restore")
+        state(page, "done")
+        page.locator("#canvas").scroll_into_view_if_needed()
+        before, box = canvas(page), page.locator("#canvas").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        devtools = visit.context.new_cdp_session(page)
+
+        def touch(kind: str, *places: tuple[float, float]) -> None:
+            points = [{"x": x + dx, "y": y + dy, "id": i} for i, (dx, dy) in enumerate(places)]
+            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        wide = [((-20.0 - step, 0.0), (20.0 + step, 0.0)) for step in range(0, 81, 20)]
+        touch("touchStart", *wide[0])
+        for places in wide[1:]:
+            touch("touchMove", *places)
+        touch("touchEnd")
+        zoomed = page.locator("#zoom").inner_text()
+        assert not np.array_equal(canvas(page), before)
+        touch("touchStart", *wide[-1])
+        for places in reversed(wide[:-1]):
+            touch("touchMove", *places)
+        touch("touchEnd")
+        assert page.locator("#zoom").inner_text() != zoomed
+        assert np.abs(canvas(page).astype(int) - before).mean() < 3  # where it was
+
+
 def test_many_of_them_all_at_once_in_one_file(visit: Visit, network: Path, tmp_path: Path) -> None:
     page = visit.tab()
     files = [picture(tmp_path / f"{number}.png", 40 + number) for number in range(3)]
