@@ -14,6 +14,8 @@ from iln.errors import InputError, nearest
 
 OPEN_DATA = ("OpenPhotos",)
 """Folders of photographs whose licences allow any use; all others are taken for research sets."""
+TAUGHT = ("Taught", "pairs")
+"""Folders that `zoo/teacher.py` made of such photographs."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,14 @@ MODELS = {
             {"Set14 undamaged": 38.0, "McMaster undamaged": 38.0},
         ),
         Model(
+            "sharp-x2",
+            "sr",
+            "cleans, sharpens and enlarges twofold, as Real-ESRGAN would",
+            (Test(("TaughtHeld",), Y, called=""),),
+            "TaughtHeld",
+            {"TaughtHeld": 36.0},
+        ),
+        Model(
             "scratches",
             "scratches",
             "takes away scratches, cracks and dust on old prints",
@@ -131,9 +141,15 @@ def licence(training: Any) -> str:
     training: as a weights file says it; the data of the weights that a run started from are
     under `init` and count as well. Raises InputError where it does not name its data.
     """
-    folders = sorted({_folder(name) for name in _data(training)} - {*OPEN_DATA})
-    if folders:
-        return f"research only (no commercial use; trained partly on {' and '.join(folders)})"
+    folders = {_folder(name) for name in _data(training)}
+    closed = sorted(folders - {*OPEN_DATA, *TAUGHT})
+    if closed:
+        return f"research only (no commercial use; trained partly on {' and '.join(closed)})"
+    if folders & {*TAUGHT}:
+        return (
+            "taught (openly licensed photographs, answered by Real-ESRGAN x4plus, whose weights "
+            "are under the BSD-3-Clause licence)"
+        )
     return "open (commercial use too; trained only on openly licensed photographs)"
 
 

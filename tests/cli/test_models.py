@@ -100,7 +100,7 @@ def test_the_package_itself(command: Command) -> None:
     lines = done.out.splitlines()[1:]
     assert any(line.startswith("sr-x2 ") for line in lines)
     assert any(line.startswith("old-print ") for line in lines)
-    assert all(re.search(r" dB, .*(yes|research only)$", line) for line in lines)
+    assert all(re.search(r" dB, .*(yes|research only|see its card)$", line) for line in lines)
     assert command("models", "sr-x2").out.startswith("# sr-x2\n")
     assert command("models", "old-print").out.startswith("# old-print\n")
     choices = command("models").out.splitlines()[1:]

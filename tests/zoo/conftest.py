@@ -11,6 +11,7 @@ from small_zoo import picture
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "zoo"))
 
+PARTS = ("input", "target")
 SETS = ("Set5", "Set14", "BSD100", "CBSD68", "McMaster")
 
 
@@ -18,12 +19,15 @@ SETS = ("Set5", "Set14", "BSD100", "CBSD68", "McMaster")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every set that a model is scored on, with two small pictures."""
     place = tmp_path_factory.mktemp("data")
-    folders = [*SETS, "Classic5", "Rain100L/input", "Rain100L/target"]
+    pairs = [f"{name}/{part}" for name in ("Rain100L", "TaughtHeld") for part in PARTS]
+    folders = [*SETS, "Classic5", *pairs]
     for number, name in enumerate(folders):
         folder = place / name
         folder.mkdir(parents=True)
         for seed in (1, 2):
             pixels = picture(seed + number)
+            if name == "TaughtHeld/target":  # of twice the size
+                pixels = pixels.repeat(2, axis=0).repeat(2, axis=1)
             Image.fromarray(pixels[..., 0] if name == "Classic5" else pixels).save(
                 folder / f"{seed}.png"
             )

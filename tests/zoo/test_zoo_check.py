@@ -141,6 +141,10 @@ def test_licences() -> None:
     about = {"task": None, "spec": {"scale": 1}, "bytes": 1, "scores": None}
     for words, shown in ((terms, "yes"), (research, "research only"), (None, "see its card")):
         assert entry("m", {**about, "licence": words}).commercial == shown
+    taught = licence({"data": ["pairs"], "init": {"data": ["OpenPhotos"]}})
+    assert taught.startswith("taught (") and "BSD-3-Clause" in taught
+    assert entry("m", {**about, "licence": taught}).commercial == "see its card"
+    assert licence({"data": ["Taught", "DIV2K"]}).endswith("trained partly on DIV2K)")
     inherited = {"data": ["OpenPhotos"], "init": {"data": ["BSDS500/train"]}}
     assert licence(inherited).startswith("research only")
     with pytest.raises(InputError, match="does not say what it was trained on"):

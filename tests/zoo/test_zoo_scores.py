@@ -21,6 +21,7 @@ from iln.lab.training.recipes import RECIPES
 ROWS = {
     "sr-x2": ["Set5", "Set14", "BSD100"],
     "sr-x4": ["Set5", "Set14", "BSD100"],
+    "sharp-x2": ["TaughtHeld"],
     "denoise": [f"{s} sigma {n}" for s in ("CBSD68", "McMaster") for n in (15, 25, 50)],
     "jpeg": [f"{s} q {n}" for s in ("Classic5", "Set14") for n in (10, 20, 30, 40)],
     "derain": ["Rain100L"],
@@ -33,7 +34,7 @@ ROWS = {
         *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),
     ],
 }
-SCALES = {"sr-x2": 2, "sr-x4": 4}
+SCALES = {"sr-x2": 2, "sharp-x2": 2, "sr-x4": 4}
 
 
 @pytest.mark.parametrize("name", MODELS)

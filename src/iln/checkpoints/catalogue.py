@@ -46,6 +46,7 @@ _PICTURES = {
     "photo": "an old photograph or a phone picture: grain, noise, JPEG's blocks",
     "old-print": "an old print: scratched, dusty, faded, grainy",
     "scratches": "scratched, and fine besides",
+    "sharp-x2": "worn and too small: clean, sharp and twice as large, with some invention",
     "sr-x2": "clean, but too small: twice as large",
     "sr-x4": "clean, but too small: four times as large",
     "denoise": "noisy, from a camera in the dark",

@@ -42,6 +42,12 @@ def sr_x4() -> Recipe:
     return derive(sr_x2(), {"backbone": "swinir-light-x4", "scale": 4, "data": RESEARCH})
 
 
+def sharp_x2() -> Recipe:
+    """The answers of a teacher that invents detail (zoo/teacher.py), from sr-x2's weights."""
+    data = {"data": (Path("Taught"),), "validation": (Path("TaughtHeld"),), "init": "sr-x2"}
+    return derive(sr_x2(), {**data, "patch": 48, "batch": 8, "ema": 0.998})
+
+
 def denoise() -> Recipe:
     """Colour noise of any strength up to sigma 55; the same network on cells of 2x2 pixels."""
     changes = {"task": "denoise", "degradation": {"sigma": [0, 55]}, "data": RESEARCH}
@@ -185,6 +191,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "sr-x2": sr_x2,
     "sr-x3": sr_x3,
     "sr-x4": sr_x4,
+    "sharp-x2": sharp_x2,
     "denoise": denoise,
     "jpeg": jpeg,
     "derain": derain,
