@@ -106,7 +106,8 @@ def test_the_package_itself(command: Command) -> None:
     choices = command("models").out.splitlines()[1:]
     assert len(choices) == len(lines)
     assert all(
-        re.search(r"  iln restore PICTURE.*(anything|private, research)$", c) for c in choices
+        re.search(r"  iln restore PICTURE.*(anything|private, research|see its card)$", c)
+        for c in choices
     )
 
 
