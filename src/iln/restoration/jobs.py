@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -90,6 +90,40 @@ def plan_jobs(
         return _plan_jobs(inputs, output, recursive, overwrite, skip_existing, shard)
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise InputError(f"{printable(error.filename or '')}: {error.strerror}") from None
+
+
+def plan_listed(
+    names: Iterable[str],
+    results: Container[str],
+    *,
+    overwrite: bool,
+    shard: tuple[int, int] = (1, 1),
+) -> Plan:
+    """The same for a folder that is known by a listing alone, as object stores are.
+
+    Pictures whose result exists are done, unless results may be replaced.
+
+    Args:
+        names: of files, relative to the folder of the pictures, parted by `/`.
+        results: names of files, relative to the folder of the results.
+        overwrite: see `plan_jobs`.
+        shard: see `plan_jobs`.
+    """
+    plan, claimed = Plan([]), dict[Path, Path]()
+    for source in map(Path, sorted(names)):
+        target = source.with_suffix(writable(source.suffix))
+        if reason := _reason_by_name(source):
+            plan.passed_over[reason] += 1
+        elif (other := claimed.setdefault(target, source)) is not source:
+            problem = f"{printable(target)}: is the result of {printable(other)} already"
+            plan.jobs.append(Job(source, target, problem=problem))
+        elif _part(source, shard[1]) != shard[0] - 1:
+            plan.others += 1
+        elif not overwrite and target.as_posix() in results:
+            plan.finished += 1
+        else:
+            plan.jobs.append(Job(source, target))
+    return plan
 
 
 def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -341,11 +375,16 @@ def _files(
 
 
 def _reason_to_pass_over(file: Path) -> str | None:
-    suffix = file.suffix.lower()
-    if file.name.startswith("."):
-        return "hidden"
-    if not file.is_file():
+    if not file.name.startswith(".") and not file.is_file():
         return "no regular file"
+    return _reason_by_name(Path(file.name))
+
+
+def _reason_by_name(file: Path) -> str | None:
+    """file: relative to the folder that is looked into."""
+    suffix = file.suffix.lower()
+    if any(part.startswith(".") for part in file.parts):
+        return "hidden"
     if suffix in PHONE and not can_read(PHONE[suffix]):
         return f"{suffix}, which needs pip install 'iln[phone]'"
     if suffix not in READABLE and suffix not in PHONE:
