@@ -26,6 +26,8 @@ from iln.cli.options import (
 )
 from iln.errors import InputError
 
+_CLUSTER = "On a cluster"
+
 
 def restore(
     inputs: Annotated[
@@ -35,7 +37,7 @@ def restore(
         ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
@@ -109,6 +111,34 @@ def restore(
     input_stats: StatsOf = None,
     img_range: RangeOf = None,
     eps: EpsOf = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|local|HOST:PORT",
+            help="Restore a folder, also of an object store (s3://...), on this Ray cluster. "
+            "Results that exist are kept.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    actor_cpus: Annotated[
+        int,
+        typer.Option(min=1, help="Give each actor so many CPUs.", rich_help_panel=_CLUSTER),
+    ] = 1,
+    actor_gpus: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Give each actor so many GPUs, or a part of one.", rich_help_panel=_CLUSTER
+        ),
+    ] = 0,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Give up a picture that takes longer.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = 3600,
     scale: Annotated[str | None, typer.Option("-s", "--scale", hidden=True)] = None,
     input_option: Annotated[str | None, typer.Option("-i", "--input", hidden=True)] = None,
 ) -> None:
@@ -133,16 +163,6 @@ def restore(
         raise InputError(
             f"{option} says what one file does not; with several models, run each by itself"
         )
-    plan = plan_jobs(
-        inputs,
-        output,
-        recursive=recursive,
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-        shard=(1, 1) if shard is None else parse_shard(shard),
-    )
-    if any(job.target is None for job in plan.jobs) and sys.stdout.isatty():
-        raise InputError("standard output is a terminal; redirect it (> FILE) or name a file (-o)")
     options = BatchOptions(
         models=tuple(models or [default_model()]),
         restore={
@@ -153,7 +173,7 @@ def restore(
             **said,
         },
         overwrite=overwrite,
-        skip_existing=skip_existing,
+        skip_existing=skip_existing or (cluster is not None and not overwrite),
         quality=quality,
         unfade=unfade,
         strength=_number("strength", strength),
@@ -162,6 +182,24 @@ def restore(
         max_pixels=max_pixels,
         allow_damaged=allow_damaged,
     )
+    parts = (1, 1) if shard is None else parse_shard(shard)
+    if cluster is not None:
+        if len(inputs) != 1 or output in (None, "-") or inputs == ["-"] or compare is not None:
+            raise InputError("--cluster: give one folder, and another for results (-o)")
+        from iln.deploy.cluster import Work, restore_on_cluster
+
+        work = Work(inputs[0], output, options, actor_cpus, actor_gpus, time_limit)
+        raise typer.Exit(restore_on_cluster(cluster, work, recursive=recursive, shard=parts))
+    plan = plan_jobs(
+        inputs,
+        None if output is None else Path(output),
+        recursive=recursive,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        shard=parts,
+    )
+    if any(job.target is None for job in plan.jobs) and sys.stdout.isatty():
+        raise InputError("standard output is a terminal; redirect it (> FILE) or name a file (-o)")
     raise typer.Exit(run_jobs(plan, options))
 
 

@@ -51,7 +51,7 @@ class BatchOptions:
     allow_damaged: bool = False
 
     def pipeline(self, **load: Any) -> Pipeline:
-        """What these options ask for; `load` as `Pipeline` takes it. Raises InputError as it does."""
+        """What these options ask for; load: see `Pipeline`. Raises InputError as it does."""
         from iln.restoration import Pipeline
 
         return Pipeline(
@@ -150,15 +150,15 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
                 except (MemoryError, RuntimeError, OSError) as error:
                     problems.append(f"{_name(job.source)}: {trouble(error)}")
     for problem in problems:
-        _say(f"error: {problem}")
+        say(f"error: {problem}")
     if problems and done:
-        _say(f"{done} restored, {len(problems)} failed")
+        say(f"{done} restored, {len(problems)} failed")
     if finished:
-        _say(f"{finished} skipped: their results exist")
+        say(f"{finished} skipped: their results exist")
     if plan.others:
-        _say(f"{plan.others} left to other shards")
+        say(f"{plan.others} left to other shards")
     if plan.passed_over:
-        _say(passed_over(plan.passed_over))
+        say(passed_over(plan.passed_over))
     return 0 if not problems else 1 if done or finished else 2
 
 
@@ -198,14 +198,14 @@ def restore_job(
 
 def _tell_result(job: Job, done: Restored, seconds: float) -> None:
     for note in done.picture.notes:
-        _say(f"note: {_name(job.source)}: {note}")
+        say(f"note: {_name(job.source)}: {note}")
     line = (
         f"{_name(done.target)}  {done.picture.width}x{done.picture.height} -> "
         f"{done.result.width}x{done.result.height}, {seconds:.1f} s"
     )
-    _say(line, sys.stderr if done.target is None else sys.stdout)
+    say(line, sys.stderr if done.target is None else sys.stdout)
     for note in done.notes:
-        _say(f"note: {_name(done.target)}: {note}")
+        say(f"note: {_name(done.target)}: {note}")
 
 
 def target_of(
@@ -291,10 +291,10 @@ def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:
         minutes = round(seconds / 60)
         words = "a minute" if minutes == 1 else f"{minutes} minutes"
         words = words if minutes < 90 else f"{minutes / 60:.1f} hours"
-        _say(f"note: {pixels / 1e6:.1f} megapixels take about {words}")
+        say(f"note: {pixels / 1e6:.1f} megapixels take about {words}")
 
 
-def _say(line: str, stream: TextIO | None = None) -> None:
+def say(line: str, stream: TextIO | None = None) -> None:
     """A line; a reader who has left, or a full disk, does not undo a restored picture."""
     stream = sys.stderr if stream is None else stream
     try:

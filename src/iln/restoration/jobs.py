@@ -109,20 +109,28 @@ def plan_listed(
         overwrite: see `plan_jobs`.
         shard: see `plan_jobs`.
     """
-    plan, claimed = Plan([]), dict[Path, Path]()
+    plan = Plan([])
+    targets, claimed = dict[Path, Path](), dict[Path, Path]()
     for source in map(Path, sorted(names)):
-        target = source.with_suffix(writable(source.suffix))
         if reason := _reason_by_name(source):
             plan.passed_over[reason] += 1
-        elif (other := claimed.setdefault(target, source)) is not source:
+        else:
+            targets[source] = source.with_suffix(writable(source.suffix))
+            claimed.setdefault(targets[source], source)
+    for source, target in targets.items():
+        other = claimed[target]
+        if _part(source, shard[1]) != shard[0] - 1:
+            plan.others += 1
+        elif other != source:
             problem = f"{printable(target)}: is the result of {printable(other)} already"
             plan.jobs.append(Job(source, target, problem=problem))
-        elif _part(source, shard[1]) != shard[0] - 1:
-            plan.others += 1
         elif not overwrite and target.as_posix() in results:
             plan.finished += 1
         else:
-            plan.jobs.append(Job(source, target))
+            # Who restores others at the same time would not see that a PNG, written in place of
+            # another format, has the name of theirs.
+            named = claimed.get(target.with_suffix(".png"), source) != source
+            plan.jobs.append(Job(source, target, named))
     return plan
 
 
