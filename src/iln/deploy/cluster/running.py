@@ -33,6 +33,14 @@ _PATIENCE = 5.0
 """Seconds for the answer of an address."""
 _EVERY = 60.0
 """Seconds between two lines on the progress."""
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_NUM_REDIS_GET_RETRIES": "1",
+    "RAY_py_gcs_connect_timeout_s": "5",
+}
+"""Of Ray, read when it is loaded: nothing is sent to its makers, lost actors are told by our lines,
+and a cluster that is gone is noticed in seconds."""
 _UNUSABLE = "unusable"
 """State of a row that says why no picture can be restored."""
 _AUTO = "auto"
@@ -57,6 +65,9 @@ def restore_on_cluster(
     Raises:
         InputError: for a cluster, a storage, a model or an option that cannot be used.
     """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    ray = need("ray", EXTRA)
     need("ray.data", EXTRA)
     pictures, results = Storage(work.pictures), Storage(work.results)
     models = tuple(_whole_name(model) for model in work.options.models)
@@ -72,7 +83,7 @@ def restore_on_cluster(
     report.add(table(_failed(job, job.problem or "") for job in plan.jobs if job.problem))
     report.flush()  # even if there are none: is it possible to write there?
     if jobs:
-        with _connected(address) as ray:
+        with _connected(ray, address):
             actors = _actors(ray, work)
             say(f"{len(jobs)} pictures, {actors} actors")
             _run(ray, jobs, work, actors, report)
@@ -122,28 +133,24 @@ def _plan(
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster that answers."""
+def _connected(ray: Any, address: str) -> Iterator[None]:
+    """With Ray connected to a cluster that answers."""
     if address.startswith("ray://"):
         raise InputError(f"{address}: Ray's client is not used; start iln on a node of the cluster")
     _check_answer(os.environ.get("RAY_ADDRESS", _AUTO) if address == _AUTO else address)
-    # Before Ray is loaded: nothing is sent to its makers, and a cluster that is gone is noticed in
-    # seconds.
-    for name, value in {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_NUM_REDIS_GET_RETRIES": "1",
-        "RAY_py_gcs_connect_timeout_s": "5",
-    }.items():
-        os.environ.setdefault(name, value)
-    ray = need("ray", EXTRA)
     here: dict[str, Any] = {"include_dashboard": False} if address == _LOCAL else {}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if address == _AUTO and "RAY_ADDRESS" not in os.environ:
+            raise InputError(
+                "cluster auto: no Ray cluster answers on this computer; start one (`ray start "
+                "--head`), give the HOST:PORT of one, or local"
+            ) from None
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"cluster {address}: {first}") from None
     try:
-        yield ray
+        yield
     finally:
         ray.shutdown()
 
@@ -267,5 +274,5 @@ def _tell(plan: Plan, results: Storage, report: Report) -> int:
         say(f"{plan.others} left to other shards")
     if plan.passed_over:
         say(passed_over(plan.passed_over))
-    say(f"report: {results.shown.rstrip('/')}/{FOLDER}")
+    say(f"report: {results.shown}/{FOLDER}")
     return 0 if not failed else 1 if restored or finished else 2

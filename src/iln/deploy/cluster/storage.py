@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,8 +42,8 @@ class Storage:
 
     def __init__(self, address: str) -> None:
         if "://" not in address:
-            address = Path(address).absolute().as_posix()
-        self.address, self.shown = address, without_secrets(address)
+            address = os.path.abspath(address)  # noqa: PTH100 (which also resolves `..`)
+        self.address, self.shown = address, without_secrets(address).rstrip("/")
         fs = need("pyarrow.fs", EXTRA)
         with self._errors():
             if "://" in address:
@@ -50,8 +51,8 @@ class Storage:
             else:
                 system, root = fs.LocalFileSystem(), address
         self.system: Any = system
-        self.root: str = root.rstrip("/")
         self.local = system.type_name == "local"
+        self.root: str = (os.path.realpath(root) if self.local else root).rstrip("/")
 
     def holds(self, other: Storage) -> bool:
         """Is the other folder this one, or does it lie in it?"""
@@ -81,7 +82,7 @@ class Storage:
     def put(self, name: str, parts: Sequence[bytes]) -> None:
         """A file that appears whole, in the place of another if there is one."""
         path = self._path(name)
-        with self._errors(name):
+        with self._errors(name, "written"):
             if self.local:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 with atomic_write(path, overwrite=True) as temporary, temporary.open("wb") as file:
@@ -105,21 +106,21 @@ class Storage:
         return f"{self.root}/{name}"
 
     @contextmanager
-    def _errors(self, name: str = "") -> Iterator[None]:
+    def _errors(self, name: str = "", done: str = "read") -> Iterator[None]:
         """Of the store, as one line that names the file."""
+        shown = f"{self.shown}/{printable(name)}" if name else self.shown
         try:
             yield
         except InputError:
             raise
-        except FileNotFoundError:
-            raise InputError(f"{printable(name) or self.shown}: does not exist") from None
+        except FileNotFoundError as error:
+            words = "no such file or folder" if done == "read" else _one_line(error)
+            raise InputError(f"{shown}: cannot be {done}: {words}") from None
         except (OSError, ValueError, ImportError) as error:
             words = _one_line(error)
-            hint = ""
             if _CREDENTIALS.search(words):
-                hint = "; give credentials as the store's own programs take them (docs/cluster.md)"
-            shown = printable(name) or self.shown
-            raise InputError(f"{shown}: cannot be reached: {words}{hint}") from None
+                words += "; give credentials as the store's own programs take them"
+            raise InputError(f"{shown}: cannot be {done}: {words}") from None
 
 
 class StoredFiles:
