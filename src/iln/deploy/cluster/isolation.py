@@ -63,19 +63,18 @@ class IsolatedRestorer:
         """
         started = time.perf_counter()
         for _ in range(_ATTEMPTS):
-            pipe = self._pipe or self._start()
             try:
+                pipe = self._pipe or self._start()
                 pipe.send(job)
                 if pipe.poll(self.work.time_limit):
                     row: Row = pipe.recv()
                     return row
-            except (EOFError, OSError):
-                problem = f"its process {self._death()}"
-                self.stop()
-            else:
                 problem = f"took more than {self.work.time_limit:g} s; allow more by --time-limit"
                 self.stop()
                 break
+            except (EOFError, OSError):
+                problem = f"its process {self._death()}"
+                self.stop()
         return _row(job, "failed", f"{job.source}: {problem}", time.perf_counter() - started)
 
     def stop(self) -> None:
@@ -95,13 +94,10 @@ class IsolatedRestorer:
         self._process.start()
         end.close()
         self._pipe = pipe
-        problem: str | None = f"the models were not loaded within {_START:.0f} s"
-        if pipe.poll(_START):
-            try:
-                problem = pipe.recv()
-            except (EOFError, OSError):
-                problem = f"the process that loads the models {self._death()}"
-        if problem is not None:
+        if not pipe.poll(_START):
+            self.stop()
+            raise InputError(f"{platform.node()}: no models were loaded within {_START:.0f} s")
+        if (problem := pipe.recv()) is not None:
             self.stop()
             raise InputError(f"{platform.node()}: {problem}")
         return pipe
