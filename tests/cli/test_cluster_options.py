@@ -11,6 +11,7 @@ import pytest
 from cli_helpers import Command, photo, save
 from PIL import Image
 
+from iln.deploy.cluster.running import room
 from iln.deploy.cluster.storage import without_secrets
 from iln.errors import InputError
 from iln.images import Picture, encode
@@ -125,6 +126,41 @@ def test_a_cluster_takes_one_folder_and_another(words: tuple[str, ...], restore:
     done = restore(*words, "--cluster", "local")
     assert done.code == 2
     assert done.lines == ["error: --cluster: give one folder, and another for results (-o)"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--actor-cpus", 2), "only with --cluster"),
+        (("--time-limit", 9), "only with --cluster"),
+        (("--cluster", "local", "--actor-gpus", 1.5), "1.5: a part of one GPU, or whole ones"),
+    ],
+)
+def test_resources_that_cannot_be_given(
+    words: tuple[object, ...], problem: str, restore: Command
+) -> None:
+    done = restore("in", "-o", "out", *words)
+    assert (done.code, len(done.lines)) == (2, 1)
+    assert done.lines[0].endswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("node", "cpus", "gpus", "actors"),
+    [
+        ({"CPU": 16.0}, 1, 0, 16),
+        ({"CPU": 16.0}, 5, 0, 3),
+        ({"CPU": 16.0}, 17, 0, 0),
+        ({"CPU": 16.0}, 1, 1, 0),
+        ({"CPU": 16.0, "GPU": 2.0}, 4, 1, 2),
+        ({"CPU": 16.0, "GPU": 2.0}, 1, 0.1, 16),
+        ({"CPU": 64.0, "GPU": 2.0}, 1, 0.1, 20),
+        ({"CPU": 64.0, "GPU": 3.0}, 1, 0.6, 3),
+        ({"CPU": 64.0, "GPU": 8.0}, 1, 3, 2),
+        ({}, 1, 0, 0),
+    ],
+)
+def test_room_for_actors(node: dict[str, float], cpus: int, gpus: float, actors: int) -> None:
+    assert room(node, cpus, gpus) == actors
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(

@@ -295,7 +295,7 @@ def test_refusals_on_a_running_cluster(
     assert "no shipped model and no file is called 'sr-x5'" in model.lines[1]
     room = restore(*words, "--actor-cpus", 3)
     assert (room.code, len(room.lines)) == (2, 1)
-    assert "room for an actor of 3 CPUs and 0 GPUs; the largest has 1 CPUs" in room.lines[0]
+    assert "room for an actor of 3 CPUs and 0 GPUs; there are at most 1 CPUs" in room.lines[0]
     assert results(tmp_path) == []
 
 
@@ -363,6 +363,22 @@ def test_from_bucket_to_bucket(
         missing = restore(photos.replace("photos/old", "photos/other"), *words[1:], **keys)
         assert (missing.code, len(missing.lines)) == (2, 1)
         assert "s3://photos/other: cannot be read: no such file or folder" in missing.lines[0]
+
+
+MEMORY = """
+import json
+from iln.deploy.cluster.storage import Storage
+store = Storage("memory://a/b")
+for content in (b"first", b"second"):
+    store.put("c/d.txt", [content[:3], content[3:]])
+print(json.dumps([list(store.names(recursive=True)), store.read("c/d.txt").decode(),
+    store.exists("c/d.txt"), store.exists("c/e.txt"), store.holds(Storage("memory://a/b/c")),
+    store.holds(Storage("memory://a/bc"))]))
+"""
+
+
+def test_addresses_that_fsspec_knows(restore: Command) -> None:
+    assert restore.python_says(MEMORY) == [["c/d.txt"], "second", True, False, True, False]
 
 
 @contextmanager

@@ -121,24 +121,28 @@ def restore(
         ),
     ] = None,
     actor_cpus: Annotated[
-        int,
-        typer.Option(min=1, help="Give each actor so many CPUs.", rich_help_panel=_CLUSTER),
-    ] = 1,
-    actor_gpus: Annotated[
-        float,
+        int | None,
         typer.Option(
-            min=0, help="Give each actor so many GPUs, or a part of one.", rich_help_panel=_CLUSTER
+            min=1, help="Give each actor so many CPUs. Default: 1.", rich_help_panel=_CLUSTER
         ),
-    ] = 0,
+    ] = None,
+    actor_gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Give each actor so many GPUs, or a part of one. Default: 0.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
     time_limit: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=1,
             metavar="SECONDS",
-            help="Give up a picture that takes longer.",
+            help="Give up a picture that takes longer. Default: 3600.",
             rich_help_panel=_CLUSTER,
         ),
-    ] = 3600,
+    ] = None,
     scale: Annotated[str | None, typer.Option("-s", "--scale", hidden=True)] = None,
     input_option: Annotated[str | None, typer.Option("-i", "--input", hidden=True)] = None,
 ) -> None:
@@ -182,14 +186,18 @@ def restore(
         max_pixels=max_pixels,
         allow_damaged=allow_damaged,
     )
+    resources = {"cpus": actor_cpus, "gpus": actor_gpus, "time_limit": time_limit}
+    given = {name: value for name, value in resources.items() if value is not None}
     parts = (1, 1) if shard is None else parse_shard(shard)
     if cluster is not None:
         if len(inputs) != 1 or output in (None, "-") or inputs == ["-"] or compare is not None:
             raise InputError("--cluster: give one folder, and another for results (-o)")
         from iln.deploy.cluster import Work, restore_on_cluster
 
-        work = Work(inputs[0], output, options, actor_cpus, actor_gpus, time_limit)
+        work = Work(inputs[0], output, options, **given)
         raise typer.Exit(restore_on_cluster(cluster, work, recursive=recursive, shard=parts))
+    if given:
+        raise InputError("--actor-cpus, --actor-gpus and --time-limit: only with --cluster")
     plan = plan_jobs(
         inputs,
         None if output is None else Path(output),

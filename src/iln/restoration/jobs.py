@@ -109,19 +109,22 @@ def plan_listed(
         overwrite: see `plan_jobs`.
         shard: see `plan_jobs`.
     """
-    plan = Plan([])
-    targets, claimed = dict[Path, Path](), dict[Path, Path]()
-    for source in map(Path, sorted(names)):
-        if reason := _reason_by_name(source):
+    plan, sources = Plan([]), list[str]()
+    claimed = dict[str, str]()
+    """Results, and the pictures that they are of; as text, since there may be millions."""
+    for name in sorted(names):
+        if reason := _reason_by_name(Path(name)):
             plan.passed_over[reason] += 1
         else:
-            targets[source] = source.with_suffix(writable(source.suffix))
-            claimed.setdefault(targets[source], source)
-    for source, target in targets.items():
-        other = claimed[target]
+            sources.append(name)
+            claimed.setdefault(_result_of(Path(name)).as_posix(), name)
+    for name in sources:
+        source = Path(name)
+        target = _result_of(source)
+        other = claimed[target.as_posix()]
         if _part(source, shard[1]) != shard[0] - 1:
             plan.others += 1
-        elif other != source:
+        elif other != name:
             problem = f"{printable(target)}: is the result of {printable(other)} already"
             plan.jobs.append(Job(source, target, problem=problem))
         elif not overwrite and target.as_posix() in results:
@@ -129,7 +132,7 @@ def plan_listed(
         else:
             # Who restores others at the same time would not see that a PNG, written in place of
             # another format, has the name of theirs.
-            named = claimed.get(target.with_suffix(".png"), source) != source
+            named = claimed.get(target.with_suffix(".png").as_posix(), name) != name
             plan.jobs.append(Job(source, target, named))
     return plan
 
@@ -230,7 +233,7 @@ def _plan_jobs(
             assert output is not None
             target = output
         elif output is not None:
-            target = output / relative.with_suffix(writable(relative.suffix))
+            target = output / _result_of(relative)
         else:
             target = source.with_name(f"{source.stem}{MARK}{writable(source.suffix)}")
         if _part(relative, shard[1]) != shard[0] - 1:
@@ -404,6 +407,11 @@ def passed_over(counts: Mapping[str, int]) -> str:
     """In words: `3 passed over: 2 .txt, 1 hidden`."""
     each = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
     return f"{sum(counts.values())} passed over: {each}"
+
+
+def _result_of(relative: Path) -> Path:
+    """Of a picture in a folder, in the folder of the results."""
+    return relative.with_suffix(writable(relative.suffix))
 
 
 def writable(suffix: str) -> str:

@@ -46,6 +46,10 @@ class Work:
     gpus: float = 0
     time_limit: float = 3600.0
 
+    def __post_init__(self) -> None:
+        if self.gpus > 1 and self.gpus % 1:
+            raise InputError(f"--actor-gpus {self.gpus:g}: a part of one GPU, or whole ones")
+
 
 class IsolatedRestorer:
     """Restores one picture after the other in another process, which is replaced when needed."""

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -84,8 +84,8 @@ def restore_on_cluster(
     report.flush()  # even if there are none: is it possible to write there?
     if jobs:
         with _connected(ray, address):
-            actors = _actors(ray, work)
-            say(f"{len(jobs)} pictures, {actors} actors")
+            actors = min(_actors(ray, work), len(jobs))
+            say(f"to restore: {len(jobs)}; actors: {actors}")
             _run(ray, jobs, work, actors, report)
     return _tell(plan, results, report)
 
@@ -173,23 +173,23 @@ def _check_answer(address: str) -> None:
 def _actors(ray: Any, work: Work) -> int:
     """How many find room."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fit = 0
-    for node in nodes:
-        room = node.get("CPU", 0) // work.cpus
-        if work.gpus:
-            # Several share one GPU, or one takes several: no GPU is split over a part of another.
-            gpus = node.get("GPU", 0)
-            each = 1 // work.gpus if work.gpus <= 1 else 0
-            room = min(room, gpus * each if each else gpus // work.gpus)
-        fit += int(room)
-    if not fit:
-        most = max((node.get("CPU", 0) for node in nodes), default=0)
-        gpus = max((node.get("GPU", 0) for node in nodes), default=0)
-        raise InputError(
-            f"no node has room for an actor of {work.cpus} CPUs and {work.gpus:g} GPUs; the "
-            f"largest has {most:g} CPUs and {gpus:g} GPUs (--actor-cpus, --actor-gpus)"
-        )
-    return fit
+    if fit := sum(room(node, work.cpus, work.gpus) for node in nodes):
+        return fit
+    cpus, gpus = (max((node.get(kind, 0) for node in nodes), default=0) for kind in ("CPU", "GPU"))
+    raise InputError(
+        f"no node has room for an actor of {work.cpus} CPUs and {work.gpus:g} GPUs; there are at "
+        f"most {cpus:g} CPUs and {gpus:g} GPUs on one (--actor-cpus, --actor-gpus)"
+    )
+
+
+def room(node: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """For how many actors a node has resources. A GPU may be shared, but no part of one is joined
+    with a part of another."""
+    fit = int(node.get("CPU", 0) // cpus)
+    if not gpus:
+        return fit
+    there = int(node.get("GPU", 0))
+    return min(fit, there * int(1 / gpus + 1e-6) if gpus <= 1 else int(there // gpus))
 
 
 def _run(ray: Any, jobs: Sequence[Job], work: Work, actors: int, report: Report) -> None:

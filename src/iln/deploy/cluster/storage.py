@@ -131,7 +131,9 @@ class StoredFiles:
         self.pictures, self.results = pictures, results
 
     def source(self, name: Path) -> BytesIO:
-        return _Named(self.pictures.read(name.as_posix()), name.as_posix())
+        if not (content := self.pictures.read(name.as_posix())):
+            raise InputError(f"{printable(name)}: is empty; give a picture")
+        return _Named(content, name.as_posix())
 
     def exists(self, target: Path) -> bool:
         return self.results.exists(target.as_posix())
