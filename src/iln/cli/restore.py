@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -187,7 +187,7 @@ def restore(
         allow_damaged=allow_damaged,
     )
     resources = {"cpus": actor_cpus, "gpus": actor_gpus, "time_limit": time_limit}
-    given = {name: value for name, value in resources.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in resources.items() if value is not None}
     parts = (1, 1) if shard is None else parse_shard(shard)
     if cluster is not None:
         if len(inputs) != 1 or output in (None, "-") or inputs == ["-"] or compare is not None:

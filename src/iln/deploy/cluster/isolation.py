@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iln.cpu import SHORT_SPIN, cores
 from iln.deploy.cluster.report import Row
@@ -19,6 +20,9 @@ from iln.deploy.cluster.storage import Storage, StoredFiles
 from iln.errors import InputError
 from iln.restoration.batch import BatchOptions, Finished, restore_job, trouble
 from iln.restoration.jobs import Job
+
+if TYPE_CHECKING:
+    from iln.restoration import Pipeline
 
 _START = 900.0
 """Seconds in which a process has to have the models loaded: they may come from far."""
@@ -134,32 +138,30 @@ def _restore_all(pipe: Connection, work: Work) -> None:
     pipe.send(None)
     with contextlib.suppress(EOFError, OSError):  # nobody listens any more
         while True:
-            job = pipe.recv()
-            started = time.perf_counter()
-            try:
-                done = restore_job(job, options, pipeline, files=files)
-            except Finished:
-                pipe.send(_row(job, "exists", None, None))
-                continue
-            except InputError as error:
-                problem = str(error)
-            except Exception as error:  # one picture must not end the others
-                problem = f"{job.source}: {trouble(error)}"
-            else:
-                row = _row(job, "restored", None, time.perf_counter() - started)
-                pipe.send(
-                    replace(
-                        row,
-                        target=None if done.target is None else done.target.as_posix(),
-                        notes=[*done.picture.notes, *done.notes],
-                        width=done.picture.width,
-                        height=done.picture.height,
-                        result_width=done.result.width,
-                        result_height=done.result.height,
-                    )
-                )
-                continue
-            pipe.send(_row(job, "failed", problem, time.perf_counter() - started))
+            pipe.send(_outcome(pipe.recv(), options, pipeline, files))
+
+
+def _outcome(job: Job, options: BatchOptions, pipeline: Pipeline, files: StoredFiles) -> Row:
+    started = time.perf_counter()
+    try:
+        done = restore_job(job, options, pipeline, files=files)
+    except Finished:
+        return _row(job, "exists", None, None)
+    except InputError as error:
+        return _row(job, "failed", str(error), time.perf_counter() - started)
+    except Exception as error:  # one picture must not end the others
+        problem = f"{job.source}: {trouble(error)}"
+        return _row(job, "failed", problem, time.perf_counter() - started)
+    assert done.target is not None
+    return replace(
+        _row(job, "restored", None, time.perf_counter() - started),
+        target=done.target.as_posix(),
+        notes=[*done.picture.notes, *done.notes],
+        width=done.picture.width,
+        height=done.picture.height,
+        result_width=done.result.width,
+        result_height=done.result.height,
+    )
 
 
 def _row(job: Job, state: str, problem: str | None, seconds: float | None) -> Row:

@@ -69,6 +69,7 @@ def restore_on_cluster(
         os.environ.setdefault(name, value)
     ray = need("ray", EXTRA)
     need("ray.data", EXTRA)
+    _check_address(address)
     pictures, results = Storage(work.pictures), Storage(work.results)
     models = tuple(_whole_name(model) for model in work.options.models)
     work = replace(
@@ -134,10 +135,7 @@ def _plan(
 
 @contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
-    """With Ray connected to a cluster that answers."""
-    if address.startswith("ray://"):
-        raise InputError(f"{address}: Ray's client is not used; start iln on a node of the cluster")
-    _check_answer(os.environ.get("RAY_ADDRESS", _AUTO) if address == _AUTO else address)
+    """With Ray connected to a cluster."""
     here: dict[str, Any] = {"include_dashboard": False} if address == _LOCAL else {}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
@@ -155,10 +153,14 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_answer(address: str) -> None:
-    """Is anybody there? Ray itself would try for minutes."""
+def _check_address(address: str) -> None:
+    """Does anybody answer? Ray itself would try for minutes."""
+    if address == _AUTO:
+        address = os.environ.get("RAY_ADDRESS", _AUTO)
     if address in (_AUTO, _LOCAL):
         return
+    if address.startswith("ray://"):
+        raise InputError(f"{address}: Ray's client is not used; start iln on a node of the cluster")
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise InputError(
