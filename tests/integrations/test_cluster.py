@@ -293,7 +293,7 @@ def test_refusals_on_a_running_cluster(
     model = restore(*words, "--model", "sr-x5")
     assert (model.code, len(model.lines)) == (2, 2)
     assert "no shipped model and no file is called 'sr-x5'" in model.lines[1]
-    room = restore(*words, "--actor-cpus", 3)
+    room = restore(*words[:-1], "auto", "--actor-cpus", 3, RAY_ADDRESS=nodes.address)
     assert (room.code, len(room.lines)) == (2, 1)
     assert "room for an actor of 3 CPUs and 0 GPUs; there are at most 1 CPUs" in room.lines[0]
     assert results(tmp_path) == []
