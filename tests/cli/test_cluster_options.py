@@ -133,6 +133,7 @@ def test_a_cluster_takes_one_folder_and_another(words: tuple[str, ...], restore:
     [
         (("--actor-cpus", 2), "only with --cluster"),
         (("--time-limit", 9), "only with --cluster"),
+        (("s3://photos/old",), "s3://photos/old: addresses are for --cluster, such as local"),
         (("--cluster", "local", "--actor-gpus", 1.5), "1.5: a part of one GPU, or whole ones"),
     ],
 )

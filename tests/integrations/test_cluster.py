@@ -430,6 +430,8 @@ def test_refusals_before_the_start(restore: Command, pictures: Path, tmp_path: P
 
     assert "unknown scheme 'ftps3'; accepted are" in between("ftps3://a/b", tmp_path)
     assert "is the folder of the pictures, or one lies in" in between(pictures, pictures / "new")
+    line = between("s3://key:secret@bad bucket/a", tmp_path)
+    assert "no address of a folder" in line and "secret" not in line
     assert "holds no pictures" in between(tmp_path, tmp_path.with_name("other"))
     assert "no such file or folder" in between(tmp_path / "none", tmp_path / "new")
     assert "cannot be written" in between(pictures / "1", "/proc/new")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from iln.atomic import printable
 from iln.cli.options import (
     Compute,
     Device,
@@ -196,6 +197,8 @@ def restore(
 
         work = Work(inputs[0], output, options, **given)
         raise typer.Exit(restore_on_cluster(cluster, work, recursive=recursive, shard=parts))
+    if addresses := [word for word in (*inputs, output or "") if "://" in word]:
+        raise InputError(f"{printable(addresses[0])}: addresses are for --cluster, such as local")
     if given:
         raise InputError("--actor-cpus, --actor-gpus and --time-limit: only with --cluster")
     plan = plan_jobs(

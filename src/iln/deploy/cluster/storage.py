@@ -177,7 +177,8 @@ def _open(fs: Any, address: str, shown: str) -> tuple[Any, str]:
     except ValueError as error:
         unknown = "Unrecognized filesystem type" in str(error)
         if not unknown:
-            raise InputError(f"{shown}: no address of a folder: {_one_line(error)}") from None
+            words = _one_line(error).replace(address, shown)
+            raise InputError(f"{shown}: no address of a folder: {words}") from None
     fsspec = need("fsspec", EXTRA)
     scheme = urlsplit(address).scheme
     if scheme not in fsspec.available_protocols():
