@@ -17,6 +17,9 @@ _BELOW_BFLOAT16 = (*_BELOW_DOT_PRODUCTS, "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_COR
 _BELOW_FLOAT16 = (*_BELOW_BFLOAT16, "AVX512_CORE_BF16")
 _BELOW_AVX512 = ("AVX2_VNNI", "AVX2_VNNI_2")
 _WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", *_BELOW_AVX512)
+SHORT_SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""GNU's and LLVM's OpenMP: threads that wait for work sleep soon. By default they keep a core busy
+for milliseconds, and beside other programs each wait then costs a turn of the scheduler."""
 
 
 def cores() -> int:

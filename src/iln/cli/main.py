@@ -26,6 +26,7 @@ from iln.cli.rescue import rescue
 from iln.cli.restore import restore
 from iln.cli.serve import serve
 from iln.cli.train import recipes, train
+from iln.cpu import SHORT_SPIN
 from iln.errors import InputError
 
 
@@ -81,11 +82,6 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         typer.echo(f"note: {record.getMessage()}", err=True)
-
-
-SHORT_SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-"""GNU's and LLVM's OpenMP: threads that wait for work sleep soon. By default they keep a core busy
-for milliseconds, and beside other programs each wait then costs a turn of the scheduler."""
 
 
 def share_cores() -> None:

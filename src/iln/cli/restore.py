@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from iln.atomic import printable
 from iln.cli.options import (
     Compute,
     Device,
@@ -26,6 +27,8 @@ from iln.cli.options import (
 )
 from iln.errors import InputError
 
+_CLUSTER = "On a cluster"
+
 
 def restore(
     inputs: Annotated[
@@ -35,7 +38,7 @@ def restore(
         ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
@@ -109,6 +112,38 @@ def restore(
     input_stats: StatsOf = None,
     img_range: RangeOf = None,
     eps: EpsOf = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|local|HOST:PORT",
+            help="Restore a folder, also of an object store (s3://...), on this Ray cluster. "
+            "Results that exist are kept.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    actor_cpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Give each actor so many CPUs. Default: 1.", rich_help_panel=_CLUSTER
+        ),
+    ] = None,
+    actor_gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Give each actor so many GPUs, or a part of one. Default: 0.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Give up a picture that takes longer. Default: 3600.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
     scale: Annotated[str | None, typer.Option("-s", "--scale", hidden=True)] = None,
     input_option: Annotated[str | None, typer.Option("-i", "--input", hidden=True)] = None,
 ) -> None:
@@ -133,16 +168,6 @@ def restore(
         raise InputError(
             f"{option} says what one file does not; with several models, run each by itself"
         )
-    plan = plan_jobs(
-        inputs,
-        output,
-        recursive=recursive,
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-        shard=(1, 1) if shard is None else parse_shard(shard),
-    )
-    if any(job.target is None for job in plan.jobs) and sys.stdout.isatty():
-        raise InputError("standard output is a terminal; redirect it (> FILE) or name a file (-o)")
     options = BatchOptions(
         models=tuple(models or [default_model()]),
         restore={
@@ -153,7 +178,7 @@ def restore(
             **said,
         },
         overwrite=overwrite,
-        skip_existing=skip_existing,
+        skip_existing=skip_existing or (cluster is not None and not overwrite),
         quality=quality,
         unfade=unfade,
         strength=_number("strength", strength),
@@ -162,6 +187,30 @@ def restore(
         max_pixels=max_pixels,
         allow_damaged=allow_damaged,
     )
+    resources = {"cpus": actor_cpus, "gpus": actor_gpus, "time_limit": time_limit}
+    given: dict[str, Any] = {name: value for name, value in resources.items() if value is not None}
+    parts = (1, 1) if shard is None else parse_shard(shard)
+    if cluster is not None:
+        if len(inputs) != 1 or output in (None, "-") or inputs == ["-"] or compare is not None:
+            raise InputError("--cluster: give one folder, and another for results (-o)")
+        from iln.deploy.cluster import Work, restore_on_cluster
+
+        work = Work(inputs[0], output, options, **given)
+        raise typer.Exit(restore_on_cluster(cluster, work, recursive=recursive, shard=parts))
+    if addresses := [word for word in (*inputs, output or "") if "://" in word]:
+        raise InputError(f"{printable(addresses[0])}: addresses are for --cluster, such as local")
+    if given:
+        raise InputError("--actor-cpus, --actor-gpus and --time-limit: only with --cluster")
+    plan = plan_jobs(
+        inputs,
+        None if output is None else Path(output),
+        recursive=recursive,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        shard=parts,
+    )
+    if any(job.target is None for job in plan.jobs) and sys.stdout.isatty():
+        raise InputError("standard output is a terminal; redirect it (> FILE) or name a file (-o)")
     raise typer.Exit(run_jobs(plan, options))
 
 

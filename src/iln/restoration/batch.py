@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from iln.atomic import exists_already, printable
 from iln.errors import InputError
 from iln.images import MAX_PIXELS, Picture, check_suffix, encode, read, write
-from iln.images.reading import size_of
+from iln.images.reading import Source, size_of
 from iln.images.sizing import GAP, side_by_side
 from iln.progress import progress_bar
 from iln.restoration.jobs import Job, Plan, identity, passed_over
@@ -50,8 +50,70 @@ class BatchOptions:
     max_pixels: int = MAX_PIXELS
     allow_damaged: bool = False
 
+    def pipeline(self, **load: Any) -> Pipeline:
+        """What these options ask for; load: see `Pipeline`. Raises InputError as it does."""
+        from iln.restoration import Pipeline
 
-class _Finished(Exception):
+        return Pipeline(
+            self.models,
+            unfade=self.unfade,
+            strength=self.strength,
+            size=self.size,
+            **load,
+            **self.restore,
+        )
+
+
+class Files(Protocol):
+    """Where pictures come from, and results go."""
+
+    def source(self, name: Path) -> Source:
+        """What `iln.images.read` takes."""
+
+    def exists(self, target: Path) -> bool:
+        """Is there anything of this name?"""
+
+    def prepare(self, target: Path) -> None:
+        """Raise InputError if the result cannot be written there, as far as that is known."""
+
+    def write(
+        self, picture: Picture, target: Path, *, overwrite: bool, quality: int
+    ) -> Sequence[str]:
+        """Write it whole or not at all; see `iln.images.write`."""
+
+
+class LocalFiles:
+    """Those of this computer."""
+
+    def source(self, name: Path) -> Source:
+        return name
+
+    def exists(self, target: Path) -> bool:
+        return os.path.lexists(target)
+
+    def prepare(self, target: Path) -> None:
+        _make_folder(target)
+
+    def write(
+        self, picture: Picture, target: Path, *, overwrite: bool, quality: int
+    ) -> Sequence[str]:
+        return write(picture, target, overwrite=overwrite, quality=quality)
+
+
+LOCAL: Files = LocalFiles()
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A picture and its result, which is written to target; notes: what its format lost."""
+
+    picture: Picture
+    result: Picture
+    target: Path | None
+    notes: Sequence[str]
+
+
+class Finished(Exception):
     """The result exists, and is to be kept."""
 
 
@@ -70,83 +132,95 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
     if options.compare is not None:
         _check_comparison(options.compare, plan, options.overwrite)
     if jobs:
-        from iln.restoration import Pipeline
-
-        pipeline = Pipeline(
-            options.models,
-            unfade=options.unfade,
-            strength=options.strength,
-            size=options.size,
-            **options.restore,
-        )
+        pipeline = options.pipeline()
         _tell_expected_time(jobs, pipeline)
         with progress_bar() as tell:
             for job in jobs:
                 try:
                     name = _name(job.source)
                     tell(name, 0.0)
-                    _restore(job, options, pipeline, partial(tell, name))
+                    started = time.perf_counter()
+                    restored = restore_job(job, options, pipeline, progress=partial(tell, name))
+                    _tell_result(job, restored, time.perf_counter() - started)
                     done += 1
-                except _Finished:
+                except Finished:
                     finished += 1
                 except InputError as error:
                     problems.append(str(error))
                 except (MemoryError, RuntimeError, OSError) as error:
                     problems.append(f"{_name(job.source)}: {trouble(error)}")
     for problem in problems:
-        _say(f"error: {problem}")
+        say(f"error: {problem}")
     if problems and done:
-        _say(f"{done} restored, {len(problems)} failed")
+        say(f"{done} restored, {len(problems)} failed")
     if finished:
-        _say(f"{finished} skipped: their results exist")
+        say(f"{finished} skipped: their results exist")
     if plan.others:
-        _say(f"{plan.others} left to other shards")
+        say(f"{plan.others} left to other shards")
     if plan.passed_over:
-        _say(passed_over(plan.passed_over))
+        say(passed_over(plan.passed_over))
     return 0 if not problems else 1 if done or finished else 2
 
 
-def _restore(
+def restore_job(
     job: Job,
     options: BatchOptions,
     pipeline: Pipeline,
-    progress: Callable[[float], None],
-) -> None:
-    started = time.perf_counter()
-    source = sys.stdin.buffer.read() if job.source is None else job.source
+    *,
+    files: Files = LOCAL,
+    progress: Callable[[float], None] | None = None,
+) -> Restored:
+    """Read a picture, restore it, and write the result.
+
+    Raises:
+        Finished: if the result exists, and is to be kept.
+        InputError: for anything that a user can mend.
+    """
+    source = sys.stdin.buffer.read() if job.source is None else files.source(job.source)
     picture = read(source, options.max_pixels, allow_damaged=options.allow_damaged)
-    for note in picture.notes:
-        _say(f"note: {_name(job.source)}: {note}")
     # What cannot be written should be known before the work, not after it.
     _check_result(picture, pipeline.result_size(picture.height, picture.width), options)
-    target = target_of(job, picture, pipeline, options)
+    target = target_of(job, picture, pipeline, options, files)
     if options.compare is not None and target is not None:
         _check_different(options.compare, target)
     result = pipeline.restore_picture(picture, progress=progress)
+    notes: Sequence[str]
     if target is None:
-        data, notes = encode(result, _suffix(job, picture), options.quality)
+        data, notes = encode(result, _suffix(picture), options.quality)
         _write_to_standard_output(data)
     else:
-        notes = write(result, target, overwrite=options.overwrite, quality=options.quality)
+        notes = files.write(result, target, overwrite=options.overwrite, quality=options.quality)
     if options.compare is not None:
         both = side_by_side(picture, result)
         write(both, options.compare, overwrite=options.overwrite, quality=options.quality)
-    seconds = time.perf_counter() - started
+    return Restored(picture, result, target, notes)
+
+
+def _tell_result(job: Job, done: Restored, seconds: float) -> None:
+    for note in done.picture.notes:
+        say(f"note: {_name(job.source)}: {note}")
     line = (
-        f"{_name(target)}  {picture.width}x{picture.height} -> "
-        f"{result.width}x{result.height}, {seconds:.1f} s"
+        f"{_name(done.target)}  {done.picture.width}x{done.picture.height} -> "
+        f"{done.result.width}x{done.result.height}, {seconds:.1f} s"
     )
-    _say(line, sys.stderr if target is None else sys.stdout)
-    for note in notes:
-        _say(f"note: {_name(target)}: {note}")
+    say(line, sys.stderr if done.target is None else sys.stdout)
+    for note in done.notes:
+        say(f"note: {_name(done.target)}: {note}")
 
 
-def target_of(job: Job, picture: Picture, pipeline: Pipeline, options: BatchOptions) -> Path | None:
-    """Where the result goes: as PNG where the format is not the user's wish and cannot hold it."""
+def target_of(
+    job: Job, picture: Picture, pipeline: Pipeline, options: BatchOptions, files: Files = LOCAL
+) -> Path | None:
+    """Where the result goes: as PNG where the format is not the user's wish and cannot hold it.
+
+    Raises:
+        Finished: see `restore_job`.
+        InputError: if it cannot be written there.
+    """
     size, alpha = pipeline.result_size(picture.height, picture.width), picture.alpha is not None
     target = job.target
     if target is None:
-        check_suffix(f"the result{_suffix(job, picture)}", alpha=alpha, size=size)
+        check_suffix(f"the result{_suffix(picture)}", alpha=alpha, size=size)
         return None
     try:
         check_suffix(target, alpha=alpha, size=size)
@@ -155,11 +229,11 @@ def target_of(job: Job, picture: Picture, pipeline: Pipeline, options: BatchOpti
             raise
         target = target.with_suffix(_FALLBACK)
         check_suffix(target, alpha=alpha, size=size)
-        if os.path.lexists(target) and options.skip_existing:
-            raise _Finished from None
-        if os.path.lexists(target) and not options.overwrite:
-            raise InputError(exists_already(printable(target))) from None
-    _make_folder(target)
+    if not options.overwrite and files.exists(target):
+        if options.skip_existing:
+            raise Finished
+        raise InputError(exists_already(printable(target)))
+    files.prepare(target)
     return target
 
 
@@ -177,7 +251,7 @@ def _check_result(picture: Picture, size: tuple[int, int], options: BatchOptions
         _make_folder(options.compare)
 
 
-def _suffix(job: Job, picture: Picture) -> str:
+def _suffix(picture: Picture) -> str:
     """Of the format for standard output: the source's, where it can be written and hold it."""
     suffixes = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif"}
     suffixes |= {"bmp": ".bmp"} if picture.alpha is None else {}
@@ -217,10 +291,10 @@ def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:
         minutes = round(seconds / 60)
         words = "a minute" if minutes == 1 else f"{minutes} minutes"
         words = words if minutes < 90 else f"{minutes / 60:.1f} hours"
-        _say(f"note: {pixels / 1e6:.1f} megapixels take about {words}")
+        say(f"note: {pixels / 1e6:.1f} megapixels take about {words}")
 
 
-def _say(line: str, stream: TextIO | None = None) -> None:
+def say(line: str, stream: TextIO | None = None) -> None:
     """A line; a reader who has left, or a full disk, does not undo a restored picture."""
     stream = sys.stderr if stream is None else stream
     try:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -90,6 +90,51 @@ def plan_jobs(
         return _plan_jobs(inputs, output, recursive, overwrite, skip_existing, shard)
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise InputError(f"{printable(error.filename or '')}: {error.strerror}") from None
+
+
+def plan_listed(
+    names: Iterable[str],
+    results: Container[str],
+    *,
+    overwrite: bool,
+    shard: tuple[int, int] = (1, 1),
+) -> Plan:
+    """The same for a folder that is known by a listing alone, as object stores are.
+
+    Pictures whose result exists are done, unless results may be replaced.
+
+    Args:
+        names: of files, relative to the folder of the pictures, parted by `/`.
+        results: names of files, relative to the folder of the results.
+        overwrite: see `plan_jobs`.
+        shard: see `plan_jobs`.
+    """
+    plan, sources = Plan([]), list[str]()
+    claimed = dict[str, str]()
+    """Results, and the pictures that they are of; as text, since there may be millions."""
+    for name in sorted(names):
+        if reason := _reason_by_name(Path(name)):
+            plan.passed_over[reason] += 1
+        else:
+            sources.append(name)
+            claimed.setdefault(_result_of(Path(name)).as_posix(), name)
+    for name in sources:
+        source = Path(name)
+        target = _result_of(source)
+        other = claimed[target.as_posix()]
+        if _part(source, shard[1]) != shard[0] - 1:
+            plan.others += 1
+        elif other != name:
+            problem = f"{printable(target)}: is the result of {printable(other)} already"
+            plan.jobs.append(Job(source, target, problem=problem))
+        elif not overwrite and target.as_posix() in results:
+            plan.finished += 1
+        else:
+            # Who restores others at the same time would not see that a PNG, written in place of
+            # another format, has the name of theirs.
+            named = claimed.get(target.with_suffix(".png").as_posix(), name) != name
+            plan.jobs.append(Job(source, target, named))
+    return plan
 
 
 def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -188,7 +233,7 @@ def _plan_jobs(
             assert output is not None
             target = output
         elif output is not None:
-            target = output / relative.with_suffix(writable(relative.suffix))
+            target = output / _result_of(relative)
         else:
             target = source.with_name(f"{source.stem}{MARK}{writable(source.suffix)}")
         if _part(relative, shard[1]) != shard[0] - 1:
@@ -341,11 +386,16 @@ def _files(
 
 
 def _reason_to_pass_over(file: Path) -> str | None:
-    suffix = file.suffix.lower()
-    if file.name.startswith("."):
-        return "hidden"
-    if not file.is_file():
+    if not file.name.startswith(".") and not file.is_file():
         return "no regular file"
+    return _reason_by_name(Path(file.name))
+
+
+def _reason_by_name(file: Path) -> str | None:
+    """file: relative to the folder that is looked into."""
+    suffix = file.suffix.lower()
+    if any(part.startswith(".") for part in file.parts):
+        return "hidden"
     if suffix in PHONE and not can_read(PHONE[suffix]):
         return f"{suffix}, which needs pip install 'iln[phone]'"
     if suffix not in READABLE and suffix not in PHONE:
@@ -357,6 +407,11 @@ def passed_over(counts: Mapping[str, int]) -> str:
     """In words: `3 passed over: 2 .txt, 1 hidden`."""
     each = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
     return f"{sum(counts.values())} passed over: {each}"
+
+
+def _result_of(relative: Path) -> Path:
+    """Of a picture in a folder, in the folder of the results."""
+    return relative.with_suffix(writable(relative.suffix))
 
 
 def writable(suffix: str) -> str:

@@ -27,14 +27,7 @@ class Models:
 
     def pipeline(self, options: BatchOptions) -> Pipeline:
         """What `iln restore` would use. Raises InputError as it does."""
-        return Pipeline(
-            options.models,
-            unfade=options.unfade,
-            strength=options.strength,
-            size=options.size,
-            load=self._load,
-            **options.restore,
-        )
+        return options.pipeline(load=self._load)
 
     def drop(self) -> None:
         """All of them."""
