@@ -6,12 +6,16 @@ import contextlib
 import errno
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from iln.atomic import exists_already, printable
 from iln.errors import InputError
@@ -31,7 +35,10 @@ _MANY_PIXELS = 100_000
 """No model takes so long for fewer."""
 _LOOKED_AT = 1000
 """Pictures whose sizes are looked up for the expected time; the others are taken for alike."""
+_BESIDE = 64_000_000
+"""Pixels of a picture that may be read or written while another is computed."""
 _FALLBACK = ".png"
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -135,13 +142,9 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
         pipeline = options.pipeline()
         _tell_expected_time(jobs, pipeline)
         with progress_bar() as tell:
-            for job in jobs:
+            for job, restored in _two_at_a_time(jobs, partial(_restore, options, pipeline, tell)):
                 try:
-                    name = _name(job.source)
-                    tell(name, 0.0)
-                    started = time.perf_counter()
-                    restored = restore_job(job, options, pipeline, progress=partial(tell, name))
-                    _tell_result(job, restored, time.perf_counter() - started)
+                    _tell_result(job, *restored.result())
                     done += 1
                 except Finished:
                     finished += 1
@@ -162,6 +165,83 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
     return 0 if not problems else 1 if done or finished else 2
 
 
+def _restore(
+    options: BatchOptions,
+    pipeline: Pipeline,
+    tell: Callable[[str, float], None],
+    job: Job,
+    turn: _Turn,
+) -> tuple[Restored, float]:
+    """A job, and the seconds it took, those in which it waited for its turn not counted."""
+    name, started = _name(job.source), time.perf_counter()
+
+    def progress(share: float) -> None:
+        turn.check()
+        tell(name, share)
+
+    restored = restore_job(job, options, pipeline, progress=progress, computing=turn)
+    return restored, time.perf_counter() - started - turn.waited
+
+
+class _Turn:
+    """Held while a picture is computed: one at a time has all cores."""
+
+    def __init__(self, lock: threading.Lock, stopped: threading.Event) -> None:
+        self._lock, self._stopped, self.waited = lock, stopped, 0.0
+
+    def check(self) -> None:
+        """Raises _Stopped when the rest is not wanted any more."""
+        if self._stopped.is_set():
+            raise _Stopped
+
+    def __enter__(self) -> None:
+        started = time.perf_counter()
+        self._lock.acquire()
+        self.waited = time.perf_counter() - started
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+class _Stopped(Exception):
+    """Another thread was told to stop."""
+
+
+def _two_at_a_time(
+    jobs: Iterable[Job], work: Callable[[Job, _Turn], _Result]
+) -> Iterator[tuple[Job, Future[_Result]]]:
+    """All of them in order, done: while one is computed, another is read or written.
+
+    Pictures that are large, or of unknown size, are worked on alone: two would take twice the
+    memory. An interruption ends the work on the next strip.
+    """
+    lock, stopped = threading.Lock(), threading.Event()
+    waiting: deque[tuple[Job, Future[_Result]]] = deque()
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            for job in jobs:
+                small = _is_small(job)
+                while len(waiting) > (1 if small else 0):
+                    wait([waiting[0][1]])
+                    yield waiting.popleft()
+                waiting.append((job, pool.submit(work, job, _Turn(lock, stopped))))
+                if not small:
+                    wait([waiting[0][1]])
+                    yield waiting.popleft()
+            for job, future in waiting:
+                wait([future])
+                yield job, future
+        except BaseException:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _is_small(job: Job) -> bool:
+    size = None if job.source is None else size_of(job.source)
+    return size is not None and size[0] * size[1] <= _BESIDE
+
+
 def restore_job(
     job: Job,
     options: BatchOptions,
@@ -169,8 +249,17 @@ def restore_job(
     *,
     files: Files = LOCAL,
     progress: Callable[[float], None] | None = None,
+    computing: AbstractContextManager[None] = nullcontext(),  # noqa: B008 (has no state)
 ) -> Restored:
     """Read a picture, restore it, and write the result.
+
+    Args:
+        job: which picture.
+        options: how.
+        pipeline: what `options` asks for.
+        files: where pictures come from, and results go.
+        progress: told the share that is done.
+        computing: held while the networks compute.
 
     Raises:
         Finished: if the result exists, and is to be kept.
@@ -183,7 +272,8 @@ def restore_job(
     target = target_of(job, picture, pipeline, options, files)
     if options.compare is not None and target is not None:
         _check_different(options.compare, target)
-    result = pipeline.restore_picture(picture, progress=progress)
+    with computing:
+        result = pipeline.restore_picture(picture, progress=progress)
     notes: Sequence[str]
     if target is None:
         data, notes = encode(result, _suffix(picture), options.quality)
