@@ -13,6 +13,7 @@ import { Cancelled } from "./program.js";
 let model;
 let engine;
 let current = null;
+let last = Promise.resolve(); // a network computes one picture at a time
 
 const say = (message, transfer = []) => self.postMessage(message, transfer);
 
@@ -54,18 +55,22 @@ function inWords(error) {
   return error.message;
 }
 
-self.onmessage = async ({ data: { kind, id, file, wanted } }) => {
+async function attempt(id, file) {
+  try {
+    await restore(id, file);
+  } catch (error) {
+    const problem = inWords(error);
+    say(error instanceof Cancelled ? { kind: "cancelled", id } : { kind: "failed", id, problem });
+  }
+}
+
+self.onmessage = ({ data: { kind, id, file, wanted } }) => {
   if (kind === "open") {
-    await open(wanted).catch((error) => say({ kind: "broken", problem: inWords(error) }));
+    open(wanted).catch((error) => say({ kind: "broken", problem: inWords(error) }));
   } else if (kind === "cancel") {
     if (current === id) current = null;
   } else {
     current = id;
-    try {
-      await restore(id, file);
-    } catch (error) {
-      const problem = inWords(error);
-      say(error instanceof Cancelled ? { kind: "cancelled", id } : { kind: "failed", id, problem });
-    }
+    last = last.then(() => attempt(id, file));
   }
 };
