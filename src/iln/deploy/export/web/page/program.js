@@ -3,6 +3,7 @@
 // its numbers row by row; those of float16 are held as Uint16Array.
 
 const PIECE = 1 << 19; // numbers of a map that a graph takes at a time, about
+const BLOCK = 1 << 16; // numbers that are summed at a time
 const ARRAYS = { float32: Float32Array, float16: Uint16Array };
 
 export class Cancelled extends Error {}
@@ -13,10 +14,11 @@ export class Program {
     const about = await (await got(`${folder}/program.json`)).json();
     const weights = await (await got(`${folder}/weights.bin`)).arrayBuffer();
     const sessions = [];
+    const options = { executionProviders: providers, logSeverityLevel: 3 };
     for (let number = 0; number < about.graphs; number++) {
       tell(number / about.graphs);
       const graph = await (await got(`${folder}/${number}.onnx`)).arrayBuffer();
-      sessions.push(await ort.InferenceSession.create(graph, { executionProviders: providers }));
+      sessions.push(await ort.InferenceSession.create(graph, options));
     }
     return new Program(ort, about, sessions, weights);
   }
@@ -196,14 +198,39 @@ function rollBack(x, { top, end }, shift, rows) {
 
 // Mean and sigma over the whole map, summed in float64.
 function statistics({ data }, eps) {
-  const values = data instanceof Uint16Array ? halves() : null;
-  const at = values ? (i) => values[data[i]] : (i) => data[i];
   let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += at(i);
+  for (const block of blocks(data)) sum += total(block);
   const mean = sum / data.length;
   let squares = 0;
-  for (let i = 0; i < data.length; i++) squares += (at(i) - mean) ** 2;
+  for (const block of blocks(data)) squares += around(block, mean);
   return { mean, sigma: Math.sqrt(squares / data.length + eps) };
+}
+
+function total(block) {
+  let sum = 0;
+  for (let i = 0; i < block.length; i++) sum += block[i];
+  return sum;
+}
+
+function around(block, mean) {
+  let sum = 0;
+  for (let i = 0; i < block.length; i++) sum += (block[i] - mean) * (block[i] - mean);
+  return sum;
+}
+
+// Numbers of a map, some at a time, in float32.
+function* blocks(data) {
+  for (let start = 0; start < data.length; start += BLOCK) {
+    const block = data.subarray(start, start + BLOCK);
+    yield block instanceof Uint16Array ? widened(block) : block;
+  }
+}
+
+function widened(block) {
+  const values = halves();
+  const wide = new Float32Array(block.length);
+  for (let i = 0; i < block.length; i++) wide[i] = values[block[i]];
+  return wide;
 }
 
 // What each of the 65536 numbers of float16 is.
