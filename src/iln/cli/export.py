@@ -65,7 +65,7 @@ def export(
     eps: EpsOf = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, or a page, for use without iln.
+    """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.
 
     The input is `image` (1, C, H, W), float32 in [0, 1]; the output `restored`, not clamped.
 

@@ -95,18 +95,14 @@ def run(program: Program, picture: NDArray[np.float32]) -> NDArray[np.float32]:
             maps[step["to"]] = x.copy()
         elif step["do"] == "concatenate":
             maps[step["to"]] = np.concatenate([maps[part] for part in step["from"]], -1)
-        elif step["do"] == "gate":
-            feeds = {"x": x.mean((1, 2), keepdims=True)}
-            maps[step["to"]] = compute(sessions, program, step, feeds)
         else:
             back = step.get("shift", 0)
             feeds = {"x": np.roll(x, (-back, -back), (1, 2))}
-            feeds |= {name: maps[number] for name, number in step.get("beside", {}).items()}
             if step["do"] == "add":
                 feeds["onto"] = maps[step["onto"]]
             if "eps" in step:
-                of = maps[step.get("statistics_of", step["from"][0])].astype(np.float64)
-                values = of.mean(), np.sqrt(of.var() + step["eps"])
+                wide = x.astype(np.float64)
+                values = wide.mean(), np.sqrt(wide.var() + step["eps"])
                 for name, value in zip(("mean", "sigma"), values, strict=True):
                     feeds[name] = np.full((1, 1, 1, 1), value, np.float32)
             y = compute(sessions, program, step, feeds)
@@ -148,6 +144,12 @@ def test_the_steps_are_the_network(model: Backbone) -> None:
 
 
 @pytest.mark.slow
+def test_what_pages_do_not_know_yet() -> None:
+    with pytest.raises(InputError, match="HAT has beside attention"):
+        record(network("hat-x2", squeeze_factor=4, upsampler="pixelshuffledirect"))
+
+
+@pytest.mark.slow
 def test_layers_of_one_kind_share_a_graph() -> None:
     shallow, deep = record(clean()), record(clean(depths=(4, 2), num_heads=(2, 2)))
     assert len(deep.graphs) == len(shallow.graphs)
@@ -185,6 +187,7 @@ def test_what_lies_in_the_folder(
         assert all(one["offset"] % 4 == 0 for one in program["weights"])
     for name in runtime.FILES:
         assert (target / "runtime" / name).read_bytes() == name.encode()
+    assert "Microsoft" in (target / "runtime" / "LICENSE.txt").read_text("utf-8")
     # Whatever the page and its modules name lies there, and no address of anything outside.
     for file in (target / "index.html", *(target / "page").iterdir()):
         text = file.read_text("utf-8")
@@ -222,9 +225,7 @@ def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *words: object) ->
     return said
 
 
-def test_refusals(
-    fake_runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refusals(fake_runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target, given = tmp_path / "page", ("--runtime", fake_runtime)
     web = ("--to", "web", "-o", target)
 

@@ -17,7 +17,7 @@ from iln.checkpoints.catalogue import card as card_of
 from iln.checkpoints.catalogue import does, names
 from iln.deploy.export.about import card, said_by
 from iln.deploy.export.web.program import Program, record
-from iln.deploy.export.web.runtime import LICENCE, runtime_files
+from iln.deploy.export.web.runtime import runtime_files
 from iln.errors import InputError
 from iln.extras import need
 from iln.restoration.precision import unsafe_in_fp16
@@ -30,8 +30,8 @@ _OWN = Path(__file__).parent / "page"
 _SERVED = Path(__file__).parents[2] / "serve" / "page"
 _SHARED = ("style.css", "icon.svg", "viewer.js", "files.js", "words.js")
 """Of the page of `iln serve`."""
-_BESIDE = ("index.html", "serve.py")
-"""What lies in the folder itself."""
+_PLACES = {"index.html": ".", "serve.py": ".", "LICENSE.txt": "runtime"}
+"""Where files go that do not belong to `page`; the licence is that of onnxruntime-web."""
 
 
 def write_page(
@@ -63,10 +63,8 @@ def write_page(
     programs = {name: record(model, name) for name in precisions}
     with atomic_folder(folder, overwrite, MARK) as temporary:
         _write_texts(temporary)
-        (temporary / "runtime").mkdir()
         for name, content in engine.items():
             (temporary / "runtime" / name).write_bytes(content)
-        (temporary / "runtime" / "LICENSE.txt").write_text(LICENCE, "utf-8")
         for name, program in programs.items():
             _write_program(program, temporary / "model" / name)
         about = _about(model, source, precisions)
@@ -74,11 +72,10 @@ def write_page(
 
 
 def _write_texts(folder: Path) -> None:
-    page = folder / "page"
-    page.mkdir()
     files = [path for path in _OWN.iterdir() if path.is_file()]
     for path in files + [_SERVED / name for name in _SHARED]:
-        place = folder if path.name in _BESIDE else page
+        place = folder / _PLACES.get(path.name, "page")
+        place.mkdir(exist_ok=True)
         (place / path.name).write_bytes(path.read_bytes())
 
 

@@ -267,7 +267,9 @@ def _weights(traced: ExportedProgram) -> tuple[list[tuple[str, Tensor]], Any]:
     """The parameters that a graph uses, by name and in order, and what else there is to it: equal
     for graphs that compute the same with other parameters."""
     used = {node.name for node in traced.graph.nodes if node.op == "placeholder" and node.users}
-    text, weights, constants = str(traced.graph), [], []
+    text = str(traced.graph)
+    weights: list[tuple[str, Tensor]] = []
+    constants: list[Any] = []
     for spec in traced.graph_signature.input_specs:
         name, target = spec.arg.name, spec.target
         if target is None:
@@ -279,7 +281,7 @@ def _weights(traced: ExportedProgram) -> tuple[list[tuple[str, Tensor]], Any]:
             weights.append((target, traced.state_dict[target]))
         else:
             text = re.sub(rf"\b{name}\b", f"constant{len(constants)}", text)
-            tensor = traced.constants.get(target, traced.state_dict.get(target))
+            tensor = (traced.constants | traced.state_dict)[target]
             constants.append((tensor.dtype, tensor.tolist()))
     shapes = [(tensor.dtype, tensor.shape) for _, tensor in weights]
     return weights, repr((text, shapes, constants))

@@ -31,26 +31,6 @@ FILES = {
     ),
 }
 """For the processor (WebAssembly with SIMD, and threads), and for WebGPU."""
-LICENCE = """\
-ONNX Runtime Web {version}, in this folder, is under the MIT License.
-
-Copyright (c) Microsoft Corporation
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
-associated documentation files (the "Software"), to deal in the Software without restriction,
-including without limitation the rights to use, copy, modify, merge, publish, distribute, sublicense,
-and/or sell copies of the Software, and to permit persons to whom the Software is furnished to do so,
-subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial
-portions of the Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT
-LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN
-NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY,
-WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
-SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-""".format(version=VERSION)
 
 _PACKAGE = f"onnxruntime-web@{VERSION}"
 _INSTEAD = f"give a folder with the files of {_PACKAGE} (--runtime FOLDER)"
@@ -95,9 +75,7 @@ def _fetched() -> Callable[[str], bytes | None]:
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", _PACKAGE, "--silent", "--ignore-scripts", "--fetch-retries=1"]
         try:
-            subprocess.run(
-                command, cwd=folder, check=True, capture_output=True, timeout=_PATIENCE
-            )
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=_PATIENCE)
             (packed,) = Path(folder).glob("*.tgz")
             with tarfile.open(packed) as archive:
                 files = {}
