@@ -338,7 +338,7 @@ def test_on_a_phone_and_without_the_headers(
         playwright.expect(page.locator("#engine")).to_contain_text(threads)
 
 
-@pytest.mark.skipif(not SHOTS, reason="makes a picture of the documentation")
+@pytest.mark.skipif(not SHOTS, reason="pictures for the documents, made with ILN_SCREENSHOTS")
 def test_screenshot(folders: Folders, chromium: Any, tmp_path: Path) -> None:
     demo = ROOT / "demo" / "old-print.png"
     window = {"width": 1100, "height": 720}
