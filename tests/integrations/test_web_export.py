@@ -63,19 +63,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | str]:
     """What is restored with, by name."""
     folder = tmp_path_factory.mktemp("networks")
-    gray = iln.build(
-        "swinir-light-x2",
-        norm="ln",
-        in_chans=1,
-        embed_dim=12,
-        depths=(2,),
-        num_heads=(2,),
-        window=4,
-    )
-    iln.save(gray, folder / "gray.safetensors")
+    small = {"norm": "i-ln", "embed_dim": 12, "depths": (2,), "num_heads": (2,), "window": 4}
+    direct = {"squeeze_factor": 4, "upsampler": "pixelshuffledirect"}
+    made = {
+        "gray": iln.build("swinir-light-x2", in_chans=1, **{**small, "norm": "ln"}),
+        "hat": iln.build("hat-x2", **small, **direct),
+    }
+    for name, network in made.items():
+        iln.save(network, folder / f"{name}.safetensors")
     return {
         "tiny": save_network(folder / "tiny.safetensors"),
-        "gray": folder / "gray.safetensors",
+        **{name: folder / f"{name}.safetensors" for name in made},
         "photo": "photo",
     }
 
@@ -89,7 +87,7 @@ class Folders:
     def __getitem__(self, name: str) -> Path:
         folder = self.root / name
         if not folder.exists():
-            precision = "fp32" if name == "gray" else "fp16"
+            precision = "fp32" if name in ("gray", "hat") else "fp16"
             network = self.networks[name]
             export(network, folder, to="web", runtime=self.engine, precision=precision)
         return folder
@@ -183,6 +181,7 @@ def decibels(one: Any, other: Any) -> float:
     return float(-10 * np.log10(error + 1e-20))
 
 
+PRECISIONS = """async () => (await (await fetch("model/model.json")).json()).precisions"""
 FLOATS = """
 async ([precision, width, height, data]) => {
   const { start } = await import("./page/engine.js");
@@ -201,7 +200,12 @@ async ([precision, width, height, data]) => {
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [("tiny", ((1, 1), (7, 8), (300, 310))), ("gray", ((7, 8), (50, 61))), ("photo", ((66, 83),))],
+    [
+        ("tiny", ((1, 1), (7, 8), (300, 310))),
+        ("gray", ((7, 8), (50, 61))),
+        ("hat", ((7, 8), (300, 310))),
+        ("photo", ((66, 83),)),
+    ],
 )
 def test_the_same_numbers_as_by_command(
     name: str,
@@ -213,6 +217,8 @@ def test_the_same_numbers_as_by_command(
     restorer = iln.Restorer(networks[name])
     with visiting(chromium, folders[name]) as page:
         for precision, least in (("fp32", 90), ("fp16", 60)):
+            if precision not in page.evaluate(PRECISIONS):
+                continue
             for height, width in sizes:
                 colours = picture(height, width)
                 if name == "gray":

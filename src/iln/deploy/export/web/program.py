@@ -24,7 +24,7 @@ from iln.backbones import Backbone
 from iln.deploy.export.graph import PRECISIONS
 from iln.deploy.export.onnx_file import weightless_onnx
 from iln.errors import InputError
-from iln.layers.forward_pass import ForwardPass, Local, Residual, Rows
+from iln.layers.forward_pass import ForwardPass, GatedConvolution, Local, Residual, Rows
 from iln.norm import ILN, Norm, Statistics, kind_outside
 
 PICTURE = 0
@@ -38,8 +38,8 @@ class Program:
     Attributes:
         maps: of each map, its channels, type and rows for each row of the given one.
         steps: dictionaries for JSON; see `Recorder`.
-        graphs: contents of ONNX files. Inputs: `x`, then by kind of step `onto`, `mean` and
-            `sigma`; then `w0`, `w1`, ... . Output: `y`.
+        graphs: contents of ONNX files. Inputs: `x`; `onto` of an addition; what a step has in
+            `whole`; then `w0`, `w1`, ... . Output: `y`.
         weights: what w0, w1, ... are; steps name them by their places here.
         result: the map that is the restored picture.
     """
@@ -81,13 +81,17 @@ class Recorder(ForwardPass):
 
         copy          `to` becomes what `from` is
         concatenate   `to` becomes the maps `from`, side by side in their channels
-        map           `to` becomes graph(`from`), with `halo` rows of context on each side
-        add           `onto` becomes graph(`from`, `onto`), with a halo of `from` alone
-        residual      `onto` becomes graph(`onto`); in whole windows of rows, moved by `shift`.
-                      `eps`, where there is one: mean and sigma = sqrt(variance + eps) of the whole
-                      map are inputs. Two graphs: for the last rows, and for all others.
+        statistics    `to` becomes mean and sigma = sqrt(variance + `eps`) of the whole map `from`
+        gate          `to` becomes graph(mean of each channel of `from`)
+        map           `to` becomes graph(`from`), with `halo` rows of context on each side, which
+                      are cut off the result
+        add           `to`, which is `onto`, becomes graph(`from`, `onto`), with context of both
+        residual      `to`, which is `from`, becomes graph(`from`), in whole windows of rows, moved
+                      by `shift`, or with `halo` rows of context that the result does not have.
+                      `graphs` are for strips with context: neither, above, below, on both sides
 
-    and `free`: the maps that nobody needs afterwards.
+    `whole`: maps of one pixel that the graph takes besides, by name. `free`: those that nobody
+    needs afterwards.
     """
 
     def __init__(self, network: Backbone) -> None:
@@ -105,58 +109,104 @@ class Recorder(ForwardPass):
         return self._new(image) if self._network.spec.unshuffle == 1 else image
 
     def copy(self, x: Tensor) -> Tensor:
-        return self._step(x.clone(), {"do": "copy", "from": [self._map(x)]})
+        return self._step(x.clone(), {"do": "copy"}, {"x": x})
 
     def concatenate(self, maps: Sequence[Tensor]) -> Tensor:
         y = torch.cat(tuple(maps), -1)
         if id(maps[0]) not in self._maps:  # the picture's cells
             return self._new(y)
-        return self._step(y, {"do": "concatenate", "from": [self._map(part) for part in maps]})
+        step = {"do": "concatenate", "from": [self._map(part) for part in maps]}
+        return self._step(y, step, {"x": maps[0]})
 
     def scale(self, x: Tensor, factor: float) -> Tensor:
         return self.map(lambda rows: rows * factor, x)
 
     def map(self, f: Local, x: Tensor, halo: int = 0, scale: int = 1) -> Tensor:
-        step = {"do": "map", "from": [self._map(x)], "halo": halo, "scale": scale}
-        return self._step(f(x), {**step, **self._graph(f, [x])}, scale)
+        return self._mapped(f, {"x": x}, halo, scale)
 
     def add(self, onto: Tensor, f: Local, x: Tensor, halo: int = 0) -> Tensor:
-        step = {"do": "add", "from": [self._map(x)], "onto": self._map(onto), "halo": halo}
-
         def total(rows: Tensor, onto: Tensor) -> Tensor:
             return (onto + f(rows)).to(onto.dtype)
 
-        return self._step(total(x, onto), {**step, **self._graph(total, [x, onto])})
+        return self._added(total, {"x": x, "onto": onto}, halo)
 
     def add_branch(self, x: Tensor, step: Residual) -> Tensor:
-        if step.halo or step.beside is not None:
-            raise InputError(
-                f"pages do not know what {type(self._network).__name__} has beside attention; "
-                "--to onnx is for any network"
-            )
-        norm, stats = step.norm, step.norm.statistics(x)
-        said: dict[str, Any] = {"do": "residual", "onto": self._map(x), "from": [self._map(x)]}
-        said |= {"window": step.window, "shift": step.shift}
-        if stats is not None:
-            assert isinstance(norm, ILN)
-            said["eps"] = norm.eps
+        if step.halo > step.window:
+            raise InputError("attention here reaches beyond the next window, which pages do not do")
+        known = self._statistics(step.norm, x)
+        inputs = {"x": x, **known}
+        if step.beside is not None:
+            beside = step.beside
 
-        inputs = [x, *(stats or ())]
-        found = self._branch_graph(step, inputs, bottom=True)
-        if step.shift:
-            found["graph_within"] = self._branch_graph(step, inputs, bottom=False)["graph"]
-        return self._step(_changed(step, True, *inputs), {**said, **found})
+            def convolve(rows: Tensor, *known: Tensor) -> Tensor:
+                return beside.convolve(step.norm.normalize(rows, _statistics(*known)))
+
+            convolved = self._mapped(convolve, inputs, beside.halo, 1)
+            gate = self._gate(beside, convolved)
+        x = self._branch(step, inputs)
+        if step.beside is not None:
+
+            def weighted(rows: Tensor, onto: Tensor, gate: Tensor, *known: Tensor) -> Tensor:
+                return onto + step.norm.rescale(rows * gate, _statistics(*known)).to(onto.dtype)
+
+            given = {"x": convolved, "onto": x, "gate": gate, **known}
+            x = self._added(weighted, given, 0)
+        return x
+
+    # Their steps.
+
+    def _mapped(
+        self, f: Callable[..., Tensor], inputs: dict[str, Tensor], halo: int, scale: int
+    ) -> Tensor:
+        step = {"do": "map", "halo": halo, "scale": scale}
+        return self._step(f(*inputs.values()), step | self._graph(f, inputs), inputs, scale)
+
+    def _added(self, f: Callable[..., Tensor], inputs: dict[str, Tensor], halo: int) -> Tensor:
+        step = {"do": "add", "halo": halo, "onto": self._map(inputs["onto"])}
+        return self._step(f(*inputs.values()), step | self._graph(f, inputs), inputs)
+
+    def _statistics(self, norm: Norm, x: Tensor) -> dict[str, Tensor]:
+        """An input of a norm that looks at whole maps; nothing for the others."""
+        stats = norm.statistics(x)
+        if stats is None:
+            return {}
+        assert isinstance(norm, ILN)
+        step = {"do": "statistics", "eps": norm.eps}
+        return {"statistics": self._step(torch.cat(tuple(stats), -1), step, {"x": x})}
+
+    def _gate(self, beside: GatedConvolution, convolved: Tensor) -> Tensor:
+        """It looks at nothing but the mean of each channel."""
+
+        def gate(mean: Tensor) -> Tensor:
+            return beside.gate(mean.to(convolved.dtype))
+
+        mean = convolved.float().mean((1, 2), keepdim=True)
+        step = {"do": "gate", **self._graph(gate, {"x": mean})}
+        return self._step(gate(mean), step, {"x": convolved})
+
+    def _branch(self, step: Residual, inputs: dict[str, Tensor]) -> Tensor:
+        said = {"do": "residual", "window": step.window, "shift": step.shift, "halo": step.halo}
+        # Without a halo only the last strip is another one, and that only with a shift.
+        found = [
+            self._branch_graph(step, inputs, above, below)
+            for below in (0, step.halo or step.shift)
+            for above in (0, step.halo)
+        ]
+        said |= {"graphs": [one["graph"] for one in found], "weights": found[0]["weights"]}
+        return self._step(_changed(step, 0, 0, *inputs.values()), {"onto": 0, **said}, inputs)
 
     def _branch_graph(
-        self, step: Residual, inputs: Sequence[Tensor], *, bottom: bool
+        self, step: Residual, inputs: dict[str, Tensor], above: int, below: int
     ) -> dict[str, Any]:
         """As `_graph`, but traced only once for layers that are alike: there are many."""
-        assert isinstance(step.branch, nn.Module)
-        parts = step.norm, step.branch
+        branch = step.branch if isinstance(step.branch, nn.Module) else step.branch.__self__  # type: ignore[attr-defined]
+        parts = step.norm, branch
         own = [tensor for part in parts for tensor in part.parameters()]
-        key = *map(_structure, parts), step.shift, bottom
+        key = *map(_structure, parts), step.shift, above, below
         if key not in self._alike:
-            found = self._graph(partial(_changed, step, bottom), inputs, step.window)
+            change = partial(_changed, step, above, below)
+            context = above + below if step.halo else 0
+            found = self._graph(change, inputs, step.window, context)
             places = {self._place(tensor): number for number, tensor in enumerate(own)}
             self._alike[key] = found["graph"], [places[place] for place in found["weights"]]
         graph, order = self._alike[key]
@@ -168,7 +218,7 @@ class Recorder(ForwardPass):
         """Say which maps are needed no more after each step."""
         needed = {self.program.result}
         for step in reversed(self.program.steps):
-            used = {*step["from"], step["to"]}
+            used = {*step["from"], step["to"], *step["whole"].values()}
             step["free"] = sorted(used - needed)
             needed |= used
 
@@ -186,26 +236,38 @@ class Recorder(ForwardPass):
         self._maps[id(x)] = number
         return x
 
-    def _step(self, y: Tensor, step: dict[str, Any], scale: int = 1) -> Tensor:
+    def _step(
+        self, y: Tensor, step: dict[str, Any], inputs: dict[str, Tensor], scale: int = 1
+    ) -> Tensor:
+        """Write a step down, by which y comes from the inputs."""
+        maps = {name: self._map(tensor) for name, tensor in inputs.items()}
+        first = maps.pop("x")
+        onto = maps.pop("onto", first)
         if "onto" in step:
-            self._remember(y, step["onto"])
+            self._remember(y, onto)
         else:
-            self._new(y, scale * self.program.maps[step["from"][0]]["scale"])
-        self.program.result = step["to"] = self._map(y)
-        self.program.steps.append(step)
+            self._new(y, scale * self.program.maps[first]["scale"])
+        self.program.result = self._map(y)
+        said = {"from": [first], **step, "whole": maps, "to": self._map(y)}
+        if "onto" in step:
+            said["onto"] = onto
+        self.program.steps.append(said)
         return y
 
     def _graph(
-        self, f: Callable[..., Tensor], inputs: Sequence[Tensor], window: int = 1
+        self,
+        f: Callable[..., Tensor],
+        inputs: dict[str, Tensor],
+        window: int = 1,
+        context: int = 0,
     ) -> dict[str, Any]:
         """`graph` and `weights` of a step that does f to rows of its maps."""
-        traced = _traced(self._network, f, inputs, window)
+        traced = _traced(self._network, f, list(inputs.values()), window, context)
         weights, kind = _weights(traced)
         number = self._kinds.setdefault(kind, len(self._kinds))
         if number == len(self.program.graphs):
-            names = ("x", "mean", "sigma") if len(inputs) == 3 else ("x", "onto")[: len(inputs)]
             given = [name for name, _ in weights]
-            self.program.graphs.append(weightless_onnx(traced, names, given))
+            self.program.graphs.append(weightless_onnx(traced, list(inputs), given))
         return {"graph": number, "weights": [self._place(tensor) for _, tensor in weights]}
 
     def _place(self, tensor: Tensor) -> int:
@@ -216,11 +278,22 @@ class Recorder(ForwardPass):
         return self._places[id(tensor)]
 
 
-def _changed(step: Residual, bottom: bool, rows: Tensor, *stats: Tensor) -> Tensor:
-    """What a residual branch makes of rows of the stream, rolled already if it is shifted."""
-    known = Statistics(*stats) if stats else None
-    part = Rows(step.norm.normalize(rows, known), bottom=bottom, rolled=step.shift)
-    return (rows + step.norm.rescale(step.branch(part), known)).to(rows.dtype)
+def _statistics(*known: Tensor) -> Statistics | None:
+    """Of what a graph takes under that name."""
+    return Statistics(*known[0].chunk(2, -1)) if known else None
+
+
+def _changed(step: Residual, above: int, below: int, rows: Tensor, *known: Tensor) -> Tensor:
+    """What a residual branch makes of rows of the stream, rolled already if it is shifted.
+
+    above, below: rows of context; with a shift, `below` says just that there are more.
+    """
+    stats, bottom = _statistics(*known), not below
+    if not step.halo:
+        below = 0
+    part = Rows(step.norm.normalize(rows, stats), above, below, bottom, rolled=step.shift)
+    y = step.norm.rescale(step.branch(part), stats)
+    return (part.crop(rows) + y).to(rows.dtype)
 
 
 def _structure(module: nn.Module) -> Any:
@@ -248,18 +321,24 @@ class _OnRows(nn.Module):
 
 
 def _traced(
-    network: Backbone, f: Callable[..., Tensor], inputs: Sequence[Tensor], window: int
+    network: Backbone,
+    f: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    window: int,
+    context: int,
 ) -> ExportedProgram:
-    """f of rows (1, h, W, C) of maps, for any h and W in whole windows."""
+    """f of rows (1, h + context, W, C) of maps, for any h and W in whole windows."""
     rows, columns = 3 * max(window, 3), 4 * max(window, 3)
     height, width = Dim("rows"), Dim("columns")
-    dims = {1: window * height, 2: window * width} if window > 1 else {1: height, 2: width}
-    # Statistics are (1, 1, 1, 1) whatever the map is.
+    if window > 1:
+        height, width = window * height, window * width
+    dims = {1: height + context if context else height, 2: width}
+    whole = [x.shape[1] == 1 for x in inputs]
     sample = [
-        torch.zeros(1, rows, columns, x.shape[3], dtype=x.dtype) if x.shape[1] > 1 else x
-        for x in inputs
+        x if one else torch.zeros(1, rows + context, columns, x.shape[3], dtype=x.dtype)
+        for x, one in zip(inputs, whole, strict=True)
     ]
-    shapes = tuple(dims if x.shape[1] > 1 else None for x in inputs)
+    shapes = tuple(None if one else dims for one in whole)
     return torch.export.export(_OnRows(network, f), tuple(sample), dynamic_shapes=(shapes,))
 
 

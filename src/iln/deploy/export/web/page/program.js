@@ -67,38 +67,51 @@ export class Program {
     maps.set(step.to, y);
   }
 
+  statistics(step, maps) {
+    const data = statistics(maps.get(step.from[0]), step.eps);
+    maps.set(step.to, { data, height: 1, width: 1, channels: 2 });
+  }
+
+  async gate(step, maps) {
+    const { channels } = maps.get(step.from[0]);
+    const x = { data: means(maps.get(step.from[0])), height: 1, width: 1, channels };
+    maps.set(step.to, { ...x, data: await this.compute(step.graph, step, maps, { x }) });
+  }
+
   async map(step, maps, tell) {
     const x = maps.get(step.from[0]);
     const y = this.mapLike(step.to, x, step.scale);
-    maps.set(step.to, y);
     for (const part of strips(x, 1, step.halo)) {
-      const rows = await this.compute(step.graph, step.weights, { x: part.of(x) });
-      part.put(y, rows, step.scale);
+      const rows = await this.compute(step.graph, step, maps, { x: part.of(x) });
+      part.put(y, part.crop(y, rows, step.scale), step.scale);
       await tell(part.end / x.height);
     }
+    maps.set(step.to, y);
   }
 
   async add(step, maps, tell) {
     const [x, onto] = [maps.get(step.from[0]), maps.get(step.onto)];
     for (const part of strips(x, 1, step.halo)) {
       const given = { x: part.of(x), onto: part.of(onto) };
-      part.put(onto, await this.compute(step.graph, step.weights, given), 1);
+      part.put(onto, part.crop(onto, await this.compute(step.graph, step, maps, given), 1), 1);
       await tell(part.end / x.height);
     }
   }
 
   async residual(step, maps, tell) {
+    const { shift, halo } = step;
     const x = maps.get(step.onto);
-    const known = step.eps === undefined ? {} : statistics(x, step.eps);
-    for (const part of strips(x, step.window, 0)) {
-      const last = part.end === x.height;
-      const graph = last ? step.graph : (step.graph_within ?? step.graph);
-      const given = { x: step.shift ? rolled(x, part, step.shift) : part.of(x), ...known };
-      const rows = await this.compute(graph, step.weights, given);
-      if (step.shift) rollBack(x, part, step.shift, rows);
-      else part.put(x, rows, 1);
+    // What reaches into its neighbours needs them as they were.
+    const y = halo ? this.mapLike(step.onto, x) : x;
+    for (const part of strips(x, step.window, halo)) {
+      const graph = step.graphs[(part.top > 0 ? 1 : 0) + (part.end < x.height ? 2 : 0)];
+      const given = { x: shift ? rolled(x, part, shift) : part.of(x) };
+      const rows = await this.compute(graph, step, maps, given);
+      if (shift) rollBack(x, part, shift, rows);
+      else part.put(y, rows, 1);
       await tell(part.end / x.height);
     }
+    maps.set(step.onto, y);
   }
 
   mapLike(number, { height, width }, scale = 1) {
@@ -107,21 +120,18 @@ export class Program {
     return { data: new ARRAYS[type](size.height * size.width * channels), ...size };
   }
 
-  // Numbers of a graph for inputs, which are maps or numbers.
-  async compute(graph, weights, inputs) {
+  // What a graph makes of rows of maps, and of what the step has besides.
+  async compute(graph, { weights, whole }, maps, rows) {
     const feeds = {};
-    for (const [name, value] of Object.entries(inputs)) feeds[name] = this.tensor(value);
+    for (const [name, map] of Object.entries(rows)) feeds[name] = this.tensor(map);
+    for (const [name, number] of Object.entries(whole)) feeds[name] = this.tensor(maps.get(number));
     for (const [number, place] of weights.entries()) feeds[`w${number}`] = this.weights[place];
     const { y } = await this.sessions[graph].run(feeds);
     const { data } = y;
     return y.type === "float16" ? new Uint16Array(data.buffer, data.byteOffset, data.length) : data;
   }
 
-  tensor(value) {
-    if (typeof value === "number") {
-      return new this.ort.Tensor("float32", Float32Array.of(value), [1, 1, 1, 1]);
-    }
-    const { data, height, width, channels } = value;
+  tensor({ data, height, width, channels }) {
     const type = data instanceof Uint16Array ? "float16" : "float32";
     return new this.ort.Tensor(type, data, [1, height, width, channels]);
   }
@@ -154,11 +164,14 @@ class Strip {
     return { ...x, data: x.data.subarray(top * row, end * row), height: end - top };
   }
 
-  // Puts rows into a map, without their context.
-  put(y, rows, scale) {
+  // Rows of the map y without their context, at `scale` rows for a row.
+  crop(y, rows, scale) {
     const row = y.width * y.channels * scale;
-    const inner = rows.subarray(this.above * row, rows.length - this.below * row);
-    y.data.set(inner, this.top * row);
+    return rows.subarray(this.above * row, rows.length - this.below * row);
+  }
+
+  put(y, rows, scale) {
+    y.data.set(rows, this.top * y.width * y.channels * scale);
   }
 }
 
@@ -203,7 +216,20 @@ function statistics({ data }, eps) {
   const mean = sum / data.length;
   let squares = 0;
   for (const block of blocks(data)) squares += around(block, mean);
-  return { mean, sigma: Math.sqrt(squares / data.length + eps) };
+  return Float32Array.of(mean, Math.sqrt(squares / data.length + eps));
+}
+
+// Of each channel.
+function means({ data, channels }) {
+  const sums = new Float64Array(channels);
+  let c = 0;
+  for (const block of blocks(data)) {
+    for (let i = 0; i < block.length; i++) {
+      sums[c] += block[i];
+      c = c + 1 === channels ? 0 : c + 1;
+    }
+  }
+  return Float32Array.from(sums, (sum) => (sum * channels) / data.length);
 }
 
 function total(block) {
