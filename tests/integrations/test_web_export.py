@@ -163,6 +163,13 @@ def restored(page: Any, *files: Any) -> tuple[str, Image.Image]:
     return waiting.value.suggested_filename, Image.open(io.BytesIO(data))
 
 
+def accessible(page: Any) -> None:
+    if AXE.exists():
+        page.evaluate(AXE.read_text("utf-8"))
+        bad = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        assert [one["id"] for one in bad if one["impact"] in ("serious", "critical")] == []
+
+
 def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     """Smooth, with noise."""
     y, x = np.mgrid[:height, :width] / 20
@@ -260,10 +267,7 @@ def test_drop_and_save_what_the_command_writes(
         page.locator("#split").fill("0")
         page.wait_for_timeout(200)
         assert page.locator("#canvas").screenshot() != middle
-        if AXE.exists():
-            page.evaluate(AXE.read_text("utf-8"))
-            bad = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-            assert [one["id"] for one in bad if one["impact"] in ("serious", "critical")] == []
+        accessible(page)
     assert name == "a cat_restored.png"
     expected = iln.restore(picture(300, 310), networks["tiny"])
     difference = np.abs(np.asarray(found).astype(int) - expected)
@@ -314,6 +318,18 @@ def test_refusals_in_words(folders: Folders, chromium: Any, tmp_path: Path) -> N
         assert page.locator("#alert").inner_text() == ""
 
 
+def test_a_page_that_is_not_whole(folders: Folders, chromium: Any, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folders["gray"], broken)
+    (broken / "model" / "fp32" / "1.onnx").unlink()
+    with served(broken) as home:
+        page = chromium.new_page()
+        page.goto(f"{home}/?engine=wasm")
+        page.wait_for_selector("body[data-ready=no]")
+        playwright.expect(page.locator("#alert")).to_contain_text("1.onnx cannot be loaded (404)")
+        page.close()
+
+
 def test_cancel_and_another_one(folders: Folders, chromium: Any, tmp_path: Path) -> None:
     with visiting(chromium, folders["photo"]) as page:
         page.set_input_files("#files", [saved(picture(900, 900), tmp_path / "large.png")])
@@ -328,7 +344,7 @@ def test_on_a_phone_and_without_the_headers(
     folders: Folders, chromium: Any, tmp_path: Path
 ) -> None:
     file = saved(picture(30, 40), tmp_path / "a.png")
-    phone = {"viewport": {"width": 360, "height": 700}, "has_touch": True}
+    phone = {"viewport": {"width": 360, "height": 700}, "has_touch": True, "color_scheme": "dark"}
     plain = ("-m", "http.server", "--bind", "127.0.0.1", "0")
     with (
         served(folders["gray"], *plain) as home,
@@ -339,6 +355,7 @@ def test_on_a_phone_and_without_the_headers(
         assert found.size == (80, 60)
         assert found.mode == "RGB"  # each colour by itself
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        accessible(page)
     with visiting(chromium, folders["gray"]) as page:
         threads = "one thread" if os.cpu_count() == 1 else "threads"
         playwright.expect(page.locator("#engine")).to_contain_text(threads)
