@@ -85,7 +85,7 @@ class Recorder(ForwardPass):
         gate          `to` becomes graph(mean of each channel of `from`)
         map           `to` becomes graph(`from`), with `halo` rows of context on each side, which
                       are cut off the result
-        add           `to`, which is `onto`, becomes graph(`from`, `onto`), with context of both
+        add           `to` becomes graph(`from`, `to`), with context of both
         residual      `to`, which is `from`, becomes graph(`from`), in whole windows of rows, moved
                       by `shift`, or with `halo` rows of context that the result does not have.
                       `graphs` are for strips with context: neither, above, below, on both sides
@@ -162,7 +162,7 @@ class Recorder(ForwardPass):
         return self._step(f(*inputs.values()), step | self._graph(f, inputs), inputs, scale)
 
     def _added(self, f: Callable[..., Tensor], inputs: dict[str, Tensor], halo: int) -> Tensor:
-        step = {"do": "add", "halo": halo, "onto": self._map(inputs["onto"])}
+        step = {"do": "add", "halo": halo}
         return self._step(f(*inputs.values()), step | self._graph(f, inputs), inputs)
 
     def _statistics(self, norm: Norm, x: Tensor) -> dict[str, Tensor]:
@@ -193,13 +193,13 @@ class Recorder(ForwardPass):
             for above in (0, step.halo)
         ]
         said |= {"graphs": [one["graph"] for one in found], "weights": found[0]["weights"]}
-        return self._step(_changed(step, 0, 0, *inputs.values()), {"onto": 0, **said}, inputs)
+        return self._step(_changed(step, 0, 0, *inputs.values()), said, inputs)
 
     def _branch_graph(
         self, step: Residual, inputs: dict[str, Tensor], above: int, below: int
     ) -> dict[str, Any]:
         """As `_graph`, but traced only once for layers that are alike: there are many."""
-        branch = step.branch if isinstance(step.branch, nn.Module) else step.branch.__self__  # type: ignore[attr-defined]
+        branch: nn.Module = getattr(step.branch, "__self__", step.branch)  # a module, or its method
         parts = step.norm, branch
         own = [tensor for part in parts for tensor in part.parameters()]
         key = *map(_structure, parts), step.shift, above, below
@@ -243,14 +243,12 @@ class Recorder(ForwardPass):
         maps = {name: self._map(tensor) for name, tensor in inputs.items()}
         first = maps.pop("x")
         onto = maps.pop("onto", first)
-        if "onto" in step:
+        if step["do"] in ("add", "residual"):
             self._remember(y, onto)
         else:
             self._new(y, scale * self.program.maps[first]["scale"])
         self.program.result = self._map(y)
-        said = {"from": [first], **step, "whole": maps, "to": self._map(y)}
-        if "onto" in step:
-            said["onto"] = onto
+        said = {"from": [first], **step, "to": self._map(y), "whole": maps}
         self.program.steps.append(said)
         return y
 

@@ -90,7 +90,7 @@ export class Program {
   }
 
   async add(step, maps, tell) {
-    const [x, onto] = [maps.get(step.from[0]), maps.get(step.onto)];
+    const [x, onto] = [maps.get(step.from[0]), maps.get(step.to)];
     for (const part of strips(x, 1, step.halo)) {
       const given = { x: part.of(x), onto: part.of(onto) };
       part.put(onto, part.crop(onto, await this.compute(step.graph, step, maps, given), 1), 1);
@@ -100,9 +100,9 @@ export class Program {
 
   async residual(step, maps, tell) {
     const { shift, halo } = step;
-    const x = maps.get(step.onto);
+    const x = maps.get(step.to);
     // What reaches into its neighbours needs them as they were.
-    const y = halo ? this.mapLike(step.onto, x) : x;
+    const y = halo ? this.mapLike(step.to, x) : x;
     for (const part of strips(x, step.window, halo)) {
       const graph = step.graphs[(part.top > 0 ? 1 : 0) + (part.end < x.height ? 2 : 0)];
       const given = { x: shift ? rolled(x, part, shift) : part.of(x) };
@@ -111,7 +111,7 @@ export class Program {
       else part.put(y, rows, 1);
       await tell(part.end / x.height);
     }
-    maps.set(step.onto, y);
+    maps.set(step.to, y);
   }
 
   mapLike(number, { height, width }, scale = 1) {
