@@ -199,8 +199,8 @@ class Recorder(ForwardPass):
         self, step: Residual, inputs: dict[str, Tensor], above: int, below: int
     ) -> dict[str, Any]:
         """As `_graph`, but traced only once for layers that are alike: there are many."""
-        branch: nn.Module = getattr(step.branch, "__self__", step.branch)  # a module, or its method
-        parts = step.norm, branch
+        branch: Any = step.branch  # a module, or a method of one
+        parts: tuple[nn.Module, ...] = step.norm, getattr(branch, "__self__", branch)
         own = [tensor for part in parts for tensor in part.parameters()]
         key = *map(_structure, parts), step.shift, above, below
         if key not in self._alike:
