@@ -64,6 +64,63 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
         raise InputError(f"{shown}: cannot be written: {reason}") from error
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str], overwrite: bool, mark: Path) -> Iterator[Path]:
+    """The same for a folder: yield a temporary one beside it that becomes `path` at the end.
+
+    Args:
+        overwrite: replace an earlier folder of the kind.
+        mark: a file inside by which one of the kind is recognised; no other is replaced.
+
+    Raises:
+        InputError: as `check_folder`, and if it cannot be written.
+    """
+    check_folder(path, overwrite, mark)
+    target, shown = Path(os.path.realpath(path)), printable(path)
+    token = f".{target.name[:40]}.{secrets.token_hex(6)}"
+    temporary, before = target.with_name(f"{token}.part"), target.with_name(f"{token}.old")
+    try:
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush(file)
+            check_folder(path, overwrite, mark)  # it may have appeared meanwhile
+            if target.exists():
+                target.rename(before)
+            try:
+                temporary.rename(target)
+            except BaseException:
+                if before.exists():
+                    before.rename(target)
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{shown}: cannot be written: {reason}") from error
+
+
+def check_folder(path: str | os.PathLike[str], overwrite: bool, mark: Path) -> None:
+    """InputError for a folder that `atomic_folder` could not write."""
+    shown, target = printable(path), Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise InputError(f"{shown}: the folder {printable(target.parent)} does not exist")
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"{shown}: cannot be written: no permission for the folder")
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise InputError(exists_already(shown))
+    if not (target / mark).is_file():
+        raise InputError(
+            f"{shown}: is no folder that was written so before, and is not replaced; "
+            "choose another name"
+        )
+
+
 def exists_already(shown: str) -> str:
     """What to say of a file that nobody allowed to replace."""
     return f"{shown}: exists already; choose another name or allow overwriting (--overwrite)"

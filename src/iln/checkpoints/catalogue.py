@@ -87,11 +87,11 @@ def names() -> list[str]:
 
 def entry(name: str, about: Mapping[str, Any]) -> Entry:
     """One of them. about: what `describe` says of its file."""
-    does = _does(str(about["task"] or ""))
+    task = does(str(about["task"] or ""))
     return Entry(
         name,
-        _PICTURES.get(name, does),
-        does,
+        _PICTURES.get(name, task),
+        task,
         about["spec"]["scale"],
         about["bytes"],
         _main_score(about["scores"]),
@@ -112,8 +112,8 @@ def default_model() -> str:
     return DEFAULT
 
 
-def _does(task: str) -> str:
-    """`denoise: takes noise away` -> what comes after the task's name."""
+def does(task: str) -> str:
+    """What a model does, in words: `denoise: takes noise away` without the task's name."""
     name, colon, words = task.partition(":")
     return words.strip() if colon else name
 

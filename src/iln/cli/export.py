@@ -24,6 +24,7 @@ class Format(StrEnum):
     torch = "torch"
     executorch = "executorch"
     official = "official"
+    web = "web"
 
 
 class Precision(StrEnum):
@@ -39,7 +40,8 @@ def export(
             "-o",
             "--output",
             metavar="FILE",
-            help="Write to this file (.onnx, .xml, .pt2, .pte; official: .pth or .safetensors).",
+            help="Write to this file (.onnx, .xml, .pt2, .pte; official: .pth or .safetensors; "
+            "web: a folder).",
         ),
     ],
     to: Annotated[Format, typer.Option(help="Choose the file format.")] = Format.onnx,
@@ -50,6 +52,13 @@ def export(
     precision: Annotated[
         Precision, typer.Option(help="Set the precision of weights and activations.")
     ] = Precision.fp32,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Take onnxruntime-web for --to web from this folder. Default: npm fetches it.",
+        ),
+    ] = None,
     norm: NormOf = None,
     input_stats: StatsOf = None,
     img_range: RangeOf = None,
@@ -62,6 +71,8 @@ def export(
 
     With --to official, write a LayerNorm model as weights for its authors' code, and for what loads
     their files.
+
+    With --to web, write a folder with a page that restores pictures in the visitor's browser.
     """
     if dynamic and size is not None:
         raise InputError("--dynamic and --size exclude each other")
@@ -76,7 +87,10 @@ def export(
         to=to.value,
         size=fixed,
         precision=precision.value,
+        runtime=runtime,
         overwrite=overwrite,
         **answers(norm, input_stats, img_range, eps),
     )
-    typer.echo(f"{printable(output)}  {output.stat().st_size / 1e6:.1f} MB")
+    files = [path for path in output.rglob("*") if path.is_file()] or [output]
+    size_in_mb = sum(path.stat().st_size for path in files) / 1e6
+    typer.echo(f"{printable(output)}  {size_in_mb:.1f} MB")

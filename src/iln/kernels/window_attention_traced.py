@@ -7,18 +7,24 @@ from torch import Tensor
 
 
 def attend_traced(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, seams: tuple[Tensor, Tensor] | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor,
+    seams: tuple[Tensor, Tensor] | None,
+    bottom: bool,
 ) -> Tensor:
-    """As `iln.kernels.window_attention_fused.attend_fused`, for a whole map."""
+    """As `iln.kernels.window_attention_fused.attend_fused`."""
     out = _attend_plain(q, k, v, bias)
     if seams is None:
         return out
     # The windows on a seam are computed once more, and take the others' places.
     bias, below, right = bias.float(), seams[0].float(), seams[1].float()
     rows, columns = q.shape[1:3]
-    beside = _attend_plain(
-        q[:, :, -1:], k[:, :, -1:], v[:, :, -1:], bias + right + _at_end(rows, below)
-    )
+    corner = _at_end(rows, below) if bottom else 0
+    beside = _attend_plain(q[:, :, -1:], k[:, :, -1:], v[:, :, -1:], bias + right + corner)
+    if not bottom:
+        return torch.cat((out[:, :, :-1], beside), 2)
     beneath = _attend_plain(q[:, -1:], k[:, -1:], v[:, -1:], bias + below + _at_end(columns, right))
     return torch.cat((torch.cat((out[:, :-1, :-1], beside[:, :-1]), 2), beneath), 1)
 

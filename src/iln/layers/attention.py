@@ -50,7 +50,7 @@ def attend(
     chunks = [chunk for tensor, count in parts for chunk in tensor.chunk(count, -1)]
     q, k, v = (torch.unflatten(chunk, -1, (heads, -1)) for chunk in chunks)
     if torch.compiler.is_exporting():
-        return attend_traced(q, k, v, bias, seams)
+        return attend_traced(q, k, v, bias, seams, bottom)
     return attend_fused(q, k, v, bias, seams, bottom)
 
 

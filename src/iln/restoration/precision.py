@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 
 import torch
+from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.backbones.residual_stream import exponents
 from iln.errors import InputError
 from iln.images.synthetic import draw_sample_picture
-from iln.restoration.half_precision import PrecisionTrial
+from iln.restoration.half_precision import PRECISIONS, PrecisionTrial
 
 SAFE = 50.0
 """dB from float32 that half precision has to keep; rounding to 8 bits alone is 59."""
@@ -44,16 +45,31 @@ def safe_half(model: Backbone, device: torch.device, *, bf16: bool) -> tuple[str
     tried = {"fp16": torch.float16, **({"bf16": torch.bfloat16} if bf16 else {})}
     reason = ""
     for name, dtype in tried.items():
-        trial = PrecisionTrial(model, dtype)
-        trial(image, expected)
-        run = trial.result()
-        if not run.nonfinite and run.psnr is not None and run.psnr >= SAFE:
+        fault = _fault(model, dtype, image, expected)
+        if not fault:
             return name, reason and f"{reason}, so it runs in {name}{_advice(model)}"
         if name == "fp16":
-            what = "overflows fp16" if run.nonfinite else f"keeps {run.psnr:.0f} dB in fp16"
-            where = f" at {run.first_module}" if run.first_module else ""
-            reason = f"the model {what}{where}"
+            reason = fault
     return "fp32", f"{reason}, so it runs in fp32{_advice(model)}"
+
+
+@torch.inference_mode()
+def unsafe_in_fp16(model: Backbone) -> str:
+    """Why float16 cannot hold a network, found as by `safe_half`, with advice; "" if it can."""
+    image = draw_sample_picture(TRIAL_SIDE).image(model.spec.in_chans)
+    fault = _fault(model, torch.float16, image, model(image))
+    return fault and fault + _advice(model)
+
+
+def _fault(model: Backbone, dtype: torch.dtype, image: Tensor, expected: Tensor) -> str:
+    trial = PrecisionTrial(model, dtype)
+    trial(image, expected)
+    run = trial.result()
+    if not run.nonfinite and run.psnr is not None and run.psnr >= SAFE:
+        return ""
+    name = PRECISIONS[dtype]
+    what = f"overflows {name}" if run.nonfinite else f"keeps {run.psnr:.0f} dB in {name}"
+    return f"the model {what}" + (f" at {run.first_module}" if run.first_module else "")
 
 
 def _advice(model: Backbone) -> str:

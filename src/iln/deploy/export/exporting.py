@@ -8,7 +8,7 @@ from typing import Unpack
 
 import torch
 
-from iln.atomic import atomic_write, exists_already, printable
+from iln.atomic import atomic_write, check_folder, exists_already, printable
 from iln.backbones import Backbone
 from iln.checkpoints.native import load
 from iln.deploy.export.about import KEY, card
@@ -17,6 +17,7 @@ from iln.deploy.export.graph import Size, trace
 from iln.deploy.export.official import write_official
 from iln.deploy.export.onnx_file import onnx_bytes
 from iln.deploy.export.openvino_file import write_graph
+from iln.deploy.export.web.folder import MARK, write_page
 from iln.errors import InputError
 from iln.extras import need, openvino_core
 from iln.restoration.options import CheckpointOverrides
@@ -27,8 +28,9 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "torch": (".pt2",),
     "executorch": (".pte",),
     "official": (".pth", ".safetensors"),
+    "web": (),
 }
-"""What an exported file's name ends in."""
+"""What an exported file's name ends in; a page is a folder, of any name."""
 
 
 def export(
@@ -38,23 +40,28 @@ def export(
     to: str = "onnx",
     size: Size | None = None,
     precision: str = "fp32",
+    runtime: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     **given: Unpack[CheckpointOverrides],
 ) -> None:
     """Write a network as a graph: `image` (1, C, H, W) float32 in [0, 1] -> `restored`.
 
-    Or, with `official`, a LayerNorm network as weights that its authors' code loads.
+    Or, with `official`, a LayerNorm network as weights that its authors' code loads; with `web`, a
+    folder with a page that restores pictures in the visitor's browser.
 
     Args:
         model: a shipped model's name, a file, or a module from `iln.build` or `iln.load`.
         file: the name to write, ending in `.onnx`, `.xml`, `.pt2`, `.pte`, or for `official`
-            `.pth` or `.safetensors`.
+            `.pth` or `.safetensors`; for `web` a folder.
         to: `onnx`; `openvino` (the graph, and its weights in a .bin beside it); `torch` (a program
-            of `torch.export`, for `torch.export.load`); `executorch` (for phones); or `official`
-            (see `iln.deploy.export.official`; pictures of any size, in fp32).
+            of `torch.export`, for `torch.export.load`); `executorch` (for phones); `official` (see
+            `iln.deploy.export.official`; pictures of any size, in fp32); or `web` (see
+            `iln.deploy.export.web`; pictures of any size up to 2 megapixels).
         size: (H, W) of the only pictures it shall take; None: any (not with executorch).
-        precision: `fp32` or `fp16`; see `iln.deploy.export.graph.trace`.
-        overwrite: replace an existing file.
+        precision: `fp32` or `fp16`; see `iln.deploy.export.graph.trace`. A page has fp32 as well,
+            for devices without fp16.
+        runtime: for `web`, a folder with onnxruntime-web; None: npm fetches it.
+        overwrite: replace an existing file, or an earlier page.
         given: what a file of others does not say; see `iln.load`.
 
     Raises:
@@ -63,13 +70,30 @@ def export(
     """
     if to not in SUFFIXES:
         raise InputError(f"cannot export to {to!r}; accepted: {', '.join(SUFFIXES)}")
-    check_target(file, SUFFIXES[to], overwrite)
+    if to == "web":
+        check_folder(file, overwrite, MARK)
+    else:
+        check_target(file, SUFFIXES[to], overwrite)
+    if runtime is not None and to != "web":
+        raise InputError("--runtime is what a page computes with; it goes with --to web alone")
+    if to == "web" and size is not None:
+        raise InputError("a page is for pictures of any size; leave --size away")
     source = None if isinstance(model, Backbone) else model
     if to == "official" and (size is not None or precision != "fp32"):
         raise InputError("--to official is for pictures of any size, in fp32: no --size, no fp16")
     network = model if isinstance(model, Backbone) else load(model, **given)
     if to == "official":
         write_official(network, Path(file), overwrite=overwrite)
+        return
+    if to == "web":
+        write_page(
+            network,
+            source,
+            Path(file),
+            precision=precision,
+            runtime=None if runtime is None else Path(runtime),
+            overwrite=overwrite,
+        )
         return
     if to == "openvino":  # before the minutes that tracing takes
         check_target(Path(file).with_suffix(".bin"), (".bin",), overwrite)

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,21 +21,8 @@ def onnx_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
     Sizes that are free are called `height` and `width`, the result's `restored_height` and
     `restored_width`. Raises InputError where onnx or onnxscript are missing.
     """
-    need("onnx", "export")
-    need("onnxscript", "export")
-    with quietly("torch.onnx._internal.exporter._registration"):  # "torchvision is not installed"
-        exported = torch.onnx.export(
-            program, dynamo=True, input_names=[IMAGE], output_names=[RESTORED], verbose=False
-        )
-    assert exported is not None
-    model = exported.model
-    # Where each operation stood in the source, in the file system of whoever exports.
-    for node in model.graph.all_nodes():
-        node.metadata_props.clear()
-        node.doc_string = None
-    model.graph.metadata_props.clear()
-    model.metadata_props.clear()
-    model.metadata_props[KEY] = json.dumps(card)
+    exported = _converted(program, [IMAGE], RESTORED)
+    exported.model.metadata_props[KEY] = json.dumps(card)
     content = exported.model_proto
     for values, names in (
         (content.graph.input, ("height", "width")),
@@ -46,6 +33,51 @@ def onnx_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
                 dim.dim_param = name
     data: bytes = content.SerializeToString()
     return data
+
+
+def weightless_onnx(
+    program: ExportedProgram, inputs: Sequence[str], weights: Sequence[str]
+) -> bytes:
+    """The same for a graph with output `y` whose weights are inputs, too.
+
+    Args:
+        inputs: names to give to the program's own inputs.
+        weights: names of parameters in the program, which become `w0`, `w1`, ...
+    """
+    exported = _converted(program, list(inputs), "y", optimize=False)
+    graph = exported.model.graph
+    for number, name in enumerate(weights):
+        value = graph.initializers.pop(name)
+        value.const_value = None
+        value.name = f"w{number}"
+        graph.inputs.append(value)
+    exported.optimize()  # not before, or weights would be computed with
+    data: bytes = exported.model_proto.SerializeToString()
+    return data
+
+
+def _converted(
+    program: ExportedProgram, inputs: list[str], output: str, *, optimize: bool = True
+) -> Any:
+    need("onnx", "export")
+    need("onnxscript", "export")
+    with quietly("torch.onnx._internal.exporter._registration"):  # "torchvision is not installed"
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=inputs,
+            output_names=[output],
+            verbose=False,
+            optimize=optimize,
+        )
+    assert exported is not None
+    # Where each operation stood in the source, in the file system of whoever exports.
+    for node in exported.model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+    exported.model.graph.metadata_props.clear()
+    exported.model.metadata_props.clear()
+    return exported
 
 
 @contextmanager

@@ -8,14 +8,14 @@ const ofFolder = (file) =>
 
 export function watch({ onFiles, zone }) {
   const files = document.getElementById("files");
-  const folder = document.getElementById("folder");
+  const folder = document.getElementById("folder"); // not on every page
   document.getElementById("choose").addEventListener("click", () => files.click());
-  document.getElementById("choose-folder").addEventListener("click", () => folder.click());
+  document.getElementById("choose-folder")?.addEventListener("click", () => folder.click());
   files.addEventListener("change", () => {
     onFiles([...files.files]);
     files.value = "";
   });
-  folder.addEventListener("change", () => {
+  folder?.addEventListener("change", () => {
     onFiles([...folder.files].filter(ofFolder));
     folder.value = "";
   });

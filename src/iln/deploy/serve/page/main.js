@@ -5,6 +5,7 @@ import { watch } from "./files.js";
 import { List } from "./list.js";
 import { Marks } from "./marks.js";
 import { Options } from "./options.js";
+import { Pyramid } from "./pyramid.js";
 import { Viewer } from "./viewer.js";
 import * as words from "./words.js";
 
@@ -23,7 +24,14 @@ let saidLast = JSON.parse(localStorage.getItem("iln-options") ?? "{}");
 let options = null;
 let limits = null;
 
-const viewer = new Viewer(at("canvas"), { split: at("split"), zoom: at("zoom") });
+// A picture and its result, in tiles from the server.
+function side(job, which, again) {
+  const size = which === "before" ? job : job.result;
+  const address = (key) => `jobs/${job.id}/tiles/${which}/${key}?run=${job.run}`;
+  return size?.width ? new Pyramid(address, size.width, size.height, again) : null;
+}
+
+const viewer = new Viewer(at("canvas"), { split: at("split"), zoom: at("zoom"), side });
 const marks = new Marks({
   onChange: () => viewer.draw(),
   brush: () => document.querySelector("[name=brush]:checked").value,

@@ -1,14 +1,15 @@
 // Before and after under one slider; zoom and pan by mouse, touch and keyboard.
 
-import { Pyramid } from "./pyramid.js";
-
 const MOST = 16;
 const NEAR_SPLIT = 18;
 const STEP = 60;
 
 export class Viewer {
-  constructor(canvas, { split, zoom }) {
+  // side(job, "before" or "after", again): {width, height, draw(context, seen, density)}, or null;
+  // it calls again() when there is more to draw.
+  constructor(canvas, { split, zoom, side }) {
     this.canvas = canvas;
+    this.sideOf = side;
     this.context = canvas.getContext("2d");
     this.split = split;
     this.zoom = zoom;
@@ -40,12 +41,8 @@ export class Viewer {
     }
     const before = this.size;
     const again = () => this.draw();
-    const address = (side) => (key) => `jobs/${job.id}/tiles/${side}/${key}?run=${job.run}`;
-    if (!same || !this.before) {
-      this.before = job.width ? new Pyramid(address("before"), job.width, job.height, again) : null;
-    }
-    const { result } = job;
-    this.after = result ? new Pyramid(address("after"), result.width, result.height, again) : null;
+    if (!same || !this.before) this.before = this.sideOf(job, "before", again);
+    this.after = this.sideOf(job, "after", again);
     this.job = job;
     this.run = job.run;
     const shown = this.after ?? this.before;
