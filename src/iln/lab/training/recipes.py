@@ -43,8 +43,8 @@ def sr_x4() -> Recipe:
 
 
 def sharp_x2() -> Recipe:
-    """The answers of a teacher that invents detail (zoo/teacher.py), from sr-x2's weights."""
-    data = {"data": (Path("Taught"),), "validation": (Path("TaughtHeld"),), "init": "sr-x2"}
+    """Answers of a teacher that invents detail (zoo/teacher.py); start it with init=sr-x2."""
+    data = {"data": (Path("Taught"),), "validation": (Path("TaughtHeld"),)}
     return derive(sr_x2(), {**data, "patch": 48, "batch": 8, "ema": 0.998})
 
 
