@@ -156,13 +156,18 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
         say(f"error: {problem}")
     if problems and done:
         say(f"{done} restored, {len(problems)} failed")
+    say_what_was_left(plan, finished)
+    return 0 if not problems else 1 if done or finished else 2
+
+
+def say_what_was_left(plan: Plan, finished: int) -> None:
+    """Lines for pictures that nothing was done to; finished: how many were done before."""
     if finished:
         say(f"{finished} skipped: their results exist")
     if plan.others:
         say(f"{plan.others} left to other shards")
     if plan.passed_over:
         say(passed_over(plan.passed_over))
-    return 0 if not problems else 1 if done or finished else 2
 
 
 def _restore(

@@ -19,7 +19,7 @@ from iln.deploy.cluster.storage import EXTRA, Storage
 from iln.errors import InputError
 from iln.extras import need
 from iln.progress import progress_bar
-from iln.restoration.batch import say
+from iln.restoration.batch import say, say_what_was_left
 from iln.restoration.jobs import Job, Plan, passed_over, plan_listed
 
 _MOST_IN_A_BLOCK = 64
@@ -270,11 +270,6 @@ def _tell(plan: Plan, results: Storage, report: Report) -> int:
     if failed > SHOWN:
         say(f"and {failed - SHOWN} more: see the report")
     say(f"{restored} restored, {failed} failed")
-    if finished:
-        say(f"{finished} skipped: their results exist")
-    if plan.others:
-        say(f"{plan.others} left to other shards")
-    if plan.passed_over:
-        say(passed_over(plan.passed_over))
+    say_what_was_left(plan, finished)
     say(f"report: {results.shown}/{FOLDER}")
     return 0 if not failed else 1 if restored or finished else 2
