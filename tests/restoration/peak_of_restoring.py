@@ -34,10 +34,11 @@ def main() -> None:
     logging.getLogger("iln").addHandler(handler)
     logging.getLogger("iln").setLevel(logging.INFO)
 
-    plans = []
+    plans, unused = [], []
     make_plan = restorer.make_plan
 
     def watched_plan(*args: object, **options: object) -> object:
+        unused.append(network._unused)
         plans.append(make_plan(*args, **options))  # type: ignore[arg-type]
         return plans[-1]
 
@@ -72,6 +73,7 @@ def main() -> None:
         "anonymous": max(anonymous),
         "taken": max(anonymous) - before,
         "plans": [[plan.rows, plan.on_disk] for plan in plans],
+        "unused": unused,
         "messages": messages,
     }
     sys.stdout.write(json.dumps(report))
