@@ -46,6 +46,8 @@ STOPPED = "stopped.safetensors"
 """In a round's folder: its weights so far, where it is not finished."""
 TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
 """The same recipe with LayerNorm, for comparison; not shipped."""
+STARTS = {"sharp-x2": "sr-x2"}
+"""The shipped weights that a model's first round begins with; others begin at random."""
 
 
 def main() -> int:
@@ -94,6 +96,8 @@ def next_round(
     made = derive(made, {"dynamics": {"every": 100}})  # 0.4 % of the time on a CPU
     if name in TWINS:
         made = derive(made, {"norm": "ln"})
+    if name in STARTS:
+        made = derive(made, {"init": STARTS[name]})
     if rounds:
         made = derive(made, {"init": rounds[-1] / "last.safetensors", "lr": made.lr / 2})
     if torch.cuda.is_available():

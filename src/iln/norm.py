@@ -93,7 +93,10 @@ class Norm(nn.Module):
         return x
 
     def per_channel(self, stats: Statistics | None) -> PerChannel | None:
-        """What `normalize` does to each channel; None where it is more than that."""
+        """What `normalize` does to each channel; None where it is more than that.
+
+        Engines take it instead of `normalize`: who overrides one overrides the other.
+        """
         return None
 
     def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:

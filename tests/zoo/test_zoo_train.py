@@ -68,6 +68,14 @@ def test_rounds_go_on_from_the_last(data: Path, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_first_round_begins_with_shipped_weights(tmp_path: Path) -> None:
+    words = ["patch=8", "steps=10"]
+    _, made = script.next_round("sharp-x2", tmp_path / "runs", tmp_path, words, soon())
+    assert made.init == "sr-x2"
+    with pytest.raises(iln.InputError):  # its pairs have to be made first
+        script.train_until(soon(), tmp_path / "runs" / "sharp-x2-1", made)
+
+
 def test_an_interrupted_round_is_resumed(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     run, made = script.next_round("derain", out, data, [*TINY, "steps=100000"], soon())

@@ -1,4 +1,4 @@
-"""Our layers in OpenVINO's operations: the same products and sums, for any number of rows.
+"""Our layers in OpenVINO's operations: what a block does to some windows or pixels, as one graph.
 
 Inputs and outputs are float32, channels last. With the range of a layer's input, as
 `iln.deploy.quantization.calibrate` measures it, the layer is marked to compute in int8
