@@ -146,10 +146,7 @@ def licence(training: Any) -> str:
     if closed:
         return f"research only (no commercial use; trained partly on {' and '.join(closed)})"
     if folders & {*TAUGHT}:
-        return (
-            "taught (openly licensed photographs, answered by Real-ESRGAN x4plus, whose weights "
-            "are under the BSD-3-Clause licence)"
-        )
+        return "taught (openly licensed photographs; answers of Real-ESRGAN x4plus, BSD-3-Clause)"
     return "open (commercial use too; trained only on openly licensed photographs)"
 
 
