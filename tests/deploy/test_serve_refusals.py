@@ -284,6 +284,20 @@ def test_cleared_while_it_runs(network: Path, monkeypatch: pytest.MonkeyPatch) -
         assert http.get("/jobs").json() == []
 
 
+def test_all_are_cleared_at_once(network: Path) -> None:
+    """News in between would have the page open a picture that is about to go."""
+    with visitor() as http:
+        for _ in range(3):
+            hand_in(http, encoded(), start="no")
+        wait_for(lambda: all(job["width"] for job in http.get("/jobs").json()))
+        store = http.app.state.store
+        owner = next(iter(store._jobs.values())).owner
+        clock = store.clock
+        http.delete("/jobs")
+        assert store.clock == clock + 1
+        assert store.news(owner, clock)[1]["ids"] == []
+
+
 @pytest.mark.parametrize(
     "name, safe",
     [

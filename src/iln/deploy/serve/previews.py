@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,11 @@ def make_tiles(picture: Picture, folder: Path) -> None:
     base.with_name(f"{base.name}_files").rename(folder)
 
 
-def tile(folder: Path, level: int, column: int, row: int) -> Path | None:
-    """The file of a tile, if there is one."""
-    for suffix in (".jpg", ".webp"):
-        file = folder / str(level) / f"{column}_{row}{suffix}"
-        if file.is_file():
-            return file
+def tile(folder: Path, level: int, column: int, row: int) -> tuple[bytes, str] | None:
+    """A tile's bytes and media type, if there is one; it may go at any time."""
+    for suffix, media_type in ((".jpg", "image/jpeg"), (".webp", "image/webp")):
+        with contextlib.suppress(FileNotFoundError):
+            return (folder / str(level) / f"{column}_{row}{suffix}").read_bytes(), media_type
     return None
 
 

@@ -116,9 +116,7 @@ async def list_jobs(request: Request) -> Response:
 async def clear_jobs(request: Request) -> Response:
     """Delete all pictures of this browser."""
     store = _store(request)
-    jobs = store.of(_owner(request))
-    for job in jobs:
-        await run_in_threadpool(store.remove, job)
+    await run_in_threadpool(store.remove, *store.of(_owner(request)))
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
@@ -190,11 +188,10 @@ async def tile(request: Request) -> Response:
     if where["side"] not in ("before", "after"):
         raise HTTPException(HTTPStatus.NOT_FOUND, "side: before or after")
     folder = job.folder / where["side"]
-    file = previews.tile(folder, where["level"], where["column"], where["row"])
-    if file is None:
+    found = previews.tile(folder, where["level"], where["column"], where["row"])
+    if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "no such tile")
-    # Through memory: a new result may replace the file at any time.
-    return Response(file.read_bytes(), media_type=mimetypes.guess_type(file.name)[0])
+    return Response(found[0], media_type=found[1])
 
 
 async def show_mask(request: Request) -> Response:

@@ -85,24 +85,26 @@ class Store:
             job.used = now
         return found
 
-    def remove(self, job: Job) -> None:
-        """For good, its files too."""
-        self.cancel(job)
-        job.cancelled.set()
+    def remove(self, *jobs: Job) -> None:
+        """For good, their files too. All of them at once: a page that saw them go one after the
+        other would open the next and ask for its tiles."""
         with self._changed:
-            self._jobs.pop(job.id, None)
-            self.clock += 1
-            self._left[job.owner] = self.clock
-        if job is not self._running:  # else when it stops, soon
-            with job.changing:  # a preview may be on its way
-                shutil.rmtree(job.folder, ignore_errors=True)
+            for job in jobs:
+                self.cancel(job)
+                job.cancelled.set()
+                self._jobs.pop(job.id, None)
+            self.clock += bool(jobs)
+            self._left.update((job.owner, self.clock) for job in jobs)
+        for job in jobs:
+            if job is not self._running:  # else when it stops, soon
+                with job.changing:  # a preview may be on its way
+                    shutil.rmtree(job.folder, ignore_errors=True)
 
     def remove_unused(self) -> None:
         """Those that nobody has asked for in a while."""
         long_ago = time.monotonic() - self.settings.unused
-        for job in list(self._jobs.values()):
-            if job.used < long_ago and not job.state.busy:
-                self.remove(job)
+        jobs = list(self._jobs.values())
+        self.remove(*(job for job in jobs if job.used < long_ago and not job.state.busy))
 
     # The queue.
 
