@@ -88,8 +88,9 @@ class Job:
             raise Cancelled
 
     def words(self, error: BaseException) -> str:
-        """What went wrong as the command line says it: the picture's name without our folder."""
-        return str(error).replace(f"{printable(self.source.parent)}/", "")
+        """What went wrong as the command line says it: names of files without our folders."""
+        words = str(error).replace(f"{printable(self.source.parent)}/", "")
+        return words.replace(f"{printable(self.folder)}/", "")
 
     def seconds_left(self) -> float | None:
         """For the rest of this picture, about; None where nobody can tell yet."""
