@@ -7,7 +7,7 @@ import json
 import mimetypes
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -223,7 +223,8 @@ async def change_mask(request: Request) -> Response:
             marks.apply(job, options.quality, options.max_pixels)
 
         def changed() -> None:
-            job.run += 1
+            assert job.result is not None
+            job.result, job.run = replace(job.result, masked=job.masked), job.run + 1
 
         store.update(job, changed)
 

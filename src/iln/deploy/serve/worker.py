@@ -100,7 +100,7 @@ class Worker:
             if limits is not None and same:
                 marks.keep(job, limits, result, whole=pipeline.marked is None)
         job.check()
-        found = Result(target, result.width, result.height, same)
+        found = Result(target, result.width, result.height, same, job.masked)
 
         def done() -> None:
             job.result = found
