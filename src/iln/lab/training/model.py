@@ -7,13 +7,16 @@ import torch
 from torch import nn
 
 from iln import backbones
-from iln.backbones import Backbone
+from iln.backbones import Backbone, convert
 from iln.checkpoints import native
+from iln.checkpoints.published import Answers
 from iln.cpu import instructions
 from iln.deploy.export.about import said_by
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe
 
+UNSAID = ("input_stats", "img_range", "conv_scale")
+"""What of a network's spec the files of others do not say, by the names that `load` takes."""
 _HEAD = ("upsample.", "conv_before_upsample.", "conv_up", "conv_hr.", "conv_last.")
 
 
@@ -25,8 +28,18 @@ def build_model(recipe: Recipe) -> backbones.Backbone:
     if model.spec.scale != recipe.scale:
         raise InputError(f"spec.scale is {model.spec.scale}, the recipe's scale {recipe.scale}")
     if recipe.init is not None:
-        _start_from(model, recipe.init)
+        _start_from(model, recipe)
     return model
+
+
+def load_init(recipe: Recipe) -> Backbone:
+    """The network of `init` as its file has it."""
+    assert recipe.init is not None
+    if not recipe.adopt:
+        return native.load(recipe.init)
+    # What the files of others do not say, the run's own network has in common with it.
+    said = {name: recipe.spec.get(name) for name in UNSAID}
+    return native.load_explained(recipe.init, Answers(norm="ln", **said))[0]
 
 
 def automatic_precision(device: torch.device) -> str:
@@ -40,14 +53,17 @@ def automatic_precision(device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and instructions().bf16 else "fp32"
 
 
-def _start_from(model: nn.Module, file: str | Path) -> None:
-    """Copy a file's parameters; only what enlarges may differ, so that x4 can start from x2."""
-    found = dict(native.load(file).named_parameters())
+def _start_from(model: nn.Module, recipe: Recipe) -> None:
+    """Copy init's parameters; only what enlarges may differ, so that x4 can start from x2."""
+    init = load_init(recipe)
+    found = dict((convert(init, "i-ln") if recipe.adopt else init).named_parameters())
     for name, parameter in model.named_parameters():
         if name in found and found[name].shape == parameter.shape:
             parameter.data.copy_(found[name].data)
         elif not name.startswith(_HEAD):
-            raise InputError(f"{file} does not fit the recipe's network: {name} is not the same")
+            raise InputError(
+                f"{recipe.init} does not fit the recipe's network: {name} is not the same"
+            )
 
 
 def save_weights(
