@@ -166,6 +166,7 @@ def test_what_cannot_be_adopted(
     torch.save({"weight": torch.zeros(3)}, nothing)
     cases = {
         (): "name it: init=FILE",
+        ("init=null",): "name it: init=FILE",
         ("init=sr-x2",): "sr-x2 has norm i-ln; adopt takes norm ln alone",
         (f"init={other}",): "has norm rms; adopt takes norm ln alone",
         (f"init={theirs}",): "its norms hold gamma and beta",
@@ -174,7 +175,7 @@ def test_what_cannot_be_adopted(
         (f"init={official}",): "does not say what it restores; add task=",
         (f"init={official}", "task=sharpen"): "there is no task 'sharpen'",
         (f"init={official}", "task=denoise"): "scale",
-        (f"init={file}", "scale=4"): "enlarges 2 times",
+        (f"init={file}", "scale=4"): "adopt takes backbone and scale from",
         (f"init={file}", "norm=bn"): "norm i-ln",
         (f"init={file}", "stps=4"): "no 'stps'; did you mean steps",
     }

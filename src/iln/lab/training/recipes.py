@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from iln.assignment import parse_assignment
+from iln.atomic import printable
 from iln.backbones import PRESETS, Spec
 from iln.checkpoints import native
 from iln.checkpoints.published import Answers
@@ -208,39 +209,42 @@ def adopt(items: Iterable[str]) -> Recipe:
     """
     given = dict(parse_assignment(item) for item in items)
     init = given.get("init")
-    if init is None:
+    if not isinstance(init, str):
         raise InputError("adopt starts from a LayerNorm network; name it: init=FILE")
     said = said_by(init)
     if said and said["spec"]["norm"] != "ln":
-        raise InputError(f"{init} has norm {said['spec']['norm']}; adopt takes norm ln alone")
+        norm = said["spec"]["norm"]
+        raise InputError(f"{printable(init)} has norm {norm}; adopt takes norm ln alone")
     answers = {name: given.get(f"spec.{name}") for name in UNSAID}
     spec = native.load_explained(init, Answers(norm="ln", **answers))[0].spec
-    task, degradation = trained_for(said) or (None, {})
-    if (task := given.get("task", task)) is None:
+    trained, degradation = trained_for(said) or (None, {})
+    task = given.get("task", trained)
+    if task is None:
         raise InputError(
-            f"{init} does not say what it restores; add task= and one of {', '.join(TASKS)}, and "
-            "its parameters where it has any, such as degradation.sigma=25"
+            f"{printable(init)} does not say what it restores; add task= and one of "
+            f"{', '.join(TASKS)}, and its parameters, if any, such as degradation.sigma=25"
         )
     task_by_name(task, {"scale": spec.scale})
     base = next(made for made in (make() for make in RECIPES.values()) if made.task == task)
     preset, differing = _nearest_preset(spec)
-    if spec.in_chans == 1 and "gray" in TASKS[task].model_fields:
-        degradation = {**degradation, "gray": True}
+    gray = {"gray": True} if spec.in_chans == 1 and "gray" in TASKS[task].model_fields else {}
+    said_too = degradation if task == trained else {}
     changes = {
         "backbone": preset,
         "spec": differing,
         "scale": spec.scale,
         "task": task,
-        "degradation": {**base.degradation, **degradation},
+        "degradation": {**base.degradation, **said_too, **gray},
         "init": init,
         "adopt": True,
         "steps": 2_000,
-        "lr": 2e-4,
+        "lr": 5e-4,
     }
     made = override(derive(base, changes), items)
     if made.scale != spec.scale or made.backbone != preset:
         raise InputError(
-            f"{init} enlarges {spec.scale} times and is a {preset}; adopt cannot change that"
+            f"adopt takes backbone and scale from {printable(init)} ({preset}, {spec.scale}); "
+            "leave them out"
         )
     return made
 
@@ -321,8 +325,8 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
         key: tuple(name.absolute() if name.is_dir() else name for name in getattr(made, key))
         for key in changes.keys() & {"data", "validation"}
     }
-    if "init" in changes and Path(changes["init"]).is_file():
-        here["init"] = str(Path(changes["init"]).absolute())
+    if "init" in changes and made.init is not None and Path(made.init).is_file():
+        here["init"] = str(Path(made.init).absolute())
     return made.model_copy(update=here)
 
 
