@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from running import exit_code, quiet
+from running import assert_same_run, exit_code, quiet
 from torch import Tensor
 
 import iln
@@ -151,6 +152,27 @@ def test_a_resumed_run_needs_no_file(
     for part in ("model", "average"):
         for name, tensor in states[0][part].items():
             assert torch.equal(tensor, states[1][part][name]), name
+
+
+def test_a_run_that_saved_nothing_starts_again(file: Path, made: Recipe, tmp_path: Path) -> None:
+    chosen = adopted(file, made, "steps=4")
+    train(chosen, tmp_path / "whole", say=quiet)
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    (tmp_path / "run" / "state.pt").rename(tmp_path / "run" / "state.pt.part")  # killed meanwhile
+    (tmp_path / "run" / "log.jsonl").unlink()
+    train(chosen, tmp_path / "run", resume=True, say=quiet)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_broken_network_is_named(file: Path, made: Recipe, tmp_path: Path) -> None:
+    broken = iln.load(file)
+    broken.norm.weight.data.fill_(1e30)
+    broken.conv_after_body.weight.data.fill_(1e30)
+    path = tmp_path / "broken.safetensors"
+    iln.save(broken, path, task="sr")
+    with pytest.raises(InputError, match="gives numbers that are not finite"):
+        train(adopted(path, made), tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_adopted(

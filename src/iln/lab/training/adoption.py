@@ -27,6 +27,7 @@ from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.backbones.residual_stream import divide_stream
+from iln.errors import InputError
 from iln.norm import Norm, Statistics
 
 CROPS = 16
@@ -43,6 +44,9 @@ def follow(source: Backbone, model: Backbone, image: Tensor) -> None:
         source: the LayerNorm network, in eval mode.
         model: the i-LN network, with the parameters of `source`, as `iln.convert` gives it.
         image: (B, C, H, W) in [0, 1], of the kind that both are for.
+
+    Raises:
+        InputError: if what `source` gives is not finite.
     """
     wanted: dict[str, Tensor] = {}
     sigmas: dict[str, float] = {}
@@ -60,7 +64,9 @@ def follow(source: Backbone, model: Backbone, image: Tensor) -> None:
 
     learns = model.training
     with _hearing(source, remember):
-        source(image)
+        output = source(image)
+    if not bool(torch.isfinite(output).all()):
+        raise InputError("the LayerNorm network gives numbers that are not finite")
     with _hearing(model.eval(), fit):
         model(image)
     model.train(learns)

@@ -24,19 +24,14 @@ from iln.lab.training.cuda_graph import CUDAGraphPass
 from iln.lab.training.data import Batches, batch, in_order, open_pictures
 from iln.lab.training.distributed import World, shard, world
 from iln.lab.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
-from iln.lab.training.model import (
-    automatic_precision,
-    build_model,
-    load_init,
-    save_weights,
-)
+from iln.lab.training.model import automatic_precision, build_model, load_init, save_weights
 from iln.lab.training.nonfinite import culprit
 from iln.lab.training.penalty import divergences
 from iln.lab.training.progress import Lines, Progress, Tick
 from iln.lab.training.recipe import Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
-from iln.lab.training.run_folder import check_run, has_begun, new_run, pairs_folder
-from iln.lab.training.run_state import RunState
+from iln.lab.training.run_folder import check_run, new_run, pairs_folder
+from iln.lab.training.run_state import RunState, saved_state
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
 from iln.lab.training.sizes import check_sizes, check_tests
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
@@ -139,8 +134,9 @@ def _train(
 
     torch.manual_seed(recipe.seed)
     dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
-    saved = has_begun(run)  # it takes the place of `init`, which may be gone
-    start = recipe.model_copy(update={"init": None}) if saved else recipe
+    sharded = here.size > 1 and recipe.parallel == "fsdp"
+    fresh = saved_state(run, sharded) is None  # else `init`, which may be gone, is not needed
+    start = recipe if fresh else recipe.model_copy(update={"init": None})
     model = build_model(start).to(device, dtype).train()
     if not here.first:
         here.wait()  # the others find what the first has decoded
@@ -148,13 +144,12 @@ def _train(
     if here.first:
         here.wait()
 
-    if recipe.adopt and not saved:
+    if recipe.adopt and fresh:
         crops, _ = batch(pictures, task, size=CROPS, patch=recipe.patch, seed=recipe.seed, step=0)
         follow(load_init(recipe).to(device, dtype), model, to_unit(crops).to(device, dtype))
 
     # An average of its weights, which is what gets used, and the optimiser.
     average = deepcopy(model).requires_grad_(False).eval()
-    sharded = here.size > 1 and recipe.parallel == "fsdp"
     if sharded:
         shard(model)
         shard(average)

@@ -44,8 +44,8 @@ class Recipe(BaseModel):
     """Weights whose parameters the run starts from (the optimiser starts fresh): a file, the name
     of a shipped model, or an address on the Hugging Face Hub."""
     adopt: bool = False
-    """Whether `init` is a LayerNorm network, and the run starts from the i-LN network that is
-    closest to it (`iln.lab.training.adoption`)."""
+    """`init` is a LayerNorm network, and the run starts from an i-LN network that is close to it
+    (`iln.lab.training.adoption`)."""
 
     data_root: Path = Path("data")
     data: Annotated[tuple[Path, ...], Field(min_length=1)]

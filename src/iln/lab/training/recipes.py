@@ -201,8 +201,8 @@ def _half_as_long(base: Recipe) -> Recipe:
 def adopt(items: Iterable[str]) -> Recipe:
     """A LayerNorm network, init=FILE, made an i-LN network for the same task.
 
-    items: as `override` takes them, among them `init`, and `task` where the file does not say it;
-    `spec.img_range` and its like are for files of others, too.
+    items: as `override` takes them, among them `init`. Where the file, of others, does not say
+    them: `task`, and what differs from its authors' convention, such as `spec.img_range`.
 
     Raises:
         InputError: for a file that is no LayerNorm network, and for values that it contradicts.
@@ -224,7 +224,7 @@ def adopt(items: Iterable[str]) -> Recipe:
             f"{printable(init)} does not say what it restores; add task= and one of "
             f"{', '.join(TASKS)}, and its parameters, if any, such as degradation.sigma=25"
         )
-    task_by_name(task, {"scale": spec.scale})
+    task_by_name(str(task), {"scale": spec.scale})
     base = next(made for made in (make() for make in RECIPES.values()) if made.task == task)
     preset, differing = _nearest_preset(spec)
     gray = {"gray": True} if spec.in_chans == 1 and "gray" in TASKS[task].model_fields else {}

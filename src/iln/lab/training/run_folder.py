@@ -28,11 +28,6 @@ def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
         raise InputError(f"{printable(run)} is not an empty folder; name a new one for the run")
 
 
-def has_begun(run: Path) -> bool:
-    """Whether anything to resume from was saved."""
-    return any(run.glob("state*"))
-
-
 @contextmanager
 def new_run(run: Path) -> Iterator[None]:
     """Make the folder of a new run. Where an error ends the block before anything was saved, all
@@ -58,7 +53,7 @@ def new_run(run: Path) -> Iterator[None]:
     except FloatingPointError:
         raise
     except BaseException:
-        if not has_begun(run):
+        if not any(run.glob("state*")):
             _clear(run)
             for folder in made:
                 with suppress(OSError):  # somebody else's files are there by now
