@@ -9,7 +9,7 @@
 # make docs   build the documentation as a site, into site/
 # make fuzz   damage pictures and weights files at random for 7 to 10 minutes: 15,000 of a kind
 # make zoo DATA=FOLDER [MODEL=NAME] [MINUTES=60]   train a model of the zoo further (docs/zoo.md)
-# make zoo-check DATA=FOLDER [MODEL=NAME]   score the shipped models again (docs/zoo.md)
+# make zoo-check DATA=FOLDER [MODEL=NAME] [FULL=1]   score the shipped models again (docs/zoo.md)
 #
 # PIP_ARGS goes to every pip call; PYTHON is the interpreter to start from (3.11 or newer).
 
@@ -65,7 +65,7 @@ zoo: $(VENV)/core.stamp
 	$(BIN)/python zoo/train.py $(MODEL) --minutes $(MINUTES) --data $(DATA) -o runs/zoo
 
 zoo-check: $(VENV)/core.stamp
-	$(BIN)/python zoo/check.py $(MODEL) --data $(DATA)
+	$(BIN)/python zoo/check.py $(MODEL) --data $(DATA) $(if $(FULL),--full)
 
 # A torch that is already there is used: its download is by far the largest.
 $(VENV)/bin/python:

@@ -2,7 +2,7 @@
 
     python benchmarks/restore.py [CASE ...]        all cases without a name
 
-Each case runs in a process of its own, as `iln restore` does. `strips` compares strips with the
+Each case runs in a process of its own, with the engine that `iln restore` takes. `strips` compares strips with the
 forward that holds everything at once, interleaved in one process.
 """
 
@@ -52,13 +52,14 @@ def case(name: str) -> None:
     torch.manual_seed(0)
     with watched() as peak:
         image = picture(height, width)
-        restorer = iln.Restorer(iln.build(preset), memory=memory)
+        restorer = iln.Restorer(iln.build(preset), memory=memory, engine="auto")
         started = time.perf_counter()
         result = restorer(image)
         taken = time.perf_counter() - started
     assert result.shape[:2] == (height * restorer.scale, width * restorer.scale)
     print(
         f"{name:14} {preset:16} {width}x{height}  budget {memory:>6}  "
+        f"{restorer.engine} {restorer.precision}  "
         f"peak {peak.resident / 2**30:5.2f} GiB (anonymous {peak.anonymous / 2**30:5.2f})  "
         f"{taken:7.1f} s, {taken / (width * height / 1e6):6.1f} s/megapixel",
         flush=True,

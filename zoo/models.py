@@ -114,6 +114,17 @@ MODELS = {
             {"TaughtHeld": 36.0},
         ),
         Model(
+            "deblur",
+            "deblur",
+            "sharpens pictures that are out of focus, and shaken ones a little",
+            (
+                Test(("Set14",), RGB),
+                Test(("Set14",), RGB, {"untouched": 1}, called="undamaged", worst=True),
+            ),
+            "Set14 defocus medium",
+            {"Set14 motion medium": 23.8, "Set14 defocus medium": 27.9, "Set14 undamaged": 38.0},
+        ),
+        Model(
             "scratches",
             "scratches",
             "takes away scratches, cracks and dust on old prints",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import card
+import quick
 import torch
 from console import run
 from models import licence, model
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("scores", type=Path, help="JSON file of zoo/score.py")
     given = parser.parse_args()
     ship(given.name, given.file, given.scores, card.ZOO)
+    quick.store(given.name, _read(given.scores, model(given.name).main)["quick"])
     card.update_pages(card.ZOO, card.README)
     return 0
 
@@ -52,7 +54,7 @@ def ship(name: str, file: Path, scores: Path, folder: Path) -> None:
         overwrite=True,
         task=f"{chosen.task}: {chosen.does}",
         training=training,
-        scores=_read(scores, chosen.main),
+        scores={k: v for k, v in _read(scores, chosen.main).items() if k != "quick"},
         licence=terms,
     )
 
@@ -64,7 +66,7 @@ def _read(file: Path, main: str) -> dict[str, Any]:
         raise InputError(f"{printable(file)}: {error.strerror}") from None
     except ValueError:
         found = {}
-    if main not in found.get("rows", {}):
+    if main not in found.get("rows", {}) or "quick" not in found:
         raise InputError(f"{printable(file)} holds no scores of this model (zoo/score.py -o)")
     return found
 

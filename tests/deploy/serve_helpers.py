@@ -22,7 +22,9 @@ from iln.deploy.serve import Settings, create_app
 HOME = "http://127.0.0.1:8000"
 
 
-def save_network(file: Path, scale: int = 1, seed: int = 0) -> Path:
+def save_network(
+    file: Path, scale: int = 1, seed: int = 0, task: str | None = None, brighter: float = 0.0
+) -> Path:
     spec = SwinIRSpec(
         embed_dim=12,
         depths=(2,),
@@ -39,7 +41,9 @@ def save_network(file: Path, scale: int = 1, seed: int = 0) -> Path:
         network = from_spec(spec)
         for parameter in network.parameters():
             parameter.data += 0.02 * torch.randn(parameter.shape)
-        iln.save(network, file)
+        if brighter:
+            network.conv_last.bias.data += brighter
+        iln.save(network, file, task=task)
     return file
 
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("starlette", reason="Starlette is not installed")
-from serve_helpers import client, encoded, finished, hand_in, pixels, visitor
+from serve_helpers import client, encoded, finished, hand_in, pixels, save_network, visitor
 
+import iln
 from iln.images.mask import changed_mask
 
 
@@ -37,7 +38,7 @@ def test_a_mask_limits_the_result_and_can_be_taken_back(network: Path) -> None:
         answer = http.put(f"{where}/mask", content=encoded(painted))
         assert answer.json()["result"]["masked"] and answer.json()["run"] == done["run"] + 1
         limited = array(http.get(f"{where}/result").content)
-        assert np.array_equal(limited[:, :20], before[:, :20])
+        assert np.array_equal(limited[:, :16], before[:, :16])  # and a soft edge
         assert np.array_equal(limited[:, 20:], after[:, 20:])
         assert np.array_equal(array(http.get(f"{where}/mask").content), painted)
 
@@ -60,12 +61,57 @@ def test_a_smaller_mask_and_transparency(network: Path) -> None:
         assert np.array_equal(limited[:, 26:], after[:, 26:])
 
 
+def test_of_several_models_the_mask_limits_the_one_for_marks(tmp_path: Path) -> None:
+    """As in `old-print`: the others do the whole picture, and are done again."""
+    before = pixels(30, 40)
+    before[:10] = 255  # which the first cannot make brighter
+    task = "scratches: takes marks away"
+    names = [
+        str(save_network(tmp_path / "marks.safetensors", task=task, brighter=0.5)),
+        str(save_network(tmp_path / "noise.safetensors", seed=1)),
+    ]
+    painted = np.zeros((30, 40), np.uint8)
+    painted[:, 20:] = 255
+    with visitor() as http:
+        job = hand_in(http, encoded(before), model=names)
+        finished(http, job)
+        where = f"/jobs/{job['id']}"
+        whole = array(http.get(f"{where}/result").content)
+        marks = iln.restore(before, names[0])
+        seen = array(http.get(f"{where}/mask").content)
+        assert np.array_equal(seen, changed_mask(before, marks))
+        assert not np.array_equal(seen, changed_mask(before, whole))
+
+        http.put(f"{where}/mask", content=encoded(painted)).raise_for_status()
+        assert finished(http, job)["result"]["masked"]
+        limited = array(http.get(f"{where}/result").content)
+        assert np.array_equal(limited, iln.restore(before, names, mask=painted))
+        assert not np.array_equal(limited[:, :16], before[:, :16])
+        assert not np.array_equal(limited, whole)
+        assert np.array_equal(array(http.get(f"{where}/mask").content), painted)
+
+        http.delete(f"{where}/mask").raise_for_status()
+        assert not finished(http, job)["result"]["masked"]
+        assert np.array_equal(array(http.get(f"{where}/result").content), whole)
+
+        http.put(f"{where}/mask", content=encoded(painted)).raise_for_status()
+        finished(http, job)
+        http.post(f"{where}/start", json={"model": names}).raise_for_status()  # anew, without
+        assert not finished(http, job)["result"]["masked"]
+        assert np.array_equal(array(http.get(f"{where}/result").content), whole)
+        assert np.array_equal(array(http.get(f"{where}/mask").content), seen)
+
+
 def test_what_is_no_mask_or_has_none(network: Path, enlarging: Path) -> None:
     with visitor() as http:
         job = hand_in(http, encoded(), model=str(network))
         finished(http, job)
         answer = http.put(f"/jobs/{job['id']}/mask", content=b"hello")
         assert answer.status_code == 400 and "not a picture" in answer.json()["error"]
+        for wrong, words in ((pixels(), "in colour"), (np.zeros((30, 30), np.uint8), "30 x 30")):
+            answer = http.put(f"/jobs/{job['id']}/mask", content=encoded(wrong))
+            assert answer.status_code == 400 and words in answer.json()["error"]
+        assert not http.get(f"/jobs/{job['id']}").json()["result"]["masked"]
         larger = hand_in(http, encoded(), model=str(enlarging))
         assert not finished(http, larger)["result"]["marks"]
         answer = http.get(f"/jobs/{larger['id']}/mask")
@@ -74,3 +120,22 @@ def test_what_is_no_mask_or_has_none(network: Path, enlarging: Path) -> None:
         job = hand_in(http, encoded(), model=str(network))
         finished(http, job)
         assert http.put(f"/jobs/{job['id']}/mask", content=b"").status_code == 409
+
+
+def test_a_mask_beside_the_picture(network: Path, enlarging: Path) -> None:
+    before, painted = pixels(30, 40), np.zeros((30, 40), np.uint8)
+    painted[:, 20:] = 255
+    with client() as http:
+
+        def restored(mask: bytes, model: Path) -> Any:
+            files = {"file": ("a.png", encoded(before)), "mask": ("m.png", mask)}
+            return http.post("/restore", files=files, data={"model": str(model)})
+
+        for model in (network, enlarging):
+            found = array(restored(encoded(painted), model).content)
+            assert np.array_equal(found, iln.restore(before, model, mask=painted))
+        for wrong, words in ((encoded(), "mask.png: is in colour"), (b"hello", "mask.png: ")):
+            answer = restored(wrong, network)
+            assert answer.status_code == 422 and answer.json()["error"].startswith(words)
+        answer = http.post("/restore", files={"file": encoded()}, data={"mask": "m.png"})
+        assert answer.status_code == 400 and "mask: is no file" in answer.json()["error"]

@@ -216,11 +216,11 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     usual = Pipeline.restore_picture
 
-    def steps(self: Pipeline, picture: Picture, *, progress: Any) -> Picture:
+    def steps(self: Pipeline, picture: Picture, *, progress: Any, marks: Any) -> Picture:
         for step in range(1000):
             progress(step / 1000)
             time.sleep(0.01)
-        return usual(self, picture, progress=progress)
+        return usual(self, picture, progress=progress, marks=marks)
 
     monkeypatch.setattr(Pipeline, "restore_picture", steps)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from iln.images.mask import changed_mask, within_mask
+from iln.errors import InputError
+from iln.images.mask import as_mask, changed_mask, within_mask
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -60,3 +61,39 @@ def test_sizes_must_agree() -> None:
         changed_mask(small, large)
     with pytest.raises(ValueError, match="one size"):
         within_mask(small, small, np.zeros((5, 4), np.uint8))
+
+
+def test_a_mask_of_black_and_white_gets_a_soft_edge_outside_of_the_white() -> None:
+    painted = np.zeros((20, 30), np.uint8)
+    painted[8:12, 10:20] = 255
+    mask = as_mask(painted, 20, 30)
+    assert (mask[8:12, 10:20] == 255).all()
+    assert 0 < mask[10, 8] < 255
+    far = np.ones_like(mask, bool)
+    far[4:16, 6:24] = False
+    assert not mask[far].any()
+    assert np.array_equal(as_mask(mask, 20, 30), mask)  # one that has it keeps it
+    assert np.array_equal(as_mask(painted, 20, 30, soft=0), painted)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.full((6, 9), 128, np.uint8),
+        np.full((6, 9, 1), 128 * 257, np.uint16),
+        np.full((6, 9, 3), 128 / 255, np.float32),
+        np.stack([np.full((6, 9), 255), np.full((6, 9), 128)], 2).astype(np.uint8),
+        np.full((3, 4), 128, np.uint8),
+        np.full((60, 90), 128, np.uint8),
+    ],
+    ids=["gray", "16 bits", "floats", "half transparent", "smaller", "larger"],
+)
+def test_masks_in_every_form(array: np.ndarray) -> None:
+    assert np.array_equal(as_mask(array, 6, 9), np.full((6, 9), 128))
+
+
+def test_what_is_no_mask() -> None:
+    with pytest.raises(InputError, match="is in colour"):
+        as_mask(np.array([[[200, 20, 20]]], np.uint8), 1, 1)
+    with pytest.raises(InputError, match="is 30 x 30, the picture 40 x 30"):
+        as_mask(np.zeros((30, 30), np.uint8), 30, 40)

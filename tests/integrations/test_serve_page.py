@@ -445,6 +445,34 @@ def test_marks_are_erased_and_painted(visit: Visit, network: Path, tmp_path: Pat
     assert again == by_command(tmp_path, file, "--model", network)
 
 
+def test_marks_of_one_step_of_several(visit: Visit, tmp_path: Path) -> None:
+    """As of `old-print`: what comes after the marks is done again."""
+    network = save_network(tmp_path / "marks.safetensors", task="scratches: takes marks away")
+    page = visit.tab()
+    file = picture(tmp_path / "print.png", 60, 90)
+    add(page, file)
+    use(page, network)
+    page.check("[name=unfade]")
+    page.click("#restore")
+    state(page, "done")
+    page.click("#marks-open")
+    page.check("[name=brush][value=erase]")
+    page.focus("#canvas")
+    page.keyboard.press(" ")
+    page.click("#marks-apply")
+    playwright.expect(page.locator("#facts")).to_contain_text("within your marks")
+    playwright.expect(page.locator("#marks")).to_be_hidden()
+    state(page, "done")
+    where = page.locator("#save").evaluate("link => link.href").replace("/result", "/mask")
+    (tmp_path / "mask.png").write_bytes(page.context.request.get(where).body())
+    words = ["--model", network, "--unfade", "--mask", tmp_path / "mask.png"]
+    assert saved(page, "#save")[1] == by_command(tmp_path, file, *words)
+    page.click("#marks-open")
+    page.click("#marks-reset")
+    playwright.expect(page.locator("#facts")).not_to_contain_text("within your marks")
+    state(page, "done")
+
+
 def test_everything_by_the_keyboard(visit: Visit, network: Path, tmp_path: Path) -> None:
     page = visit.tab()
     accessible(page)

@@ -29,6 +29,15 @@ ROWS = {
         *(f"{s} {n}" for s in ("Set14", "McMaster") for n in ("mild", "medium", "strong")),
         *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),
     ],
+    "deblur": [
+        *(
+            f"Set14 {kind} {n}"
+            for kind in ("motion", "defocus")
+            for n in ("mild", "medium", "strong")
+        ),
+        "Set14 undamaged",
+        "Set14 undamaged, the worst",
+    ],
     "scratches": [
         *(f"{s} {n}" for s in ("Set14", "McMaster") for n in ("light", "medium", "heavy")),
         *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),

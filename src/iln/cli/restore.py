@@ -75,6 +75,20 @@ def restore(
             metavar="FILE", help="Also write before and after, side by side, to this file."
         ),
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Restore only where this picture is white, with a soft edge."
+        ),
+    ] = None,
+    save_mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write where the picture was seen to change, for --mask; nothing else of it "
+            "is changed.",
+        ),
+    ] = None,
     unfade: Annotated[
         bool,
         typer.Option("--unfade", help="Stretch every colour to its full range, for faded prints."),
@@ -184,6 +198,8 @@ def restore(
         strength=_number("strength", strength),
         size=size,
         compare=compare,
+        mask=mask,
+        save_mask=save_mask,
         max_pixels=max_pixels,
         allow_damaged=allow_damaged,
     )
@@ -191,7 +207,8 @@ def restore(
     given: dict[str, Any] = {name: value for name, value in resources.items() if value is not None}
     parts = (1, 1) if shard is None else parse_shard(shard)
     if cluster is not None:
-        if len(inputs) != 1 or output in (None, "-") or inputs == ["-"] or compare is not None:
+        of_one = any(file is not None for file in (compare, mask, save_mask))
+        if len(inputs) != 1 or output in (None, "-") or inputs == ["-"] or of_one:
             raise InputError("--cluster: give one folder, and another for results (-o)")
         from iln.deploy.cluster import Work, restore_on_cluster
 

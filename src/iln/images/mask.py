@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from iln.errors import InputError
 from iln.images.libvips import libvips
+from iln.images.sizing import resized
 
 LEAST = 10 / 255
 """The change, of full scale, from which on a pixel counts as changed."""
@@ -15,6 +17,8 @@ GROWN = 1
 """Pixels by which marks are enlarged: their edges change less than their middles."""
 SOFT = 1.0
 """Standard deviation of the soft edge, in pixels."""
+COLOURED = 64
+"""Of 255: channels that differ by more are no mask's."""
 _ROWS = 256
 
 
@@ -51,6 +55,52 @@ def changed_mask(
         mask[rows] = np.where(change.max(2) >= least * full, 255, 0)
     if not mask.any():
         return mask
+    return _with_soft_edges(mask, grown, soft)
+
+
+def as_mask(
+    array: NDArray[Any], height: int, width: int, *, soft: float = SOFT
+) -> NDArray[np.uint8]:
+    """A picture of a mask for a picture of a size: white counts, black does not.
+
+    One of black and white alone gets a soft edge, which lies outside of the white; grays are taken
+    as they are. Transparency counts as black.
+
+    Args:
+        array: (H, W) or (H, W, 1 to 4), uint8, uint16 or float in [0, 1], of any size of the same
+            proportions.
+        height, width: of the picture.
+        soft: standard deviation of the soft edge in pixels; 0 for a hard one.
+
+    Returns:
+        (height, width), 0 to 255.
+
+    Raises:
+        InputError: for one in colour, or of other proportions.
+    """
+    levels = array if array.ndim == 3 else array[..., None]
+    full = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
+    colours = levels[..., : 3 if levels.shape[2] > 2 else 1]
+    spread = (colours.max(2).astype(np.float32) - colours.min(2)).max() * 255 / full
+    if spread > COLOURED:
+        raise InputError("is in colour; a mask is white where the picture is restored, else black")
+    rows, columns = levels.shape[:2]
+    if abs(np.log(columns * height / (rows * width))) > 0.02 + 1 / rows + 1 / columns:
+        raise InputError(
+            f"is {columns} x {rows}, the picture {width} x {height}; a mask has the same "
+            "proportions"
+        )
+    mask = colours.mean(2, dtype=np.float32) * (255 / full)
+    if levels.shape[2] in (2, 4):
+        mask *= levels[..., -1] / np.float32(full)
+    found = resized(np.rint(mask).astype(np.uint8)[..., None], height, width)[..., 0]
+    hard = bool(((found == 0) | (found == 255)).all())
+    return _with_soft_edges(found, 0, soft) if hard else found
+
+
+def _with_soft_edges(mask: NDArray[np.uint8], grown: int, soft: float) -> NDArray[np.uint8]:
+    """What is white stays white."""
+    height, width = mask.shape
     margin = round(2 * soft)
     inner = _grown(_vips(mask), grown + margin)  # the blur takes the margin back
     if soft > 0:
@@ -81,7 +131,8 @@ def within_mask(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.uint
 
 def _vips(mask: NDArray[np.uint8]) -> Any:
     height, width = mask.shape
-    return libvips().Image.new_from_memory(mask.data, width, height, 1, "uchar")
+    data = np.ascontiguousarray(mask).data
+    return libvips().Image.new_from_memory(data, width, height, 1, "uchar")
 
 
 def _grown(image: Any, by: int) -> Any:

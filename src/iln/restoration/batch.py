@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 from iln.atomic import exists_already, printable
 from iln.errors import InputError
 from iln.images import MAX_PIXELS, Picture, check_suffix, encode, read, write
+from iln.images.mask import as_mask
 from iln.images.reading import Source, size_of
 from iln.images.sizing import GAP, side_by_side
 from iln.progress import progress_bar
@@ -28,6 +29,7 @@ from iln.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
     from iln.restoration import Pipeline
+    from iln.restoration.marks import Marks
 
 _LONG = 60
 """Seconds from which on the expected time is told before the start."""
@@ -54,6 +56,8 @@ class BatchOptions:
     strength: float = 1.0
     size: str | None = None
     compare: Path | None = None
+    mask: Path | None = None
+    save_mask: Path | None = None
     max_pixels: int = MAX_PIXELS
     allow_damaged: bool = False
 
@@ -136,8 +140,7 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
     problems = [job.problem for job in plan.jobs if job.problem is not None]
     jobs = [job for job in plan.jobs if job.problem is None]
     done, finished = 0, plan.finished
-    if options.compare is not None:
-        _check_comparison(options.compare, plan, options.overwrite)
+    _check_of_one_picture(options, plan)
     if jobs:
         pipeline = options.pipeline()
         _tell_expected_time(jobs, pipeline)
@@ -275,10 +278,12 @@ def restore_job(
     # What cannot be written should be known before the work, not after it.
     _check_result(picture, pipeline.result_size(picture.height, picture.width), options)
     target = target_of(job, picture, pipeline, options, files)
-    if options.compare is not None and target is not None:
-        _check_different(options.compare, target)
+    for option, file in _written_besides(options):
+        if target is not None:
+            _check_different(option, file, target)
+    marks = _marks(picture, options)
     with computing:
-        result = pipeline.restore_picture(picture, progress=progress)
+        result = pipeline.restore_picture(picture, progress=progress, marks=marks)
     notes: Sequence[str]
     if target is None:
         data, notes = encode(result, _suffix(picture), options.quality)
@@ -288,6 +293,9 @@ def restore_job(
     if options.compare is not None:
         both = side_by_side(picture, result)
         write(both, options.compare, overwrite=options.overwrite, quality=options.quality)
+    if options.save_mask is not None and marks is not None and marks.found is not None:
+        mask = Picture(marks.found[..., None])
+        write(mask, options.save_mask, overwrite=options.overwrite, quality=options.quality)
     return Restored(picture, result, target, notes)
 
 
@@ -343,7 +351,24 @@ def _check_result(picture: Picture, size: tuple[int, int], options: BatchOptions
         )
     if options.compare is not None:
         check_suffix(options.compare, size=(height, 2 * width + GAP))
-        _make_folder(options.compare)
+    for _, file in _written_besides(options):
+        _make_folder(file)
+
+
+def _marks(picture: Picture, options: BatchOptions) -> Marks | None:
+    """What the options say on where the picture may be changed."""
+    if options.mask is None and options.save_mask is None:
+        return None
+    from iln.checkpoints.files import about
+    from iln.restoration.inputs import joined
+    from iln.restoration.marks import Marks
+
+    given = None
+    if options.mask is not None:
+        mask = read(options.mask, options.max_pixels)
+        with about(options.mask):
+            given = as_mask(joined(mask), picture.height, picture.width)
+    return Marks(given, find=options.save_mask is not None)
 
 
 def _suffix(picture: Picture) -> str:
@@ -353,23 +378,37 @@ def _suffix(picture: Picture) -> str:
     return suffixes.get(picture.source_format or "", _FALLBACK)
 
 
-def _check_comparison(file: Path, plan: Plan, overwrite: bool) -> None:
+def _written_besides(options: BatchOptions) -> list[tuple[str, Path]]:
+    """Options, and their files."""
+    files = {"--compare": options.compare, "--save-mask": options.save_mask}
+    return [(option, file) for option, file in files.items() if file is not None]
+
+
+def _check_of_one_picture(options: BatchOptions, plan: Plan) -> None:
+    """Options that are for one picture, and the files that they write."""
+    written = _written_besides(options)
+    named = [option for option, _ in written] + ["--mask"] * (options.mask is not None)
     pictures = len(plan.jobs) + plan.finished + plan.others
-    if pictures > 1:
-        raise InputError(f"--compare shows one picture; here are {pictures}")
-    check_suffix(file)
-    for job in plan.jobs:
-        if os.path.lexists(file) and not overwrite:
+    if named and pictures > 1:
+        raise InputError(f"{named[0]} is for one picture; here are {pictures}")
+    others = [other for job in plan.jobs for other in (job.source, job.target)]
+    others += [options.mask]
+    for option, file in written:
+        check_suffix(file)
+        if plan.jobs and os.path.lexists(file) and not options.overwrite:
             raise InputError(exists_already(printable(file)))
-        for other in (job.source, job.target):
+        for other in others:
             if other is not None:
-                _check_different(file, other)
+                _check_different(option, file, other)
+        others.append(file)
 
 
-def _check_different(file: Path, other: Path) -> None:
-    """By whatever names: a comparison may be written over a file, but not over these."""
+def _check_different(option: str, file: Path, other: Path) -> None:
+    """By whatever names: what is written besides may replace a file, but not one of these."""
     if identity(file) == identity(other):
-        raise InputError(f"--compare {printable(file)}: is the picture or its result")
+        raise InputError(
+            f"{option} {printable(file)}: is an input or another result of this command"
+        )
 
 
 def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any, Unpack
@@ -15,14 +16,20 @@ from numpy.typing import NDArray
 from iln.backbones import Backbone
 from iln.checkpoints.catalogue import default_model
 from iln.checkpoints.chains import CHAINS
+from iln.checkpoints.files import about
+from iln.checkpoints.native import describe
 from iln.errors import InputError
-from iln.images import unfade
+from iln.images import Picture, unfade
+from iln.images.mask import as_mask
 from iln.images.sizing import blended, fitted, parse_size, resized_with_alpha
-from iln.restoration.inputs import PictureRestorer, Progress
+from iln.restoration.inputs import PictureRestorer, Progress, as_input
+from iln.restoration.marks import Marks, Planes
 from iln.restoration.options import RestoreOptions
 from iln.restoration.restorer import Restorer
 
 Model = str | os.PathLike[str] | Backbone
+_MARKS = "scratches"
+"""Task of networks that take marks away."""
 _PIECES = (64, 256)
 """Sides of pieces that are timed: on the smaller one a fast network does not show its speed."""
 _PATIENCE = 2.0
@@ -36,8 +43,8 @@ class Pipeline(PictureRestorer):
         models: one or more, each a shipped model's name, a file, a network, or the name of a chain
             of the catalogue (`old-print`), which stands for its steps.
         unfade: stretch the colours of a faded print afterwards; so does a chain that says so.
-        strength: how much of the result is taken, from 0 to 1; the rest is the picture as it was.
-            Below 1 only for models that keep the size.
+        strength: how much of the result is taken, from 0 to 1; the rest is the picture as it was,
+            enlarged where the models enlarge.
         size: what the result is brought to, such as `4000x` (see `iln.images.sizing`).
         load: what makes the `Restorer` of a model, given the options; for whoever keeps them.
         options: see `RestoreOptions`; they hold for every model.
@@ -62,13 +69,13 @@ class Pipeline(PictureRestorer):
         self.strength = strength
         names = [model for model in models if isinstance(model, str)]
         self.unfade = unfade or any(CHAINS[name].unfade for name in names if name in CHAINS)
-        self.restorers = [load(model, **options) for model in steps(models)]
+        chosen = steps(models)
+        self.restorers = [load(model, **options) for model in chosen]
         self.scale = prod(restorer.scale for restorer in self.restorers)
-        if strength < 1 and self.scale != 1:
-            raise InputError(
-                f"strength {strength:g}: the models enlarge {self.scale} times, and what is "
-                "enlarged cannot be mixed with the picture; use it with models that keep the size"
-            )
+        alone = len(chosen) == 1 and not self.unfade
+        marking = (number for number, model in enumerate(chosen) if _takes_marks_away(model))
+        self.marked = None if alone else next(marking, None)
+        """Which step a mask limits: the one that takes marks away; None: the whole."""
 
     def result_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the result for a picture of this size."""
@@ -76,23 +83,52 @@ class Pipeline(PictureRestorer):
         return (height, width) if self.size is None else fitted(height, width, self.size)
 
     def restore_arrays(
-        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Colours (H, W, 1 or 3) and alpha (H, W) restored."""
-        before, alpha_before = colours, alpha
+        self,
+        colours: NDArray[Any],
+        alpha: NDArray[Any] | None,
+        progress: Progress,
+        marks: Marks | None = None,
+    ) -> Planes:
+        """Colours (H, W, 1 or 3) and alpha (H, W) restored, where there are marks within them."""
+        before = colours, alpha
         for number, restorer in enumerate(self.restorers):
+            given = colours, alpha
             tell = partial(_share, progress, number, len(self.restorers))
             colours, alpha = restorer.restore_arrays(colours, alpha, tell)
+            if marks is not None and number == self.marked:
+                colours, alpha = marks.limit(given, (colours, alpha))
         if self.unfade:  # after the noise is gone, which would count as black and white
             colours = unfade(colours)
         if self.strength < 1:
-            colours = blended(before, colours, self.strength)
+            colours_before, alpha_before = resized_with_alpha(*before, *colours.shape[:2])
+            colours = blended(colours_before, colours, self.strength)
             if alpha is not None and alpha_before is not None:
                 alpha = blended(alpha_before, alpha, self.strength)
+        if marks is not None and self.marked is None:
+            colours, alpha = marks.limit(before, (colours, alpha))
         if self.size is not None:
             height, width = fitted(colours.shape[0], colours.shape[1], self.size)
             colours, alpha = resized_with_alpha(colours, alpha, height, width)
         return colours, alpha
+
+    def restore_picture(
+        self,
+        picture: Picture,
+        *,
+        progress: Progress | None = None,
+        marks: Marks | None = None,
+    ) -> Picture:
+        """The same picture restored, with its transparency, profile and EXIF.
+
+        Args:
+            picture: any.
+            progress: told the share that is done.
+            marks: where it may be changed. Of several models one may be for taking marks away
+                (task `scratches`): the mask is that one's alone, and the others have it all.
+        """
+        told = progress or (lambda share: None)
+        pixels, alpha = self.restore_arrays(picture.pixels, picture.alpha, told, marks)
+        return replace(picture, pixels=pixels, alpha=alpha)
 
     def seconds_per_pixel(self) -> float:
         """What a pixel of a picture will take here, about: found on small pieces."""
@@ -120,6 +156,28 @@ def steps(models: Sequence[Model]) -> list[Model]:
     return found
 
 
+def _takes_marks_away(model: Model) -> bool:
+    try:
+        task = None if isinstance(model, Backbone) else describe(model)["task"]
+    except InputError:  # a file of others, which says nothing
+        return False
+    return str(task).partition(":")[0] == _MARKS
+
+
+class _Masked(PictureRestorer):
+    """A pipeline that changes pictures only within a mask."""
+
+    def __init__(self, pipeline: Pipeline, mask: NDArray[Any]) -> None:
+        self.pipeline, self.mask, self.scale = pipeline, mask, pipeline.scale
+
+    def restore_arrays(
+        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
+    ) -> Planes:
+        with about("the mask"):
+            mask = as_mask(self.mask, *colours.shape[:2])
+        return self.pipeline.restore_arrays(colours, alpha, progress, Marks(mask))
+
+
 def restore(
     image: Any,
     model: Model | Sequence[Model] | None = None,
@@ -127,6 +185,7 @@ def restore(
     unfade: bool = False,
     strength: float = 1.0,
     size: str | None = None,
+    mask: Any = None,
     **options: Unpack[RestoreOptions],
 ) -> Any:
     """Restore a picture, or a list of them; `Pipeline` and `Restorer` load models once for many.
@@ -138,6 +197,8 @@ def restore(
         unfade: see `Pipeline`.
         strength: see `Pipeline`.
         size: see `Pipeline`.
+        mask: restore only where this is white; in any form that a picture has, of any size of the
+            same proportions. See `Pipeline.restore_picture` for several models.
         options: see `RestoreOptions`.
 
     Raises:
@@ -146,7 +207,12 @@ def restore(
     models = [default_model()] if model is None else model
     if isinstance(models, (str, os.PathLike, Backbone)):
         models = [models]
-    return Pipeline(models, unfade=unfade, strength=strength, size=size, **options)(image)
+    pipeline = Pipeline(models, unfade=unfade, strength=strength, size=size, **options)
+    if mask is None:
+        return pipeline(image)
+    if isinstance(image, (list, tuple)):
+        raise InputError("mask: is of one picture; restore the pictures one by one")
+    return _Masked(pipeline, as_input(mask).array)(image)
 
 
 def _share(progress: Progress, done: int, of: int, share: float) -> None:

@@ -34,12 +34,18 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """A restored picture. marks: whether its changes can be limited to a mask."""
+    """A restored picture.
+
+    Attributes:
+        marks: whether its changes can be limited to a mask.
+        masked: whether they are.
+    """
 
     file: Path
     width: int
     height: int
     marks: bool = False
+    masked: bool = False
 
 
 @dataclass(eq=False)
@@ -52,7 +58,7 @@ class Job:
         folder: all its files.
         source: the picture as it came.
         run: counts its restorations, and changes of a mask.
-        masked: whether the result is limited to a mask that somebody has drawn.
+        masked: whether it is to be restored within a mask that somebody has drawn.
         version: when it last changed, by the store's clock.
     """
 
@@ -88,8 +94,9 @@ class Job:
             raise Cancelled
 
     def words(self, error: BaseException) -> str:
-        """What went wrong as the command line says it: the picture's name without our folder."""
-        return str(error).replace(f"{printable(self.source.parent)}/", "")
+        """What went wrong as the command line says it: names of files without our folders."""
+        words = str(error).replace(f"{printable(self.source.parent)}/", "")
+        return words.replace(f"{printable(self.folder)}/", "")
 
     def seconds_left(self) -> float | None:
         """For the rest of this picture, about; None where nobody can tell yet."""
@@ -122,6 +129,6 @@ class Job:
                 "width": self.result.width,
                 "height": self.result.height,
                 "marks": self.result.marks,
-                "masked": self.masked,
+                "masked": self.result.masked,
             }
         return found

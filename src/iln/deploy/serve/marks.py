@@ -1,84 +1,115 @@
-"""Limit what was restored to a mask that somebody has painted."""
+"""The marks of a picture: where its restoration changed it, and the mask that somebody painted."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iln.checkpoints.files import about
 from iln.deploy.serve.jobs import Job
 from iln.deploy.serve.previews import make_tiles
 from iln.images import Picture, read, write
 from iln.images.libvips import libvips
-from iln.images.mask import changed_mask, within_mask
-from iln.images.sizing import resized
+from iln.images.mask import as_mask
+from iln.restoration.inputs import joined
+from iln.restoration.marks import Marks, Planes
 
 MAX_MASK_PIXELS = 4_000_000
 """The page paints on no more: phones refuse larger canvases. Soft edges hide the difference."""
+FOUND, PAINTED, AFTER, ALPHA = "found.png", "mask.png", "after.npy", "alpha.npy"
+"""Files of a job."""
 
 
-def keep(folder: Path, before: Picture, after: Picture) -> None:
-    """What a mask needs later: where it changed, and the result at full depth."""
-    np.save(folder / "after.npy", after.pixels)
-    if after.alpha is not None:
-        np.save(folder / "alpha.npy", after.alpha)
-    found = changed_mask(before.pixels, after.pixels)
-    _to_png(found, folder / "found.png")
+class Seen(Marks):
+    """Only looks where the picture is changed: all of the result is kept."""
+
+    def limit(self, before: Planes, after: Planes) -> Planes:
+        super().limit(before, after)
+        return after
 
 
-def forget(folder: Path) -> None:
+def for_run(job: Job, height: int, width: int) -> Marks:
+    """What limits a restoration: a mask that was painted before it began, or nothing.
+
+    Raises:
+        InputError: for a mask that cannot be meant.
+    """
+    if not job.masked:
+        return Seen(find=True)
+    mask = joined(read(job.folder / PAINTED))
+    with about(PAINTED):
+        return Marks(as_mask(mask, height, width))
+
+
+def keep(job: Job, found: Marks, after: Picture, whole: bool) -> None:
+    """What a mask needs later: where it changed, and the result at full depth where a mask limits
+    the whole restoration, so that it need not be done again."""
+    if not job.masked and found.found is not None:
+        _to_png(found.found, job.folder / FOUND)
+        if whole:
+            np.save(job.folder / AFTER, after.pixels)
+            if after.alpha is not None:
+                np.save(job.folder / ALPHA, after.alpha)
+
+
+def forget(job: Job) -> None:
     """Of the result before."""
-    for name in ("after.npy", "alpha.npy", "found.png", "painted.png"):
-        (folder / name).unlink(missing_ok=True)
+    for name in (AFTER, ALPHA, *([] if job.masked else [FOUND, PAINTED])):
+        (job.folder / name).unlink(missing_ok=True)
+
+
+def hand_in(job: Job, mask: BinaryIO) -> None:
+    """A mask that comes with a picture whose size nobody knows yet; `for_run` looks at it."""
+    with (job.folder / PAINTED).open("wb") as file:
+        shutil.copyfileobj(mask, file)
+    job.masked = True
+
+
+def paint(job: Job, data: bytes | None) -> None:
+    """Take over a mask, white where the restoration counts. None: that of the restoration again.
+
+    Raises:
+        InputError: if it is no picture of a mask.
+    """
+    painted = job.folder / PAINTED
+    if data is None:
+        painted.unlink(missing_ok=True)
+        return
+    small = joined(read(data, MAX_MASK_PIXELS))
+    as_mask(small, job.height, job.width)  # is it one?
+    _to_png(as_mask(small, *small.shape[:2], soft=0), painted)
+
+
+def at_hand(job: Job) -> bool:
+    """Whether `apply` limits the result; else the picture has to be restored again."""
+    return (job.folder / AFTER).is_file()
 
 
 def current(job: Job) -> Path | None:
     """The mask as a gray PNG: the painted one, or where the restoration changed the picture."""
-    for name in ("painted.png", "found.png"):
+    for name in (PAINTED, FOUND):
         if (job.folder / name).is_file():
             return job.folder / name
     return None
 
 
-def apply(job: Job, data: bytes | None, quality: int, max_pixels: int) -> None:
-    """Write the result anew, changed only within a mask. None: as it was restored.
-
-    Args:
-        data: a picture of the mask, white where the restoration counts, of any size.
-
-    Raises:
-        InputError: if it is no picture.
-    """
+def apply(job: Job, quality: int, max_pixels: int) -> None:
+    """Write the result anew, changed only within the mask that was painted, if one was."""
     assert job.result is not None
     before = read(job.source, max_pixels, allow_damaged=job.options.allow_damaged)
-    after = _restored(job, before)
-    painted = job.folder / "painted.png"
-    if data is None:
-        painted.unlink(missing_ok=True)
-    else:
-        small = read(data, MAX_MASK_PIXELS).rgb8()[..., :1]
-        mask = resized(small, before.height, before.width)[..., 0]
-        after = _limited(before, after, mask)
-        _to_png(small[..., 0], painted)
+    alpha = np.load(job.folder / ALPHA) if (job.folder / ALPHA).is_file() else None
+    planes: Planes = (np.load(job.folder / AFTER), alpha)
+    if job.masked:
+        marks = for_run(job, before.height, before.width)
+        planes = marks.limit((before.pixels, before.alpha), planes)
+    after = replace(before, pixels=planes[0], alpha=planes[1])
     write(after, job.result.file, overwrite=True, quality=quality)
     make_tiles(after, job.folder / "after")
-
-
-def _restored(job: Job, before: Picture) -> Picture:
-    """At full depth, as the models left it."""
-    alpha_file = job.folder / "alpha.npy"
-    alpha = np.load(alpha_file) if alpha_file.is_file() else None
-    return replace(before, pixels=np.load(job.folder / "after.npy"), alpha=alpha)
-
-
-def _limited(before: Picture, after: Picture, mask: NDArray[np.uint8]) -> Picture:
-    alpha = after.alpha
-    if alpha is not None and before.alpha is not None:
-        alpha = within_mask(before.alpha, alpha, mask)
-    return replace(after, pixels=within_mask(before.pixels, after.pixels, mask), alpha=alpha)
 
 
 def _to_png(mask: NDArray[np.uint8], file: Path) -> None:

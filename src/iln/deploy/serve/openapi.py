@@ -62,7 +62,7 @@ def _operation(path: str, method: str, endpoint: Callable[..., Any]) -> dict[str
         schema = {
             "type": "object",
             "required": ["file"],
-            "properties": {"file": _BINARY, **form},
+            "properties": {"file": _BINARY, "mask": _BINARY, **form},
         }
         found["requestBody"] = {
             "required": True,

@@ -7,7 +7,7 @@ import json
 import mimetypes
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -26,7 +26,7 @@ from iln.deploy.serve.jobs import Job, State
 from iln.deploy.serve.options import Options, parse_options
 from iln.deploy.serve.security import port_of, too_large
 from iln.deploy.serve.settings import Settings
-from iln.deploy.serve.store import Store
+from iln.deploy.serve.store import Busy, Store
 from iln.errors import InputError
 
 PAUSE = 0.2
@@ -35,6 +35,7 @@ SOON = 0.02
 """Seconds between two looks whether a picture is done."""
 HEARTBEAT = 15.0
 """Seconds of silence after which a line shows that the connection lives."""
+_FILES = ("file", "mask")
 _NO = ("no", "false", "0")
 
 
@@ -74,11 +75,11 @@ async def openapi(request: Request) -> Response:
 
 
 async def restore(request: Request) -> Response:
-    """Restore a picture and answer with the result: form fields `file` and those of Options."""
+    """Restore a picture and answer with the result: form fields `file`, `mask`, and of Options."""
     job, options, _ = await _handed_in(request, None)
     store = _store(request)
     try:
-        store.start(job, options)
+        store.start(job, options, masked=job.masked)
         await _until_done(request, job)
     except BaseException:
         store.remove(job)
@@ -93,12 +94,12 @@ async def restore(request: Request) -> Response:
 
 
 async def create_job(request: Request) -> Response:
-    """Hand in a picture: form fields `file` and those of Options; `start=no` lets it lie."""
+    """Hand in a picture: form fields `file`, `mask`, and of Options; `start=no` lets it lie."""
     job, options, start = await _handed_in(request, _visitor(request))
     store = _store(request)
     if start:
         try:
-            store.start(job, options)
+            store.start(job, options, masked=job.masked)
         except BaseException:
             store.remove(job)
             raise
@@ -204,18 +205,28 @@ async def show_mask(request: Request) -> Response:
 
 async def change_mask(request: Request) -> Response:
     """PUT a mask (a gray picture, white: restored) to limit the result to it, DELETE it again."""
-    job, settings = _marked(request), _settings(request)
+    job, settings, store = _marked(request), _settings(request), _store(request)
     data = await request.body() if request.method == "PUT" else None
 
     def change() -> None:
         with job.changing:
+            marks.paint(job, data)
+            if not marks.at_hand(job):
+                try:
+                    store.start(job, job.options, masked=data is not None)
+                except Busy:
+                    marks.paint(job, None)
+                    raise
+                return
+            job.masked = data is not None
             options = job.options.batch(settings)
-            marks.apply(job, data, options.quality, options.max_pixels)
+            marks.apply(job, options.quality, options.max_pixels)
 
         def changed() -> None:
-            job.masked, job.run = data is not None, job.run + 1
+            assert job.result is not None
+            job.result, job.run = replace(job.result, masked=job.masked), job.run + 1
 
-        _store(request).update(job, changed)
+        store.update(job, changed)
 
     await run_in_threadpool(change)
     return JSONResponse(job.report())
@@ -281,18 +292,22 @@ async def _handed_in(request: Request, owner: str | None) -> tuple[Job, Options,
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise InputError("give a form with the field file (curl -F file=@PICTURE)")
     store.check_room(int(request.headers.get("content-length", "0")))
-    async with request.form(max_files=1, max_fields=50) as form:
-        file = form.get("file")
+    async with request.form(max_files=2, max_fields=50) as form:
+        file, mask = form.get("file"), form.get("mask")
         if not isinstance(file, UploadFile):
             raise InputError("file: is missing; give a picture (curl -F file=@PICTURE)")
-        if (file.size or 0) > settings.max_upload:
+        if mask is not None and not isinstance(mask, UploadFile):
+            raise InputError("mask: is no file; give a picture (curl -F mask=@PICTURE)")
+        if (file.size or 0) + (0 if mask is None else mask.size or 0) > settings.max_upload:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(settings))
-        words: dict[str, Any] = {name: form.getlist(name) for name in form if name != "file"}
-        words = {n: v if n == "model" else v[-1] for n, v in words.items()}
+        words: dict[str, Any] = {name: form.getlist(name) for name in form}
+        words = {n: v if n == "model" else v[-1] for n, v in words.items() if n not in _FILES}
         start = str(words.pop("start", "yes")).lower() not in _NO
         options = parse_options(words, settings)
         name = file.filename or "picture"
         job = await run_in_threadpool(store.add, file.file, name, options, owner)
+        if mask is not None:
+            await run_in_threadpool(marks.hand_in, job, mask.file)
     return job, options, start
 
 

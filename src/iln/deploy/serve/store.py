@@ -108,14 +108,17 @@ class Store:
 
     # The queue.
 
-    def start(self, job: Job, options: Options) -> None:
-        """To the end of the queue. Raises Busy where that is full."""
+    def start(self, job: Job, options: Options, *, masked: bool = False) -> None:
+        """To the end of the queue. Raises Busy where that is full.
+
+        masked: within the mask that was painted for it.
+        """
         with self._changed:
             if job.state.busy:
                 return
             if len(self._waiting) >= self.settings.queue:
                 raise Busy(f"{self.settings.queue} pictures wait already; try again later")
-            job.options, job.state = options, State.waiting
+            job.options, job.masked, job.state = options, masked, State.waiting
             job.share, job.problem, job.notes = 0.0, None, []
             job.cancelled.clear()
             self._waiting.append(job)

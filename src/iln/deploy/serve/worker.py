@@ -86,21 +86,24 @@ class Worker:
             job.check()
             self.store.update(job, lambda: setattr(job, "share", share))
 
-        result = pipeline.restore_picture(picture, progress=tell)
+        same = pipeline.scale == 1 and pipeline.size is None and job.owner is not None
+        limits = None
+        if same or job.masked:
+            limits = marks.for_run(job, picture.height, picture.width)
+        result = pipeline.restore_picture(picture, progress=tell, marks=limits)
         job.check()
         with job.changing:
             _remove_result(job)
             notes = write(result, target, overwrite=True, quality=options.quality)
-            same = result.pixels.shape == picture.pixels.shape
             if job.owner is not None:
                 make_tiles(result, job.folder / "after")
-                if same:
-                    marks.keep(job.folder, picture, result)
+            if limits is not None and same:
+                marks.keep(job, limits, result, whole=pipeline.marked is None)
         job.check()
-        found = Result(target, result.width, result.height, same and job.owner is not None)
+        found = Result(target, result.width, result.height, same, job.masked)
 
         def done() -> None:
-            job.result, job.masked = found, False
+            job.result = found
             job.notes, job.run = [*picture.notes, *notes], job.run + 1
 
         self.store.update(job, done)
@@ -162,7 +165,7 @@ def _remove_result(job: Job) -> None:
     if job.result is not None:
         job.result.file.unlink(missing_ok=True)
         job.result = None
-    marks.forget(job.folder)
+    marks.forget(job)
 
 
 def _fail(job: Job, problem: str) -> None:

@@ -61,7 +61,12 @@ class Deblur(Task):
         return damaged[top : top + height, left : left + width], crop[inside]
 
     def protocols(self) -> dict[str, Task]:
-        """Motion alone and defocus alone, three of each, with noise of sigma 2 and JPEG of 90."""
+        """Motion alone and defocus alone, three of each, with noise of sigma 2 and JPEG of 90.
+
+        Where all pictures are left untouched, these alone.
+        """
+        if self.untouched == 1:
+            return {"": self}
         same: dict[str, Any] = {"untouched": 0.0, "compressed": float(self.compressed > 0)}
         for key, value in (("noise", 2.0), ("quality", 90)):
             (same[key],) = getattr(self, key).fixed({key: value}).values()

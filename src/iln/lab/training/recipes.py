@@ -90,6 +90,13 @@ def photo() -> Recipe:
     return _same_size({"task": "photo", "degradation": prints, "validation": ("Set14",)})
 
 
+def photo_x2() -> Recipe:
+    """As photo, and twice as large; start it with init=sr-x2."""
+    damage = {"prints": 0.5, "untouched": 0.25}
+    changes = {"task": "photo", "degradation": damage, "validation": ("Set14",)}
+    return derive(sr_x2(), {**changes, "patch": 48, "batch": 8, "ema": 0.998})
+
+
 def scratches() -> Recipe:
     """Scratches, cracks and dust on old prints, and nothing else; start it from photo's weights."""
     # Absolute differences would leave a mark until it is more likely one than not.
@@ -274,6 +281,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "derain": derain,
     "deblur": deblur,
     "photo": photo,
+    "photo-x2": photo_x2,
     "scratches": scratches,
     "swinir-light-x2": swinir_light_x2,
     "swinir-light-x4": swinir_light_x4,

@@ -1,0 +1,46 @@
+"""A restoration that changes a picture only within a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iln.images.mask import changed_mask, within_mask
+from iln.images.sizing import resized, resized_with_alpha
+
+Planes = tuple[NDArray[Any], NDArray[Any] | None]
+"""Colours (H, W, C), and alpha (H, W) where there is one."""
+
+
+@dataclass
+class Marks:
+    """Where one picture may be changed, and afterwards where it was.
+
+    Attributes:
+        given: (H, W) of the picture, 255 restored, 0 as it is (`iln.images.mask.as_mask`); None:
+            all of it.
+        find: limit the result to what is seen to change, too (`changed_mask`).
+        found: (H, W) of the result, what it was limited to.
+    """
+
+    given: NDArray[np.uint8] | None = None
+    find: bool = False
+    found: NDArray[np.uint8] | None = field(default=None, init=False)
+
+    def limit(self, before: Planes, after: Planes) -> Planes:
+        """`after` within the mask, elsewhere `before`, enlarged to its size where it is larger."""
+        colours, alpha = after
+        height, width = colours.shape[:2]
+        colours_before, alpha_before = resized_with_alpha(*before, height, width)
+        mask = np.full((height, width), 255, np.uint8)
+        if self.given is not None:
+            mask = resized(self.given[..., None], height, width)[..., 0]
+        if self.find:
+            mask = np.minimum(mask, changed_mask(colours_before, colours))
+        self.found = mask
+        if alpha is not None and alpha_before is not None:
+            alpha = within_mask(alpha_before, alpha, mask)
+        return within_mask(colours_before, colours, mask), alpha
