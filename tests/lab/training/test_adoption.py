@@ -191,7 +191,7 @@ def test_what_cannot_be_adopted(
         ("init=null",): "name it: init=FILE",
         ("init=sr-x2",): "sr-x2 has norm i-ln; adopt takes norm ln alone",
         (f"init={other}",): "has norm rms; adopt takes norm ln alone",
-        (f"init={theirs}",): "its norms hold gamma and beta",
+        (f"init={theirs}",): "adopt takes a LayerNorm network; ",
         (f"init={nothing}",): "is no SwinIR, HAT or DRCT",
         (f"init={tmp_path / 'gone.pth'}",): "gone.pth",
         (f"init={official}",): "does not say what it restores; add task=",

@@ -135,18 +135,19 @@ def _train(
     torch.manual_seed(recipe.seed)
     dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
     sharded = here.size > 1 and recipe.parallel == "fsdp"
-    fresh = saved_state(run, sharded) is None  # else `init`, which may be gone, is not needed
-    start = recipe if fresh else recipe.model_copy(update={"init": None})
-    model = build_model(start).to(device, dtype).train()
+    # Where a state is saved the file may be gone.
+    init = load_init(recipe) if saved_state(run, sharded) is None else None
+    model = build_model(recipe, init).to(device, dtype).train()
     if not here.first:
         here.wait()  # the others find what the first has decoded
     pictures = open_pictures(found, task, pairs_folder(run), say, progress)
     if here.first:
         here.wait()
 
-    if recipe.adopt and fresh:
+    if recipe.adopt and init is not None:
         crops, _ = batch(pictures, task, size=CROPS, patch=recipe.patch, seed=recipe.seed, step=0)
-        follow(load_init(recipe).to(device, dtype), model, to_unit(crops).to(device, dtype))
+        follow(init.to(device, dtype), model, to_unit(crops).to(device, dtype))
+    del init
 
     # An average of its weights, which is what gets used, and the optimiser.
     average = deepcopy(model).requires_grad_(False).eval()

@@ -223,7 +223,10 @@ def adopt(items: Iterable[str]) -> Recipe:
         norm = said["spec"]["norm"]
         raise InputError(f"{printable(init)} has norm {norm}; adopt takes norm ln alone")
     answers = {name: given.get(f"spec.{name}") for name in UNSAID}
-    spec = native.load_explained(init, Answers(norm="ln", **answers))[0].spec
+    try:
+        spec = native.load_explained(init, Answers(norm="ln", **answers))[0].spec
+    except InputError as error:
+        raise InputError(f"adopt takes a LayerNorm network; {error}") from None
     trained, degradation = trained_for(said) or (None, {})
     task = given.get("task", trained)
     if task is None:

@@ -131,7 +131,7 @@ class RunState:
             return self.average
         options = distributed.StateDictOptions(full_state_dict=True, cpu_offload=True)
         weights = distributed.get_model_state_dict(self.average, options=options)
-        whole = build_model(self.recipe.model_copy(update={"init": None})).eval()
+        whole = build_model(self.recipe).eval()
         whole.to(self.average.conv_first.weight.dtype)
         if self.here.first:
             whole.load_state_dict(weights)
