@@ -141,7 +141,7 @@ def train_until(deadline: float, run: Path, made: Recipe) -> bool:
 def keep_average(run: Path, made: Recipe) -> None:
     """The averaged weights of a round that is not finished, as `STOPPED`."""
     state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
-    model = build_model(derive(made, {"init": None})).eval()
+    model = build_model(made).eval()
     model.load_state_dict(state["average"])
     save_weights(model, run / STOPPED, made, state["done"], {})
 
@@ -157,7 +157,7 @@ def throughput(run: Path, made: Recipe) -> dict[str, object]:
     if not paces:  # too few steps for a line of the log
         return found
     pace = paces[len(paces) // 2]
-    model = build_model(derive(made, {"init": None}))
+    model = build_model(made)
     rate = matrix_rate(torch.bfloat16 if made.precision == "bf16" else torch.float32)
     return found | {
         "steps": max(line["step"] for line in log),

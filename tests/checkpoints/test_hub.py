@@ -24,7 +24,7 @@ from iln.checkpoints.native import describe, save
 from iln.cli.main import main
 from iln.errors import InputError
 from iln.lab.training import Recipe
-from iln.lab.training.model import build_model
+from iln.lab.training.model import build_model, load_init
 
 REPOSITORY = "someone/old-photos_2.0"
 ADDRESS = f"hf://{REPOSITORY}"
@@ -239,7 +239,7 @@ def test_training_starts_from_an_address(hub: Hub, tmp_path: Path) -> None:
     )
     again = Recipe.model_validate_json(made.model_dump_json())
     assert again.init == ADDRESS  # as a path, it would lose a slash
-    weights = build_model(again).state_dict()
+    weights = build_model(again, load_init(again)).state_dict()
     assert torch.equal(weights["conv_first.weight"], iln.load(ADDRESS).conv_first.weight)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -135,10 +136,10 @@ def _leave(code: int) -> None:
 
 def recipes() -> None:
     """List the recipes for `iln train`."""
-    from iln.lab.training import RECIPES
+    from iln.lab.training.recipes import FROM_FILE, RECIPES
 
-    for name, make in RECIPES.items():
-        typer.echo(f"{name:16} {(make.__doc__ or '').strip()}")
+    for name, make in (RECIPES | FROM_FILE).items():
+        typer.echo(f"{name:16} {inspect.cleandoc(make.__doc__ or '').partition(chr(10))[0]}")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from iln.errors import InputError
 from iln.lab.training import RECIPES, Recipe, load_recipe, loop, runtime, train
 from iln.lab.training import model as model_module
 from iln.lab.training.gradients import average_weights
+from iln.lab.training.recipes import FROM_FILE
 
 
 def test_training_lowers_the_loss_and_writes_what_it_promises(made: Recipe, tmp_path: Path) -> None:
@@ -370,5 +371,5 @@ def test_the_list_of_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         main(["recipes"])
     assert stopped.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert [line.split()[0] for line in lines] == [*RECIPES, *FROM_FILE]
     assert all(len(line.split()) > 4 for line in lines)

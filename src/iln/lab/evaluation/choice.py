@@ -48,7 +48,7 @@ def task_of(name: str, spec: Spec, about: Mapping[str, Any]) -> Task | None:
     name: the network's, for errors. about: as `iln.describe` gives it, or empty. None where nobody
     says. Raises InputError if the file's task does not fit the network.
     """
-    said = _said(about) or (("sr", {}) if spec.scale > 1 else None)
+    said = trained_for(about) or (("sr", {}) if spec.scale > 1 else None)
     return None if said is None else _task_for(name, spec, *said, {})
 
 
@@ -63,7 +63,7 @@ def _differing(task: Task, other: Task) -> list[str]:
 
 def _trained(models: Sequence[Model]) -> dict[str, tuple[str, dict[str, Any]]]:
     """By model: task and its parameters, as their files say."""
-    said = {model.name: _said(model.about) for model in models}
+    said = {model.name: trained_for(model.about) for model in models}
     enlarging = ("sr", dict[str, Any]()) if models[0].spec.scale > 1 else None
     usual = next(filter(None, said.values()), enlarging)
     if usual is None:
@@ -74,7 +74,8 @@ def _trained(models: Sequence[Model]) -> dict[str, tuple[str, dict[str, Any]]]:
     return {name: found or usual for name, found in said.items()}
 
 
-def _said(about: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+def trained_for(about: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """(task, its parameters), as `iln.describe` gives them; None where the file says neither."""
     # Files of training hold the task's bare name; others may say more in words after it.
     word = re.match(r"[a-z]+", str(about.get("task") or ""))
     if word is None or word[0] not in TASKS:

@@ -19,18 +19,19 @@ from iln.errors import InputError
 from iln.lab.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.lab.tasks import Task
 from iln.lab.training import runtime
+from iln.lab.training.adoption import CROPS, follow
 from iln.lab.training.cuda_graph import CUDAGraphPass
-from iln.lab.training.data import Batches, in_order, open_pictures
+from iln.lab.training.data import Batches, batch, in_order, open_pictures
 from iln.lab.training.distributed import World, shard, world
 from iln.lab.training.gradients import average_weights, gradient_norm, scale_gradient, synchronised
-from iln.lab.training.model import automatic_precision, build_model, save_weights
+from iln.lab.training.model import automatic_precision, build_model, load_init, save_weights
 from iln.lab.training.nonfinite import culprit
 from iln.lab.training.penalty import divergences
 from iln.lab.training.progress import Lines, Progress, Tick
 from iln.lab.training.recipe import Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
 from iln.lab.training.run_folder import check_run, new_run, pairs_folder
-from iln.lab.training.run_state import RunState
+from iln.lab.training.run_state import RunState, saved_state
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
 from iln.lab.training.sizes import check_sizes, check_tests
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
@@ -133,16 +134,23 @@ def _train(
 
     torch.manual_seed(recipe.seed)
     dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
-    model = build_model(recipe).to(device, dtype).train()
+    sharded = here.size > 1 and recipe.parallel == "fsdp"
+    # Where a state is saved the file may be gone.
+    init = load_init(recipe) if saved_state(run, sharded) is None else None
+    model = build_model(recipe, init).to(device, dtype).train()
     if not here.first:
         here.wait()  # the others find what the first has decoded
     pictures = open_pictures(found, task, pairs_folder(run), say, progress)
     if here.first:
         here.wait()
 
+    if recipe.adopt and init is not None:
+        crops, _ = batch(pictures, task, size=CROPS, patch=recipe.patch, seed=recipe.seed, step=0)
+        follow(init.to(device, dtype), model, to_unit(crops).to(device, dtype))
+    del init
+
     # An average of its weights, which is what gets used, and the optimiser.
     average = deepcopy(model).requires_grad_(False).eval()
-    sharded = here.size > 1 and recipe.parallel == "fsdp"
     if sharded:
         shard(model)
         shard(average)

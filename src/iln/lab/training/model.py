@@ -7,26 +7,40 @@ import torch
 from torch import nn
 
 from iln import backbones
-from iln.backbones import Backbone
+from iln.backbones import Backbone, convert
 from iln.checkpoints import native
+from iln.checkpoints.published import Answers
 from iln.cpu import instructions
 from iln.deploy.export.about import said_by
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe
 
+UNSAID = ("input_stats", "img_range", "conv_scale")
+"""What of a network's spec the files of others do not say, by the names that `load` takes."""
 _HEAD = ("upsample.", "conv_before_upsample.", "conv_up", "conv_hr.", "conv_last.")
 
 
-def build_model(recipe: Recipe) -> backbones.Backbone:
-    """The recipe's network, its parameters taken from `init` where there is one."""
+def build_model(recipe: Recipe, init: Backbone | None = None) -> Backbone:
+    """The recipe's network, with the parameters of another one where that is given."""
     spec = {name: tuple(v) if isinstance(v, list) else v for name, v in recipe.spec.items()}
     spec = {"scale": recipe.scale, "in_chans": recipe.make_task().channels, **spec}
     model = backbones.build(recipe.backbone, norm=recipe.norm, **spec)
     if model.spec.scale != recipe.scale:
         raise InputError(f"spec.scale is {model.spec.scale}, the recipe's scale {recipe.scale}")
-    if recipe.init is not None:
-        _start_from(model, recipe.init)
+    if init is not None:
+        _start_from(model, convert(init, recipe.norm) if recipe.adopt else init, recipe)
     return model
+
+
+def load_init(recipe: Recipe) -> Backbone | None:
+    """The network that the run starts from, as its file has it."""
+    if recipe.init is None:
+        return None
+    if not recipe.adopt:
+        return native.load(recipe.init)
+    # What the files of others do not say, the run's own network has in common with it.
+    said = {name: recipe.spec.get(name) for name in UNSAID}
+    return native.load_explained(recipe.init, Answers(norm="ln", **said))[0]
 
 
 def automatic_precision(device: torch.device) -> str:
@@ -40,14 +54,16 @@ def automatic_precision(device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and instructions().bf16 else "fp32"
 
 
-def _start_from(model: nn.Module, file: str | Path) -> None:
-    """Copy a file's parameters; only what enlarges may differ, so that x4 can start from x2."""
-    found = dict(native.load(file).named_parameters())
+def _start_from(model: nn.Module, init: nn.Module, recipe: Recipe) -> None:
+    """Copy its parameters; only what enlarges may differ, so that x4 can start from x2."""
+    found = dict(init.named_parameters())
     for name, parameter in model.named_parameters():
         if name in found and found[name].shape == parameter.shape:
             parameter.data.copy_(found[name].data)
         elif not name.startswith(_HEAD):
-            raise InputError(f"{file} does not fit the recipe's network: {name} is not the same")
+            raise InputError(
+                f"{recipe.init} does not fit the recipe's network: {name} is not the same"
+            )
 
 
 def save_weights(

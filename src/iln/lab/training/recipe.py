@@ -43,6 +43,9 @@ class Recipe(BaseModel):
     init: str | Path | None = None
     """Weights whose parameters the run starts from (the optimiser starts fresh): a file, the name
     of a shipped model, or an address on the Hugging Face Hub."""
+    adopt: bool = False
+    """`init` is a LayerNorm network, and the run starts from an i-LN network that is close to it
+    (`iln.lab.training.adoption`)."""
 
     data_root: Path = Path("data")
     data: Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -114,6 +117,8 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         self.make_task()
+        if self.adopt and (self.init is None or self.norm != "i-ln"):
+            raise ValueError("adopt needs a LayerNorm network, init=FILE, and norm i-ln")
         if self.schedule == "multistep" and not self.milestones:
             raise ValueError("schedule multistep needs milestones")
         if list(self.milestones) != sorted(set(self.milestones)):

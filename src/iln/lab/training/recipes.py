@@ -1,13 +1,24 @@
 """The recipes that come with the package: functions, so that one can derive from another."""
 
+import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from iln.assignment import parse_assignment
+from iln.atomic import printable
+from iln.backbones import PRESETS, Spec
+from iln.checkpoints import native
+from iln.checkpoints.published import Answers
+from iln.deploy.export.about import said_by
 from iln.errors import InputError, nearest
+from iln.lab.evaluation.choice import trained_for
+from iln.lab.tasks import TASKS
+from iln.lab.tasks import task as task_by_name
+from iln.lab.training.model import UNSAID
 from iln.lab.training.recipe import Recipe
 
 OPEN = (Path("OpenPhotos"),)
@@ -194,6 +205,75 @@ def _half_as_long(base: Recipe) -> Recipe:
     return derive(base, {"steps": base.steps // 2, "milestones": milestones})
 
 
+def adopt(items: Iterable[str]) -> Recipe:
+    """A LayerNorm network, init=FILE, made an i-LN network for the same task.
+
+    items: as `override` takes them, among them `init`. Where the file, of others, does not say
+    them: `task`, and what differs from its authors' convention, such as `spec.img_range`.
+
+    Raises:
+        InputError: for a file that is no LayerNorm network, and for values that it contradicts.
+    """
+    given = dict(parse_assignment(item) for item in items)
+    init = given.get("init")
+    if not isinstance(init, str):
+        raise InputError("adopt starts from a LayerNorm network; name it: init=FILE")
+    said = said_by(init)
+    if said and said["spec"]["norm"] != "ln":
+        norm = said["spec"]["norm"]
+        raise InputError(f"{printable(init)} has norm {norm}; adopt takes norm ln alone")
+    answers = {name: given.get(f"spec.{name}") for name in UNSAID}
+    try:
+        spec = native.load_explained(init, Answers(norm="ln", **answers))[0].spec
+    except InputError as error:
+        raise InputError(f"adopt takes a LayerNorm network; {error}") from None
+    trained, degradation = trained_for(said) or (None, {})
+    task = given.get("task", trained)
+    if task is None:
+        raise InputError(
+            f"{printable(init)} does not say what it restores; add task= and one of "
+            f"{', '.join(TASKS)}, and its parameters, if any, such as degradation.sigma=25"
+        )
+    task_by_name(str(task), {"scale": spec.scale})
+    base = next(made for made in (make() for make in RECIPES.values()) if made.task == task)
+    preset, differing = _nearest_preset(spec)
+    gray = {"gray": True} if spec.in_chans == 1 and "gray" in TASKS[task].model_fields else {}
+    said_too = degradation if task == trained else {}
+    changes = {
+        "backbone": preset,
+        "spec": differing,
+        "scale": spec.scale,
+        "task": task,
+        "degradation": {**base.degradation, **said_too, **gray},
+        "init": init,
+        "adopt": True,
+        "steps": 2_000,
+        "lr": 5e-4,
+    }
+    made = override(derive(base, changes), items)
+    if made.scale != spec.scale or made.backbone != preset:
+        raise InputError(
+            f"adopt takes backbone and scale from {printable(init)} ({preset}, {spec.scale}); "
+            "leave them out"
+        )
+    return made
+
+
+def _nearest_preset(spec: Spec) -> tuple[str, dict[str, Any]]:
+    """The published network that differs least, and by what; its norm is not looked at."""
+    values = {k: v for k, v in asdict(spec).items() if k not in ("norm", "eps")}
+    found = {}
+    for name, preset in PRESETS.items():
+        if type(preset) is type(spec):
+            found[name] = {k: v for k, v in values.items() if v != getattr(preset, k)}
+    name = min(found, key=lambda name: len(found[name]))
+    kept = {k: values[k] for k in UNSAID if k in values}  # other norms have others by default
+    differing = {**found[name], **kept}
+    for decided in ("scale", "in_chans"):  # by the task
+        differing.pop(decided, None)
+    return name, json.loads(json.dumps(differing))  # lists, as a recipe has them
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "sr-x2": sr_x2,
     "sr-x3": sr_x3,
@@ -217,12 +297,18 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 
 
+FROM_FILE: dict[str, Callable[[Iterable[str]], Recipe]] = {"adopt": adopt}
+"""Recipes whose network and task are those of the file `init`."""
+
+
 def recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """A recipe by its name, with `key=value` replacements as `override` takes them.
 
     Raises:
         InputError: for an unknown recipe or key, naming the nearest, or for a bad value.
     """
+    if name in FROM_FILE:
+        return FROM_FILE[name](list(overrides))
     if name not in RECIPES:
         raise InputError(f"there is no recipe {name!r}; {nearest(name, RECIPES)}")
     return override(RECIPES[name](), overrides)
@@ -246,10 +332,12 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
         else:
             changes[key] = value
     made = derive(base, changes)
-    here = {
+    here: dict[str, Any] = {
         key: tuple(name.absolute() if name.is_dir() else name for name in getattr(made, key))
         for key in changes.keys() & {"data", "validation"}
     }
+    if "init" in changes and made.init is not None and Path(made.init).is_file():
+        here["init"] = str(Path(made.init).absolute())
     return made.model_copy(update=here)
 
 

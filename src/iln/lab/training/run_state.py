@@ -21,6 +21,16 @@ from iln.lab.training.state import load_shares, load_state, previous, save_share
 _PLAIN = ("done", "best", "skipped", "in_a_row", "loss_sum", "norm_sum", "counted")
 
 
+def saved_state(run: Path, sharded: bool) -> Path | None:
+    """The newest state of a run on disk, with its parameters in one piece or spread (FSDP2)."""
+    place = _place(run, sharded)
+    return next((p for p in (place, previous(place)) if p.exists()), None)
+
+
+def _place(run: Path, sharded: bool) -> Path:
+    return run / ("state" if sharded else "state.pt")
+
+
 class RunState:
     """A run after `done` steps: network, averaged network, optimiser, and running sums."""
 
@@ -39,7 +49,7 @@ class RunState:
         self.recipe, self.run, self.here, self.say = recipe, run, here, say
         self.model, self.average, self.optimizer = model, average, optimizer
         self._sharded = sharded
-        self._place = run / ("state" if sharded else "state.pt")
+        self._place = _place(run, sharded)
         self.done = self.skipped = self.in_a_row = self.counted = 0
         self.best = -math.inf
         self.loss_sum = self.norm_sum = 0.0
@@ -65,7 +75,7 @@ class RunState:
 
     def saved(self) -> Path | None:
         """The newest state on disk."""
-        return next((p for p in (self._place, previous(self._place)) if p.exists()), None)
+        return saved_state(self.run, self._sharded)
 
     def save(self, must: bool) -> None:
         """Write everything; where the disk is full, warn and keep what is there.
@@ -121,7 +131,7 @@ class RunState:
             return self.average
         options = distributed.StateDictOptions(full_state_dict=True, cpu_offload=True)
         weights = distributed.get_model_state_dict(self.average, options=options)
-        whole = build_model(self.recipe.model_copy(update={"init": None})).eval()
+        whole = build_model(self.recipe).eval()
         whole.to(self.average.conv_first.weight.dtype)
         if self.here.first:
             whole.load_state_dict(weights)
