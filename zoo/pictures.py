@@ -2,15 +2,16 @@
 
     python zoo/pictures.py --data DATA -o docs
 
-Writes images/tasks.jpg, one crop for every model, damaged here from open-licence photographs, and
+Writes images/tasks.jpg, one crop for every model, damaged here from open-licence photographs;
 results/zoo/photo.jpg, real old and phone pictures, as they are and restored by `photo`, scratched
-ones by `scratches` before that, failures too.
+ones by `scratches` before that, failures too; and results/zoo/deblur.jpg, pictures that were
+blurred here, and real ones.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ EXAMPLES = (
     Example("denoise", "noise, sigma 50", "budgie_kitten-on-lawn_4", (0, 120), {"sigma": 50}),
     Example("jpeg", "JPEG, quality 10", "budgie_colorful-wall_4", (150, 200), {"quality": 10}),
     Example("derain", "rain", "budgie_casa-mila_4", (270, 20)),
+    Example(
+        "deblur",
+        "out of focus",
+        "budgie_singaporean-cityscape_1",
+        (140, 100),
+        {"defocus": 3, "shaken": 0, "untouched": 0},
+    ),
     Example("sr-x4", "small", "budgie_motherboard-circuits_4", (392, 370), {"scale": 4}),
     Example(
         "photo",
@@ -71,6 +79,15 @@ REAL = (
 )
 SCRATCHED = "OldPhotos_scratched"
 """The folder whose pictures need `scratches`, too."""
+BLURRED = {
+    "budgie_singaporean-cityscape_1": {"shaken": 0, "defocus": 2.5},
+    "budgie_motherboard-circuits_1": {"shaken": 0, "defocus": 2.5},
+    "budgie_taipei-city_2": {"shaken": 1, "motion": 10},
+    "budgie_tea-gardens_1": {"shaken": 1, "motion": 10},
+}
+"""Photographs, and how they are blurred."""
+MAYBE_BLURRED = ("dped_crop00061", "Lincoln", "building", "foreman")
+"""Of RealSRSet."""
 SIDE, PAIRS = 256, 2
 """Largest side of a real picture as shown, and how many pairs stand side by side."""
 GAP, TITLE = 6, 22
@@ -85,6 +102,7 @@ def main() -> int:
     given = parser.parse_args()
     save(tasks(given.data), given.output / "images" / "tasks.jpg")
     save(real(given.data), given.output / "results" / "zoo" / "photo.jpg")
+    save(blurred(given.data), given.output / "results" / "zoo" / "deblur.jpg")
     return 0
 
 
@@ -112,16 +130,33 @@ def damaged_and_restored(example: Example, data: Path) -> tuple[Pixels, Pixels]:
 
 
 def real(data: Path) -> Image.Image:
-    """Pairs, before and after, two of them side by side."""
-    rows = (len(REAL) + PAIRS - 1) // PAIRS
+    photo, scratches = iln.Restorer("photo"), iln.Restorer("scratches")
+    pairs = []
+    for name in REAL:
+        before = read(found(data / Path(name).parent, Path(name).stem)).rgb8()
+        pairs.append((before, photo(scratches(before) if name.startswith(SCRATCHED) else before)))
+    return sheet(pairs)
+
+
+def blurred(data: Path) -> Image.Image:
+    pictures = []
+    for name, parameters in BLURRED.items():
+        task = TASKS["deblur"](untouched=0, noise=2, quality=90, compressed=1, **parameters)
+        crop = read(found(data / "OpenPhotos", name)).rgb8()[100 : 100 + SIDE, 100 : 100 + SIDE]
+        pictures.append(to_uint8(task.degrade(crop, generator(0))))
+    pictures += [read(found(data / "RealSRSet5", name)).rgb8() for name in MAYBE_BLURRED]
+    deblur = iln.Restorer("deblur")
+    return sheet([(picture, deblur(picture)) for picture in pictures])
+
+
+def sheet(pairs: Sequence[tuple[Pixels, Pixels]]) -> Image.Image:
+    """Before and after, two of them side by side."""
+    rows = (len(pairs) + PAIRS - 1) // PAIRS
     width, height = 2 * SIDE + 3 * GAP, SIDE + GAP
     canvas, draw, font = blank(PAIRS * width - 2 * GAP, TITLE + rows * height - GAP)
-    photo, scratches = iln.Restorer("photo"), iln.Restorer("scratches")
-    for number, name in enumerate(REAL):
+    for number, pair in enumerate(pairs):
         left, top = number % PAIRS * width, TITLE + number // PAIRS * height
-        before = read(found(data / Path(name).parent, Path(name).stem)).rgb8()
-        after = photo(scratches(before) if name.startswith(SCRATCHED) else before)
-        for column, pixels in enumerate((before, after)):
+        for column, pixels in enumerate(pair):
             picture = Image.fromarray(pixels)
             picture.thumbnail((SIDE, SIDE))
             x = left + column * (SIDE + GAP)

@@ -51,6 +51,7 @@ _PICTURES = {
     "sr-x4": "clean, but too small: four times as large",
     "denoise": "noisy, from a camera in the dark",
     "jpeg": "blocky: a JPEG saved too small",
+    "deblur": "blurred: out of focus",
     "derain": "taken in the rain",
 }
 """What a picture is like that a model is for, in the order in which people ask."""

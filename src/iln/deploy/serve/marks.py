@@ -33,7 +33,7 @@ class Seen(Marks):
         return after
 
 
-def for_run(job: Job, height: int, width: int) -> Marks:
+def for_run(job: Job, height: int, width: int, max_pixels: int) -> Marks:
     """What limits a restoration: a mask that was painted before it began, or nothing.
 
     Raises:
@@ -41,7 +41,7 @@ def for_run(job: Job, height: int, width: int) -> Marks:
     """
     if not job.masked:
         return Seen(find=True)
-    mask = joined(read(job.folder / PAINTED))
+    mask = joined(read(job.folder / PAINTED, max_pixels))
     with about(PAINTED):
         return Marks(as_mask(mask, height, width))
 
@@ -105,7 +105,7 @@ def apply(job: Job, quality: int, max_pixels: int) -> None:
     alpha = np.load(job.folder / ALPHA) if (job.folder / ALPHA).is_file() else None
     planes: Planes = (np.load(job.folder / AFTER), alpha)
     if job.masked:
-        marks = for_run(job, before.height, before.width)
+        marks = for_run(job, before.height, before.width, max_pixels)
         planes = marks.limit((before.pixels, before.alpha), planes)
     after = replace(before, pixels=planes[0], alpha=planes[1])
     write(after, job.result.file, overwrite=True, quality=quality)

@@ -144,7 +144,8 @@ async def start_job(request: Request) -> Response:
     options = parse_options(given, _settings(request))
     if job.state.busy:
         raise HTTPException(HTTPStatus.CONFLICT, f"{job.name}: is {job.state} already")
-    _store(request).start(job, options)
+    handed_in = job.masked and job.result is None  # one that was painted is for its result
+    _store(request).start(job, options, masked=handed_in)
     return JSONResponse(job.report())
 
 

@@ -79,7 +79,7 @@ def derain() -> Recipe:
 
 
 def deblur() -> Recipe:
-    """Blur of shaking hands and of wrong focus."""
+    """Blur of shaking hands and of wrong focus; start it from photo's weights."""
     return _same_size({"task": "deblur", "validation": ("Set14",)})
 
 
