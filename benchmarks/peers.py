@@ -165,6 +165,7 @@ CASES = {
         240,
         (
             *ours("photo+sr-x2"),
+            *ours("sharp-x2"),
             waifu2x("denoising 1", "noise1_scale2.0x_model"),
             waifu2x("denoising 3", "noise3_scale2.0x_model"),
             x4plus(halved=True),
@@ -231,6 +232,7 @@ REAL_PROGRAMS = (
     waifu2x("denoising 1", "noise1_scale2.0x_model"),
     x4plus(halved=True),
     ours("photo+sr-x2")[0],
+    ours("sharp-x2")[0],
 )
 
 
