@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
 import sys
@@ -139,7 +138,8 @@ def recipes() -> None:
     from iln.lab.training.recipes import FROM_FILE, RECIPES
 
     for name, make in (RECIPES | FROM_FILE).items():
-        typer.echo(f"{name:16} {inspect.cleandoc(make.__doc__ or '').partition(chr(10))[0]}")
+        first_line = (make.__doc__ or "").strip().partition("\n")[0]
+        typer.echo(f"{name:16} {first_line}")
 
 
 @contextmanager

@@ -295,8 +295,6 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "hat-x2": hat_x2,
     "hat-x4": hat_x4,
 }
-
-
 FROM_FILE: dict[str, Callable[[Iterable[str]], Recipe]] = {"adopt": adopt}
 """Recipes whose network and task are those of the file `init`."""
 
@@ -310,7 +308,7 @@ def recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     if name in FROM_FILE:
         return FROM_FILE[name](list(overrides))
     if name not in RECIPES:
-        raise InputError(f"there is no recipe {name!r}; {nearest(name, RECIPES)}")
+        raise InputError(f"there is no recipe {name!r}; {nearest(name, [*RECIPES, *FROM_FILE])}")
     return override(RECIPES[name](), overrides)
 
 
@@ -320,7 +318,8 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
     Values are JSON where that parses (`steps=100`, `betas=[0.9,0.95]`), else plain text; a list
     of one may be written as its item, and `spec.embed_dim=48` or `degradation.sigma=25` reaches
     inside a table. A relative folder in `data` or `validation` that is there, from where one
-    stands, is that one; others are looked for in `data_root`. Raises InputError.
+    stands, is that one; others are looked for in `data_root`. A file in `init` is kept by its
+    absolute name. Raises InputError.
     """
     changes: dict[str, Any] = {}
     for item in items:
