@@ -24,7 +24,7 @@ import iln
 from iln.atomic import atomic_write
 from iln.errors import InputError
 from iln.images import read
-from iln.lab.tasks import TASKS, Pixels, generator, to_uint8
+from iln.lab.tasks import Pixels, generator, task, to_uint8
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ REAL = (
 )
 SCRATCHED = "OldPhotos_scratched"
 """The folder whose pictures need `scratches`, too."""
-BLURRED = {
+BLURRED: Mapping[str, Mapping[str, float]] = {
     "budgie_singaporean-cityscape_1": {"shaken": 0, "defocus": 2.5},
     "budgie_motherboard-circuits_1": {"shaken": 0, "defocus": 2.5},
     "budgie_taipei-city_2": {"shaken": 1, "motion": 10},
@@ -123,10 +123,10 @@ def tasks(data: Path) -> Image.Image:
 
 def damaged_and_restored(example: Example, data: Path) -> tuple[Pixels, Pixels]:
     """The damaged photograph, enlarged by bicubic where the model enlarges, and the result."""
-    task = TASKS[model(example.model).task](**example.parameters)
+    chosen = task(model(example.model).task, example.parameters)
     original = read(found(data / "OpenPhotos", example.photograph)).rgb8()
-    damaged = to_uint8(task.degrade(original, generator(example.seed)))
-    return task.baseline(damaged), iln.Restorer(example.model)(damaged)
+    damaged = to_uint8(chosen.degrade(original, generator(example.seed)))
+    return chosen.baseline(damaged), iln.Restorer(example.model)(damaged)
 
 
 def real(data: Path) -> Image.Image:
@@ -141,9 +141,10 @@ def real(data: Path) -> Image.Image:
 def blurred(data: Path) -> Image.Image:
     pictures = []
     for name, parameters in BLURRED.items():
-        task = TASKS["deblur"](untouched=0, noise=2, quality=90, compressed=1, **parameters)
+        fixed = {"untouched": 0, "noise": 2, "quality": 90, "compressed": 1}
+        blurring = task("deblur", {**fixed, **parameters})
         crop = read(found(data / "OpenPhotos", name)).rgb8()[100 : 100 + SIDE, 100 : 100 + SIDE]
-        pictures.append(to_uint8(task.degrade(crop, generator(0))))
+        pictures.append(to_uint8(blurring.degrade(crop, generator(0))))
     pictures += [read(found(data / "RealSRSet5", name)).rgb8() for name in MAYBE_BLURRED]
     deblur = iln.Restorer("deblur")
     return sheet([(picture, deblur(picture)) for picture in pictures])

@@ -29,7 +29,7 @@ class Fake:
     def result_size(self, height: int, width: int) -> tuple[int, int]:
         return 2 * height, 2 * width
 
-    def restore_picture(self, picture: Picture, progress: object) -> Picture:
+    def restore_picture(self, picture: Picture, progress: object, marks: object) -> Picture:
         Fake.calls += 1
         if Fake.calls == 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes\nbacktrace")
