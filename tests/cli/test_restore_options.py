@@ -124,6 +124,16 @@ def test_masks_that_cannot_be_meant(command: Command, same_size: Path, here: Pat
         assert files(here) == ["a.png", "b.png", "square.png"]
 
 
+def test_a_mask_too_large_for_its_format_is_refused_before_the_work(
+    restore: Command, here: Path
+) -> None:
+    """The model enlarges twofold; WebP holds 16383 pixels a side."""
+    Image.fromarray(np.zeros((2, 9000), np.uint8)).save("a.png")
+    done = restore("a.png", "--save-mask", "m.webp")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "m.webp" in done.err and files(here) == ["a.png"]
+
+
 @pytest.mark.parametrize("strength", ["half", "50%", "0,5", "1/2", ""])
 def test_strengths_that_are_no_numbers(strength: str, restore: Command, here: Path) -> None:
     save("a.png")

@@ -282,6 +282,9 @@ def restore_job(
         if target is not None:
             _check_different(option, file, target)
     marks = _marks(picture, options)
+    if options.save_mask is not None:
+        enlarged = picture.height * pipeline.scale, picture.width * pipeline.scale
+        check_suffix(options.save_mask, size=enlarged)
     with computing:
         result = pipeline.restore_picture(picture, progress=progress, marks=marks)
     notes: Sequence[str]
