@@ -103,25 +103,50 @@ def test_the_mask_that_is_saved_makes_the_same_result(command: Command, same_siz
     assert np.array_equal(pixels("b.png"), pixels("c.png"))
 
 
+def test_the_same_of_a_model_that_enlarges(restore: Command) -> None:
+    save("a.png")
+    assert restore("a.png", "--save-mask", "m.png", "-o", "b.png").code == 0
+    assert pixels("m.png").shape == (24, 32)
+    assert restore("a.png", "--mask", "m.png", "-o", "c.png").code == 0
+    assert np.array_equal(pixels("b.png"), pixels("c.png"))
+
+
+def test_masks_of_numpy(same_size: Path) -> None:
+    array = read(save("a.png", photo(height=40, width=60))).pixels
+    mask = np.zeros((40, 60), bool)
+    mask[:, 30:] = True
+    expected = iln.restore(array, same_size, mask=mask.astype(np.uint8) * 255)
+    assert np.array_equal(iln.restore(array, same_size, mask=mask), expected)
+    assert not np.array_equal(expected, array)
+    with pytest.raises(InputError, match="the mask: image is int64"):
+        iln.restore(array, same_size, mask=mask.astype(np.int64))
+
+
 def test_masks_that_cannot_be_meant(command: Command, same_size: Path, here: Path) -> None:
     save("a.png"), save("b.png")
     Image.fromarray(np.zeros((9, 9), np.uint8)).save("square.png")
+    Image.fromarray(np.zeros((12, 16), np.uint8)).save("m.png")
     for words, said in (
         (["a.png", "b.png", "--mask", "square.png"], "--mask is for one picture; here are 2"),
-        (["a.png", "b.png", "--save-mask", "m.png"], "--save-mask is for one picture"),
-        (["a.png", "--mask", "square.png"], "square.png: is 9 x 9, the picture 16 x 12"),
+        (["a.png", "b.png", "--save-mask", "n.png"], "--save-mask is for one picture"),
+        (["a.png", "--mask", "square.png"], "square.png: is 9 x 9, which are not"),
         (["a.png", "--mask", "b.png"], "b.png: is in colour"),
         (["a.png", "--mask", "c.png"], "c.png: no such file"),
         (["a.png", "--save-mask", "b.png"], "b.png: exists already"),
         (["a.png", "--save-mask", "a.png", "--overwrite"], "is an input or another result"),
-        (["a.png", "--save-mask", "m.png", "--compare", "m.png"], "is an input or another"),
+        (["a.png", "--save-mask", "n.png", "--compare", "n.png"], "is an input or another"),
         (["a.png", "--mask", "b.png", "--save-mask", "b.png", "--overwrite"], "is an input or"),
         (["a.png", "--save-mask", "m.gif"], "m.gif"),
+        (
+            ["a.png", "--mask", "m.png", "-o", "m.png", "--overwrite"],
+            "--mask m.png: is an input or",
+        ),
+        (["a.png", "--mask", "square.png", "-o", "new/b.png"], "square.png: is 9 x 9"),
     ):
         done = command("restore", *words, "--model", same_size)
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert said in done.err
-        assert files(here) == ["a.png", "b.png", "square.png"]
+        assert files(here) == ["a.png", "b.png", "m.png", "square.png"]
 
 
 def test_a_mask_too_large_for_its_format_is_refused_before_the_work(

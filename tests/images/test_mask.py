@@ -95,5 +95,27 @@ def test_masks_in_every_form(array: np.ndarray) -> None:
 def test_what_is_no_mask() -> None:
     with pytest.raises(InputError, match="is in colour"):
         as_mask(np.array([[[200, 20, 20]]], np.uint8), 1, 1)
-    with pytest.raises(InputError, match="is 30 x 30, the picture 40 x 30"):
+    with pytest.raises(InputError, match="is 30 x 30, which are not the picture's proportions"):
         as_mask(np.zeros((30, 30), np.uint8), 30, 40)
+
+
+@pytest.mark.parametrize("sides", [(10, 15), (40, 60), (5, 8)])
+def test_hard_masks_of_other_sizes_keep_their_white_and_their_black(sides: tuple[int, int]) -> None:
+    painted = np.zeros(sides, np.uint8)
+    painted[:, : sides[1] // 3] = 255
+    mask = as_mask(painted, 20, 30)
+    white = round(sides[1] // 3 * 30 / sides[1])
+    assert (mask[:, :white] == 255).all() and not mask[:, white + 5 :].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (2, 200), (6, 6)])
+def test_the_smallest_pictures(shape: tuple[int, int]) -> None:
+    assert (as_mask(np.full(shape, 255, np.uint8), *shape) == 255).all()
+    before, after = np.zeros((*shape, 3), np.uint8), np.full((*shape, 3), 200, np.uint8)
+    assert (changed_mask(before, after) == 255).all()
+    assert not changed_mask(before, before).any()
+
+
+def test_what_is_black_stays_in_double_precision() -> None:
+    before, after = np.full((4, 4, 3), 1 / 3), np.full((4, 4, 3), 0.9)
+    assert (within_mask(before, after, np.zeros((4, 4), np.uint8)) == before).all()

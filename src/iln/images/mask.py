@@ -19,6 +19,8 @@ SOFT = 1.0
 """Standard deviation of the soft edge, in pixels."""
 COLOURED = 64
 """Of 255: channels that differ by more are no mask's."""
+_WHITE = 64
+"""Of a mask of black and white that was resized: what still counts as white."""
 _ROWS = 256
 
 
@@ -87,15 +89,17 @@ def as_mask(
     rows, columns = levels.shape[:2]
     if abs(np.log(columns * height / (rows * width))) > 0.02 + 1 / rows + 1 / columns:
         raise InputError(
-            f"is {columns} x {rows}, the picture {width} x {height}; a mask has the same "
-            "proportions"
+            f"is {columns} x {rows}, which are not the picture's proportions ({width}:{height})"
         )
     mask = colours.mean(2, dtype=np.float32) * (255 / full)
     if levels.shape[2] in (2, 4):
         mask *= levels[..., -1] / np.float32(full)
-    found = resized(np.rint(mask).astype(np.uint8)[..., None], height, width)[..., 0]
-    hard = bool(((found == 0) | (found == 255)).all())
-    return _with_soft_edges(found, 0, soft) if hard else found
+    own = np.rint(mask).astype(np.uint8)
+    found = resized(own[..., None], height, width)[..., 0]
+    if not ((own == 0) | (own == 255)).all():
+        return found
+    # Resizing makes edges gray, and they would eat into the white.
+    return _with_soft_edges(np.where(found >= _WHITE, 255, 0).astype(np.uint8), 0, soft)
 
 
 def _with_soft_edges(mask: NDArray[np.uint8], grown: int, soft: float) -> NDArray[np.uint8]:
@@ -123,7 +127,8 @@ def within_mask(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.uint
         rows = slice(top, top + _ROWS)
         share = mask[rows].astype(np.float32) / 255
         share = share if before.ndim == 2 else share[..., None]
-        old, new = before[rows].astype(np.float32), after[rows].astype(np.float32)
+        precise = np.promote_types(after.dtype, np.float32)  # what is black stays, bit for bit
+        old, new = before[rows].astype(precise), after[rows].astype(precise)
         mixed = old * (1 - share) + new * share
         result[rows] = (mixed if after.dtype.kind == "f" else np.rint(mixed)).astype(after.dtype)
     return result
@@ -139,5 +144,6 @@ def _grown(image: Any, by: int) -> Any:
     """The largest of a square around each pixel, rows first: the same as of the square at once."""
     if by < 1:
         return image
-    side = 2 * by + 1
-    return image.rank(side, 1, side - 1).rank(1, side, side - 1)
+    side, width, height = 2 * by + 1, image.width, image.height
+    image = image.embed(by, by, width + 2 * by, height + 2 * by)  # rank takes no smaller ones
+    return image.rank(side, 1, side - 1).rank(1, side, side - 1).crop(by, by, width, height)

@@ -275,16 +275,17 @@ def restore_job(
     """
     source = sys.stdin.buffer.read() if job.source is None else files.source(job.source)
     picture = read(source, options.max_pixels, allow_damaged=options.allow_damaged)
-    # What cannot be written should be known before the work, not after it.
+    # What cannot be read or written should be known before the work, not after it.
+    marks = _marks(picture, pipeline, options)
     _check_result(picture, pipeline.result_size(picture.height, picture.width), options)
     target = target_of(job, picture, pipeline, options, files)
     for option, file in _written_besides(options):
         if target is not None:
             _check_different(option, file, target)
-    marks = _marks(picture, options)
+    if options.mask is not None and target is not None:
+        _check_different("--mask", options.mask, target)
     if options.save_mask is not None:
-        enlarged = picture.height * pipeline.scale, picture.width * pipeline.scale
-        check_suffix(options.save_mask, size=enlarged)
+        check_suffix(options.save_mask, size=pipeline.mask_size(picture.height, picture.width))
     with computing:
         result = pipeline.restore_picture(picture, progress=progress, marks=marks)
     notes: Sequence[str]
@@ -358,7 +359,7 @@ def _check_result(picture: Picture, size: tuple[int, int], options: BatchOptions
         _make_folder(file)
 
 
-def _marks(picture: Picture, options: BatchOptions) -> Marks | None:
+def _marks(picture: Picture, pipeline: Pipeline, options: BatchOptions) -> Marks | None:
     """What the options say on where the picture may be changed."""
     if options.mask is None and options.save_mask is None:
         return None
@@ -368,9 +369,9 @@ def _marks(picture: Picture, options: BatchOptions) -> Marks | None:
 
     given = None
     if options.mask is not None:
-        mask = read(options.mask, options.max_pixels)
+        mask = read(options.mask, options.max_pixels, allow_damaged=options.allow_damaged)
         with about(options.mask):
-            given = as_mask(joined(mask), picture.height, picture.width)
+            given = as_mask(joined(mask), *pipeline.mask_size(picture.height, picture.width))
     return Marks(given, find=options.save_mask is not None)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iln.images.mask import changed_mask, within_mask
-from iln.images.sizing import resized, resized_with_alpha
+from iln.images.sizing import resized_with_alpha
 
 Planes = tuple[NDArray[Any], NDArray[Any] | None]
 """Colours (H, W, C), and alpha (H, W) where there is one."""
@@ -20,8 +20,8 @@ class Marks:
     """Where one picture may be changed, and afterwards where it was.
 
     Attributes:
-        given: (H, W) of the picture, 255 restored, 0 as it is (`iln.images.mask.as_mask`); None:
-            all of it.
+        given: (H, W), 255 restored, 0 as it is (`iln.images.mask.as_mask`, `Pipeline.mask_size`);
+            None: all of it.
         find: limit the result to what is seen to change, too (`changed_mask`).
         found: (H, W) of the result, what it was limited to.
     """
@@ -37,7 +37,7 @@ class Marks:
         colours_before, alpha_before = resized_with_alpha(*before, height, width)
         mask = np.full((height, width), 255, np.uint8)
         if self.given is not None:
-            mask = resized(self.given[..., None], height, width)[..., 0]
+            mask = self.given
         if self.find:
             mask = np.minimum(mask, changed_mask(colours_before, colours))
         self.found = mask

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any, Unpack
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from iln.backbones import Backbone
@@ -81,6 +82,12 @@ class Pipeline(PictureRestorer):
         """(height, width) of the result for a picture of this size."""
         height, width = height * self.scale, width * self.scale
         return (height, width) if self.size is None else fitted(height, width, self.size)
+
+    def mask_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a mask for a picture of this size, where it is used."""
+        used = self.restorers if self.marked is None else self.restorers[: self.marked + 1]
+        scale = prod(restorer.scale for restorer in used)
+        return height * scale, width * scale
 
     def restore_arrays(
         self,
@@ -174,7 +181,7 @@ class _Masked(PictureRestorer):
         self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
     ) -> Planes:
         with about("the mask"):
-            mask = as_mask(self.mask, *colours.shape[:2])
+            mask = as_mask(self.mask, *self.pipeline.mask_size(*colours.shape[:2]))
         return self.pipeline.restore_arrays(colours, alpha, progress, Marks(mask))
 
 
@@ -197,8 +204,8 @@ def restore(
         unfade: see `Pipeline`.
         strength: see `Pipeline`.
         size: see `Pipeline`.
-        mask: restore only where this is white; in any form that a picture has, of any size of the
-            same proportions. See `Pipeline.restore_picture` for several models.
+        mask: restore only where this is white, or True; in any form that a picture has, of any size
+            of the same proportions. See `Pipeline.restore_picture` for several models.
         options: see `RestoreOptions`.
 
     Raises:
@@ -212,7 +219,11 @@ def restore(
         return pipeline(image)
     if isinstance(image, (list, tuple)):
         raise InputError("mask: is of one picture; restore the pictures one by one")
-    return _Masked(pipeline, as_input(mask).array)(image)
+    if getattr(mask, "dtype", None) in (np.bool_, torch.bool):
+        mask = np.asarray(mask).astype(np.uint8) * 255
+    with about("the mask"):
+        array = as_input(mask).array
+    return _Masked(pipeline, array)(image)
 
 
 def _share(progress: Progress, done: int, of: int, share: float) -> None:

@@ -89,7 +89,8 @@ class Worker:
         same = pipeline.scale == 1 and pipeline.size is None and job.owner is not None
         limits = None
         if same or job.masked:
-            limits = marks.for_run(job, picture.height, picture.width, options.max_pixels)
+            size = pipeline.mask_size(picture.height, picture.width)
+            limits = marks.for_run(job, *size, options.max_pixels)
         result = pipeline.restore_picture(picture, progress=tell, marks=limits)
         job.check()
         with job.changing:
