@@ -71,3 +71,7 @@ def files(folder: Path) -> list[str]:
 def names(folder: str | os.PathLike[str]) -> list[str]:
     """What lies in a folder."""
     return sorted(entry.name for entry in Path(folder).iterdir())
+
+
+def pixels(file: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(file)).astype(float)

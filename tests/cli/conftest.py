@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,16 @@ def restore(command: Command, weights: Path) -> Command:
         return command("restore", "--model", weights, "--device", "cpu", *words)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def same_size(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that keeps the size and changes the picture."""
+    file = tmp_path_factory.mktemp("weights") / "same.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = from_spec(replace(TINY, scale=1, upsampler=""))
+        with torch.no_grad():
+            model.conv_last.bias += 0.1
+        iln.save(model, file)
+    return file
