@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from iln.errors import InputError
-from iln.images.mask import as_mask, changed_mask, within_mask
+from iln.images.mask import as_mask, changed_mask, undo_small_changes, within_mask
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -53,6 +53,20 @@ def test_outside_of_the_mask_nothing_changes_inside_everything(dtype: type) -> N
     between = before[100:200].astype(float) + after[100:200].astype(float)
     assert np.abs(result[100:200] - between / 2).max() <= full * 0.003
     assert np.array_equal(within_mask(before[..., 0], after[..., 0], mask), result[..., 0])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_small_changes_are_undone_band_by_band_as_at_once(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    full = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    before = (rng.uniform(0.1, 0.4, (700, 31, 3)) * full).astype(dtype)
+    after = before + (rng.uniform(0, 9 / 255, before.shape) * full).astype(dtype)
+    for row in (0, 255, 256, 259, 511, 512, 699):  # at the bands' edges, too
+        after[row, row % 29] = full
+    expected = within_mask(before, after, changed_mask(before, after))
+    undo_small_changes(before, after)
+    assert np.array_equal(after, expected)
+    assert 0.8 < (after == before).all(2).mean() < 0.99
 
 
 def test_sizes_must_agree() -> None:

@@ -22,6 +22,8 @@ COLOURED = 64
 _WHITE = 64
 """Of a mask of black and white that was resized: what still counts as white."""
 _ROWS = 256
+_HALO = 8
+"""Rows around a row that its mask depends on, rounded up."""
 
 
 def changed_mask(
@@ -132,6 +134,22 @@ def within_mask(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.uint
         mixed = old * (1 - share) + new * share
         result[rows] = (mixed if after.dtype.kind == "f" else np.rint(mixed)).astype(after.dtype)
     return result
+
+
+def undo_small_changes(before: NDArray[Any], after: NDArray[Any]) -> None:
+    """Take back, in place, what was changed elsewhere than in the marks (`changed_mask`).
+
+    Args:
+        before, after: as in `changed_mask`; `after` is written to.
+    """
+    height = len(before)
+    for top in range(0, height, _ROWS):
+        # What lies above is set back already, which does not change where its marks are.
+        first, last = max(0, top - _HALO), min(height, top + _ROWS + _HALO)
+        mask = changed_mask(before[first:last], after[first:last])
+        rows = slice(top, min(height, top + _ROWS))
+        own = mask[rows.start - first : rows.stop - first]
+        after[rows] = within_mask(before[rows], after[rows], own)
 
 
 def _vips(mask: NDArray[np.uint8]) -> Any:

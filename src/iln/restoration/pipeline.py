@@ -18,7 +18,6 @@ from iln.backbones import Backbone
 from iln.checkpoints.catalogue import default_model
 from iln.checkpoints.chains import CHAINS
 from iln.checkpoints.files import about
-from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.images import Picture, unfade
 from iln.images.mask import as_mask
@@ -29,8 +28,6 @@ from iln.restoration.options import RestoreOptions
 from iln.restoration.restorer import Restorer
 
 Model = str | os.PathLike[str] | Backbone
-_MARKS = "scratches"
-"""Task of networks that take marks away."""
 _PIECES = (64, 256)
 """Sides of pieces that are timed: on the smaller one a fast network does not show its speed."""
 _PATIENCE = 2.0
@@ -74,7 +71,7 @@ class Pipeline(PictureRestorer):
         self.restorers = [load(model, **options) for model in chosen]
         self.scale = prod(restorer.scale for restorer in self.restorers)
         alone = len(chosen) == 1 and not self.unfade
-        marking = (number for number, model in enumerate(chosen) if _takes_marks_away(model))
+        marking = (n for n, restorer in enumerate(self.restorers) if restorer.marks_only)
         self.marked = None if alone else next(marking, None)
         """Which step a mask limits: the one that takes marks away; None: the whole."""
 
@@ -161,14 +158,6 @@ def steps(models: Sequence[Model]) -> list[Model]:
         chain = CHAINS.get(model) if isinstance(model, str) else None
         found += [model] if chain is None else chain.models
     return found
-
-
-def _takes_marks_away(model: Model) -> bool:
-    try:
-        task = None if isinstance(model, Backbone) else describe(model)["task"]
-    except InputError:  # a file of others, which says nothing
-        return False
-    return str(task).partition(":")[0] == _MARKS
 
 
 class _Masked(PictureRestorer):

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.checkpoints.hub import is_address
-from iln.checkpoints.native import load
+from iln.checkpoints.native import describe, load
 from iln.cpu import slow_here
 from iln.errors import InputError
+from iln.images.mask import undo_small_changes
 from iln.images.transparency import grow_colours
 from iln.layers.forward_pass import Allocate, Strips
 from iln.restoration.engine import choose_engine
@@ -39,6 +40,8 @@ ENGINES = ("auto", "torch", "openvino")
 SHARE_OF_FREE_MEMORY = 0.7
 """What is taken of the free memory if no budget is given."""
 
+_MARKS = "scratches"
+"""Task of networks that take marks away."""
 CHUNK = 64
 """Rows that are converted between a picture and a tensor at a time."""
 
@@ -75,6 +78,8 @@ class Restorer(PictureRestorer):
             pictures in one piece.
         options: see `RestoreOptions`.
 
+    A model for marks (task `scratches`) changes a picture only where it clearly does: what it
+    changes a little, over all of the picture, is taken back (`iln.images.mask.undo_small_changes`).
     One object may be used from several threads; pictures are then done one after the other.
 
     Raises:
@@ -117,6 +122,8 @@ class Restorer(PictureRestorer):
         self.dtype = PRECISIONS[self.precision] if torch_computes else torch.float32
         """Of the feature maps."""
         self.scale = self.model.spec.scale
+        self.marks_only = self.scale == 1 and self._task(model) == _MARKS
+        """Whether small changes are taken back."""
         self._may_move = device == "auto"
         self._passes = _count_passes(self.model) if isinstance(self.model, Backbone) else 1.0
         self._lock = threading.Lock()
@@ -128,6 +135,19 @@ class Restorer(PictureRestorer):
 
         self.model = self._graph = WholeGraph(file, self.precision)
         self.precision = self._graph.precision
+
+    def _task(self, model: str | os.PathLike[str] | Backbone) -> str | None:
+        """What the network was trained for, where that is known."""
+        if self._graph is not None:
+            said = self._graph.task
+        elif isinstance(model, Backbone):
+            return None
+        else:
+            try:
+                said = describe(model)["task"]
+            except InputError:  # a file of others, which says nothing
+                return None
+        return None if said is None else str(said).partition(":")[0]
 
     def _prepare(self, model: str | os.PathLike[str] | Backbone, given: dict[str, Any]) -> None:
         """A network for this engine, in the precision asked for; `auto` is replaced."""
@@ -157,15 +177,22 @@ class Restorer(PictureRestorer):
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Colours (H, W, 1 or 3), and alpha (H, W) as one more gray picture."""
         if alpha is None:
-            return self._restore(colours, progress), None
+            return self._restored(colours, progress), None
         full = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
         if (alpha == full).all():  # opaque stays exactly opaque
-            result = self._restore(colours, progress)
+            result = self._restored(colours, progress)
             return result, np.full(result.shape[:2], full, result.dtype)
         grown = grow_colours(colours, alpha)
-        result = self._restore(grown, lambda share: progress(share / 2))
-        mask = self._restore(alpha[..., None], lambda share: progress(0.5 + share / 2))
+        result = self._restored(grown, lambda share: progress(share / 2))
+        mask = self._restored(alpha[..., None], lambda share: progress(0.5 + share / 2))
         return result, mask[..., 0]
+
+    def _restored(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
+        """(H, W, 1 or 3) -> the same, restored."""
+        result = self._restore(pixels, progress)
+        if self.marks_only:
+            undo_small_changes(pixels, result)
+        return result
 
     def _restore(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
         """(H, W, 1 or 3) of one dtype -> (scale H, scale W, same) of the same dtype."""

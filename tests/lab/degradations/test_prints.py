@@ -3,10 +3,10 @@ import pytest
 from pictures import flat, waves
 
 from iln.lab.degradations import fade, monochrome
-from iln.lab.degradations.prints import dust, scratches, stains
+from iln.lab.degradations.prints import cracks, dust, scratches, stains
 from iln.lab.tasks import generator
 
-AGES = [fade, scratches, dust, stains]
+AGES = [fade, scratches, cracks, dust, stains]
 
 
 def changed(age, strength: float, value: int = 128, size: int = 200, seeds: int = 30) -> float:
@@ -39,6 +39,18 @@ def test_marks_are_thin_and_sparse_and_as_many_for_each_area() -> None:
     for age in (scratches, dust):
         small, large = changed(age, 1.0, size=120, seeds=120), changed(age, 1.0, size=600, seeds=20)
         assert small == pytest.approx(large, rel=0.35)
+
+
+def test_cracks_are_wider_than_scratches_and_have_a_shadow() -> None:
+    picture = flat(128, 120, 120)
+    after = [cracks(picture, 1.0, generator(s)).astype(int) for s in range(30)]
+    light, dark = (np.array([(sign * (a - 128) > 8).any(-1) for a in after]) for sign in (1, -1))
+    assert 0.005 < light.mean() < 0.1
+    assert 0.005 < dark.mean() < 0.3
+    inner = light[:, 1:-1, 1:-1]
+    for rows, columns in ((slice(2, None), slice(1, -1)), (slice(1, -1), slice(2, None))):
+        inner = inner & light[:, rows, columns]
+    assert inner.mean() > 0.3 * light.mean()
 
 
 def test_fading_lowers_contrast_and_warms() -> None:

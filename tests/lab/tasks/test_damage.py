@@ -264,6 +264,27 @@ def test_scratches_are_all_that_differs() -> None:
     assert 0.005 < np.mean(marked) < 0.15
 
 
+def test_lines_are_on_both_sides_and_untouched_crops_have_no_marks() -> None:
+    lined, plain = (Scratches(wear=0, lines=share, scan=0) for share in (1, 0))
+    untouched = Scratches(wear=1, cracks=1, untouched=1)
+    edges = []
+    for each in (lined, plain, untouched):
+        pairs = [each.training_pair(WHOLE, generator(seed)) for seed in range(20)]
+        assert all(np.array_equal(damaged, target) for damaged, target in pairs)
+        edges.append(np.mean([np.abs(np.diff(target.astype(int), axis=1)) for _, target in pairs]))
+    assert edges[0] > 1.2 * edges[1]
+
+
+def test_cracks_come_besides_and_are_not_in_the_tests() -> None:
+    assert all(task.cracks == 0 for task in Scratches().protocols().values())
+    cracked, worn = Scratches(wear=0.9, cracks=1), Scratches(wear=0.9)
+    more = [
+        np.mean(cracked.pair(WHOLE, generator(s))[0] != worn.pair(WHOLE, generator(s))[0])
+        for s in range(10)
+    ]
+    assert min(more) >= 0 and 0.002 < np.mean(more) < 0.5
+
+
 def test_wear_is_how_many_scratches() -> None:
     light, medium, heavy = Scratches().protocols().values()
 

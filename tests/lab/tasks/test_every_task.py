@@ -28,6 +28,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("photo", {"scale": 4, "strength": 1, "prints": 1}),
     ("scratches", {}),
     ("scratches", {"wear": 1, "scan": 1, "colourless": 1}),
+    ("scratches", {"wear": 1, "cracks": 1, "lines": 1}),
 ]
 SIZES = [(1, 1), (1, 19), (23, 1), (7, 5), (31, 37), (113, 101)]
 

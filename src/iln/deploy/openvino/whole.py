@@ -42,6 +42,7 @@ class WholeGraph(nn.Module):
         super().__init__()
         graph, self.spec, card = read_graph(Path(file))
         self.name = printable(file)
+        self.task: str | None = card.get("task")
         quantized = card["precision"] == "int8"
         here = [name for name in supported_precisions() if name != "int8"]
         usual = precision == "auto" or (precision == "int8" and quantized)

@@ -35,6 +35,16 @@ def by_bands(picture: Pixels, function: Callable[[Floats, slice], Floats]) -> Pi
     return result
 
 
+def blended(picture: Pixels, cover: Pixels, tones: Floats) -> Pixels:
+    """The picture (H, W, C) where the cover (H, W) is 0, the tones (C,) where it is 255."""
+
+    def mixed(x: Floats, rows: slice) -> Floats:
+        x += cover[rows, :, None] * (tones - x) / np.float32(255)
+        return x
+
+    return by_bands(picture, mixed)
+
+
 def reflected(places: Places, size: int) -> Places:
     """Indices, those outside 0..size reflected at the first and the last one."""
     period = max(1, 2 * (size - 1))

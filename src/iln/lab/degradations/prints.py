@@ -1,4 +1,4 @@
-"""Scratches, dust and stains on a print or a negative.
+"""Scratches, cracks, dust and stains on a print or a negative.
 
 How many there are goes with the picture's size, in pixels: so many for 100 pixels of a side. So
 a crop looks like a part of a whole picture. Stains are as large as the picture allows.
@@ -6,7 +6,8 @@ a crop looks like a part of a whole picture. Stains are as large as the picture 
 
 import numpy as np
 
-from iln.lab.degradations.bands import Floats, Kernel, Pixels, by_bands
+from iln.lab.degradations.bands import Floats, Kernel, Pixels, blended, by_bands
+from iln.lab.degradations.lines import draw
 from iln.lab.degradations.marks import Stamp, scatter
 
 _REACH = 4
@@ -29,7 +30,7 @@ def scratches(picture: Pixels, strength: float, rng: np.random.Generator) -> Pix
         along = upright if rng.random() < 0.85 else not upright
         _scratch(cover if along else cover.T, rng)
     light = rng.random() < 0.8
-    return _blended(picture, cover, _tones(rng, light, picture.shape[2]))
+    return blended(picture, cover, _tones(rng, light, picture.shape[2]))
 
 
 def _scratch(cover: Pixels, rng: np.random.Generator) -> None:
@@ -64,6 +65,45 @@ def _scratch(cover: Pixels, rng: np.random.Generator) -> None:
     cover[place] = np.maximum(cover[place], values[inside].astype(np.uint8))
 
 
+def cracks(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+    """Folds and tears: white or dark rifts up to 10 pixels wide that fork, with a shadow beside.
+
+    Args:
+        strength: 0 (none) to 1 (up to six of them, whatever the picture's size).
+    """
+    height, width = picture.shape[:2]
+    rifts, shade = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+    for _ in range(round(strength * rng.uniform(0.5, 6))):
+        _crack(rifts, shade, rng)
+    shadow = np.zeros(picture.shape[2], np.float32)
+    picture = blended(picture, shade if rng.random() < 0.5 else shade // 4, shadow)
+    return blended(picture, rifts, _tones(rng, rng.random() < 0.85, picture.shape[2]))
+
+
+def _crack(rifts: Pixels, shade: Pixels, rng: np.random.Generator) -> None:
+    """One rift from somewhere to somewhere, straight or jagged, in pieces; in place."""
+    height, width = rifts.shape
+    length = int(rng.uniform(0.3, 1.5) * max(height, width)) + 1
+    way = rng.uniform(0, 2 * np.pi)
+    jags = 0.7 * rng.random() * np.repeat(rng.standard_normal(length // 4 + 1), 4)[:length]
+    drift = np.cumsum(0.03 * rng.standard_normal(length))
+    path = np.cumsum(np.exp(1j * (way + jags + drift)))
+    path += complex(rng.uniform(0, width), rng.uniform(0, height)) - path[length // 2]
+    rough, slow = _uneven(length, 2, rng), _uneven(length, 40, rng)
+    gaps = np.clip(4 * (slow - rng.uniform(-0.3, 0.4)), 0, 1)
+    half = 0.3 + rng.uniform(0.4, 4.7) * rng.random() ** 1.5 * (0.2 + rough) * (0.3 + slow)
+    side = 1j * np.exp(1j * way) * rng.choice([-1, 1])
+    reach = rng.uniform(1.5, 5)
+    draw(shade, path + reach * side, reach, 0.35 * rng.random())
+    draw(rifts, path, half, rng.uniform(0.7, 1) * gaps)
+
+
+def _uneven(length: int, step: int, rng: np.random.Generator) -> Kernel:
+    """Numbers from 0 to 1, new ones every `step` and straight in between."""
+    knots = rng.random(length // step + 2)
+    return np.interp(np.arange(length) / step, np.arange(len(knots)), knots)
+
+
 def dust(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
     """Specks up to 3 pixels in radius and now and then a hair, light and dark ones.
 
@@ -81,7 +121,7 @@ def dust(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
         kinds = min(16, number)
         shapes = [_hair(rng) if rng.random() < 0.12 else _speck(rng) for _ in range(kinds)]
         scatter(cover, shapes, number, rng, np.maximum)
-        picture = _blended(picture, cover, tones)
+        picture = blended(picture, cover, tones)
     return picture if amount else picture.copy()
 
 
@@ -170,13 +210,3 @@ def _tones(rng: np.random.Generator, light: bool, channels: int) -> Floats:
     tone = rng.uniform(205, 255) if light else rng.uniform(10, 70)
     warm = tone * (1 - np.array([0, 0.03, 0.1]) * rng.random())
     return (warm if channels == 3 else warm.mean(keepdims=True)).astype(np.float32)
-
-
-def _blended(picture: Pixels, cover: Pixels, tones: Floats) -> Pixels:
-    """The picture where cover is 0, the tones where it is 255."""
-
-    def blended(x: Floats, rows: slice) -> Floats:
-        x += cover[rows, :, None] * (tones - x) / np.float32(255)
-        return x
-
-    return by_bands(picture, blended)

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from iln.lab.degradations import fade, monochrome
-from iln.lab.degradations.prints import dust, scratches
+from iln.lab.degradations.lines import lines
+from iln.lab.degradations.prints import cracks, dust, scratches
 from iln.lab.tasks.photo import delivered, rounds, through
 from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
@@ -25,6 +26,13 @@ class Scratches(Task):
     """The most marks there may be, drawn for each picture; scratches and dust each draw a share of
     it. At 1 that is at most about ten scratches for 100 pixels of a side and five specks for
     100 x 100 pixels."""
+    cracks: Share = 0.0
+    """Share of pictures with folds and tears besides, wider than any of the tests' marks."""
+    lines: Share = 0.4
+    """Training only: share of crops with print, handwriting, hair, wires, twigs or fences, which
+    are on both sides: a network must not take those for marks."""
+    untouched: Share = 0.2
+    """Training only: share of crops without any mark."""
     scan: Annotated[Range, Within(0, 1)] = Range(0, 0.6)
     """Training only: how bad print and scan are but for the marks, as the strength of `photo`."""
     colourless: Share = 0.3
@@ -35,12 +43,14 @@ class Scratches(Task):
         size = crop.shape[:2]
         if rng.random() < self.colourless:
             crop = monochrome(crop, rng)
+        if rng.random() < self.lines:
+            crop = lines(crop, rng)
         strength = self.scan.draw(rng)
         before, after = rounds(strength, self.scale)
         crop = through(before, crop, size, rng)
         if rng.random() < 0.5:
             crop = fade(crop, rng.random(), rng)
-        marked = self.degrade(crop, rng)
+        marked = crop if rng.random() < self.untouched else self.degrade(crop, rng)
         seed = int(rng.integers(2**63))
 
         def scanned(picture: Pixels) -> Pixels:
@@ -53,7 +63,8 @@ class Scratches(Task):
     def degrade(self, target: Pixels, rng: np.random.Generator) -> Pixels:
         wear = self.wear.draw(rng)
         marked = scratches(target, wear * rng.random(), rng)
-        return dust(marked, wear * rng.random(), rng)
+        marked = dust(marked, wear * rng.random(), rng)
+        return cracks(marked, wear, rng) if rng.random() < self.cracks else marked
 
     def metrics(self) -> dict[str, Metric]:
         return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}

@@ -100,7 +100,8 @@ def photo_x2() -> Recipe:
 def scratches() -> Recipe:
     """Scratches, cracks and dust on old prints, and nothing else; start it from photo's weights."""
     # Absolute differences would leave a mark until it is more likely one than not.
-    changes = {"task": "scratches", "degradation": {"wear": [0.3, 1]}, "loss": "mse"}
+    damage = {"wear": [0.3, 1], "cracks": 0.25}
+    changes = {"task": "scratches", "degradation": damage, "loss": "mse"}
     return _same_size({**changes, "validation": ("Set14",)})
 
 
