@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -357,16 +358,28 @@ def test_a_folder_without_permission(
     restore: Command, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save("in/a.png")
+
     # Root may write anywhere, so the system's answer is made up here.
-    real = os.access
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: Path(path).name != "in" and real(path, mode)
-    )
+    def denied(dir: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
     done = restore("in/a.png")
     assert done.code == 2
     assert done.lines == [
         "error: in/a_restored.png: cannot be written: Permission denied; name another output"
     ]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has /proc")
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("words", [["-o", "/proc/b.png"], ["--save-mask", "/proc/m.png"]])
+def test_a_file_system_that_takes_no_files(words: list[str], restore: Command, here: Path) -> None:
+    """Not even from root, who has all rights."""
+    save("a.png")
+    done = restore("a.png", *words)
+    assert done.code == 2 and f"{words[1]}: cannot be written" in done.err
+    assert files(here) == ["a.png"]
 
 
 @posix

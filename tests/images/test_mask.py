@@ -133,3 +133,12 @@ def test_the_smallest_pictures(shape: tuple[int, int]) -> None:
 def test_what_is_black_stays_in_double_precision() -> None:
     before, after = np.full((4, 4, 3), 1 / 3), np.full((4, 4, 3), 0.9)
     assert (within_mask(before, after, np.zeros((4, 4), np.uint8)) == before).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_ones_are_not_taken_for_white(dtype: type) -> None:
+    ones = np.ones((4, 5), dtype)
+    with pytest.raises(InputError, match="0 and 1 alone; white is"):
+        as_mask(ones, 4, 5)
+    assert (as_mask(ones.astype(np.float32), 4, 5) == 255).all()
+    assert not as_mask(0 * ones, 4, 5).any()

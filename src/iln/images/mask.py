@@ -80,9 +80,13 @@ def as_mask(
         (height, width), 0 to 255.
 
     Raises:
-        InputError: for one in colour, or of other proportions.
+        InputError: for one in colour, of whole numbers 0 and 1 alone, or of other proportions.
     """
     levels = array if array.ndim == 3 else array[..., None]
+    if array.dtype.kind == "u" and levels[..., 0].max() == 1:
+        raise InputError(
+            f"holds 0 and 1 alone; white is {np.iinfo(array.dtype).max}, or True of bool"
+        )
     full = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
     colours = levels[..., : 3 if levels.shape[2] > 2 else 1]
     spread = (colours.max(2).astype(np.float32) - colours.min(2)).max() * 255 / full

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -473,8 +474,8 @@ def _make_folder(target: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if target.is_dir():  # (also finds names that are too long)
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with tempfile.TemporaryFile(dir=folder):  # rights alone do not say it: /proc, full disks
+            pass
     except OSError as error:
         raise InputError(
             f"{printable(target)}: cannot be written: {error.strerror}; name another output"
