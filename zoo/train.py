@@ -46,7 +46,7 @@ STOPPED = "stopped.safetensors"
 """In a round's folder: its weights so far, where it is not finished."""
 TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
 """The same recipe with LayerNorm, for comparison; not shipped."""
-STARTS = {"sharp-x2": "sr-x2", "photo-x2": "sr-x2", "deblur": "photo"}
+STARTS = {"sharp-x2": "sr-x2", "sharp": "photo", "photo-x2": "sr-x2", "deblur": "photo"}
 """The shipped weights that a model's first round begins with; others begin at random."""
 
 

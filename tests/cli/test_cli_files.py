@@ -371,7 +371,9 @@ def test_a_folder_without_permission(
     ]
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="needs Linux's /proc, where nothing can be written"
+)
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize("words", [["-o", "/proc/b.png"], ["--save-mask", "/proc/m.png"]])
 def test_a_file_system_that_takes_no_files(words: list[str], restore: Command, here: Path) -> None:

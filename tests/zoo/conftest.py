@@ -12,6 +12,7 @@ from small_zoo import picture
 sys.path.insert(0, str(Path(__file__).parents[2] / "zoo"))
 
 PARTS = ("input", "target")
+PAIRED = ("Rain100L", "TaughtHeld", "TaughtHeld-x1")
 SETS = ("Set5", "Set14", "BSD100", "CBSD68", "McMaster")
 
 
@@ -19,7 +20,7 @@ SETS = ("Set5", "Set14", "BSD100", "CBSD68", "McMaster")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every set that a model is scored on, with two small pictures."""
     place = tmp_path_factory.mktemp("data")
-    pairs = [f"{name}/{part}" for name in ("Rain100L", "TaughtHeld") for part in PARTS]
+    pairs = [f"{name}/{part}" for name in PAIRED for part in PARTS]
     folders = [*SETS, "Classic5", *pairs]
     for number, name in enumerate(folders):
         folder = place / name

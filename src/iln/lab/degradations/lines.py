@@ -47,12 +47,12 @@ def lines(picture: Pixels, rng: np.random.Generator) -> Pixels:
     cover = np.zeros((height, width), np.uint8)
     dark = rng.random() < 0.65
     if kind in ON_PAPER and rng.random() < 0.6:
-        sheet = np.full((height, width), int(rng.uniform(150, 255)), np.uint8)
-        paper = rng.uniform(150, 255) if dark else rng.uniform(0, 100)
+        sheet = np.full((height, width), min(255, int(rng.uniform(150, 355))), np.uint8)
+        paper = rng.uniform(150, 300) if dark else rng.uniform(-50, 100)
         picture = blended(picture, sheet, _tone(paper, channels, rng))
     for path, half, opacity in kind(height, width, rng):
         draw(cover, path, half, opacity)
-    ink = rng.uniform(0, 110) if dark else rng.uniform(160, 255)
+    ink = rng.uniform(-30, 110) if dark else rng.uniform(160, 280)
     return blended(picture, cover, _tone(ink, channels, rng))
 
 
@@ -117,8 +117,8 @@ def _twigs(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke
 
 
 def _fence(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke]:
-    """Parallel lines, or two sets of them across: railings, nets, window bars, tiles."""
-    half, opacity = rng.uniform(0.3, 2), rng.uniform(0.5, 1)
+    """Parallel lines, or two sets of them across: railings, nets, window bars, stripes."""
+    half, opacity = 0.3 + 5 * rng.random() ** 2, rng.uniform(0.5, 1)
     period = max(rng.uniform(4, 30), 3 * half)
     way, far = rng.uniform(0, np.pi), np.hypot(height, width)
     middle = complex(width, height) / 2
@@ -149,8 +149,8 @@ def _handwriting(height: int, width: int, rng: np.random.Generator) -> Iterator[
 
 def _print(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke]:
     """Lines of letters of an alphabet of its own: two to four straight or round strokes each."""
-    size = rng.uniform(4, 24)
-    half = max(0.3, size * rng.uniform(0.03, 0.1))
+    size = 4 * 16 ** rng.random()
+    half = max(0.3, size * rng.uniform(0.03, 0.18))
     opacity, slant = rng.uniform(0.7, 1), rng.choice([0, 0, 0.2])
     alphabet = [[_letter_stroke(rng) for _ in range(rng.integers(2, 5))] for _ in range(16)]
     for line in np.arange(rng.uniform(-size, size), height, rng.uniform(1.3, 2.2) * size):

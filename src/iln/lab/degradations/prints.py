@@ -66,7 +66,7 @@ def _scratch(cover: Pixels, rng: np.random.Generator) -> None:
 
 
 def cracks(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
-    """Folds and tears: white or dark rifts up to 10 pixels wide that fork, with a shadow beside.
+    """Folds and tears: white or dark rifts up to 9 pixels wide, mostly thin, with a shadow beside.
 
     Args:
         strength: 0 (none) to 1 (up to six of them, whatever the picture's size).
@@ -91,10 +91,10 @@ def _crack(rifts: Pixels, shade: Pixels, rng: np.random.Generator) -> None:
     path += complex(rng.uniform(0, width), rng.uniform(0, height)) - path[length // 2]
     rough, slow = _uneven(length, 2, rng), _uneven(length, 40, rng)
     gaps = np.clip(4 * (slow - rng.uniform(-0.3, 0.4)), 0, 1)
-    half = 0.3 + rng.uniform(0.4, 4.7) * rng.random() ** 1.5 * (0.2 + rough) * (0.3 + slow)
+    half = 0.3 + rng.uniform(0.4, 2.7) * rng.random() ** 1.5 * (0.2 + rough) * (0.3 + slow)
     side = 1j * np.exp(1j * way) * rng.choice([-1, 1])
-    reach = rng.uniform(1.5, 5)
-    draw(shade, path + reach * side, reach, 0.35 * rng.random())
+    reach = rng.uniform(1, 3)
+    draw(shade, path + reach * side, reach, 0.35 * rng.random() * gaps)
     draw(rifts, path, half, rng.uniform(0.7, 1) * gaps)
 
 
