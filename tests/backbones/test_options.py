@@ -11,6 +11,9 @@ from tiny_networks import TINY, agree, network, picture, shared, spec
 from torch import Tensor
 
 from iln.backbones import DRCT, HATSpec, Spec
+from iln.backbones.backbone import RGB_MEAN
+from iln.errors import InputError
+from iln.layers.conv import Conv2d
 from iln.layers.forward_pass import Strips
 
 HEADS = [
@@ -68,6 +71,37 @@ def test_cells_of_pixels(backbone: str, side: int) -> None:
         agree(model(image, Strips(1)), image, 1e-15)
         assert torch.equal(image, before)
     assert sum(p.numel() for p in model.conv_first.parameters()) == 12 * (27 * side**2 + 1)
+
+
+@pytest.mark.parametrize(("scale", "side"), [(2, 2), (3, 2), (4, 4)])
+@pytest.mark.parametrize("backbone", TINY)
+def test_cells_that_are_enlarged(backbone: str, scale: int, side: int) -> None:
+    larger: Any = {"upsampler": "pixelshuffledirect", "scale": scale, "unshuffle": side}
+    tiny = spec(backbone, "i-ln", depths=(1,), num_heads=(2,), **larger)
+    model, image = network(tiny).double(), picture(tiny, 19, 21, batch=2).double()
+    with torch.no_grad():
+        y = model(image)
+        assert y.shape == (2, 3, 19 * scale, 21 * scale)
+        for rows in (1, 3):
+            agree(model(image, Strips(rows)), y, 1e-12)
+        convolution = model.get_submodule("upsample.0")
+        assert isinstance(convolution, Conv2d)
+        convolution.weight.zero_()
+        convolution.bias.zero_()
+        agree(model(image).mean((0, 2, 3)), torch.tensor(RGB_MEAN).double(), 1e-7)
+        # A pixel of a cell that alone is bright comes out at its own place.
+        bias = convolution.bias.view(3, scale * side, scale * side)
+        bias[1, scale : 2 * scale, :scale] = 1
+        found = model(image)[0, 1] > RGB_MEAN[1] + 0.01
+    places = found.nonzero().double() / scale
+    assert (places[:, 0].floor() % side == 1).all() and (places[:, 1].floor() % side == 0).all()
+    assert found.sum() == scale**2 * ((19 + side - 2) // side) * ((21 + side - 1) // side)
+
+
+@pytest.mark.parametrize("upsampler", ["pixelshuffle", "nearest+conv"])
+def test_cells_need_a_head_that_spreads_them(upsampler: Any) -> None:
+    with pytest.raises(InputError, match="unshuffle 2 does not go with upsampler"):
+        spec("swinir", upsampler=upsampler, scale=2, unshuffle=2)
 
 
 @pytest.mark.parametrize(("upsampler", "scale"), HEADS)

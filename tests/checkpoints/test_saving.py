@@ -38,7 +38,10 @@ VARIED: dict[str, list[dict[str, Any]]] = {
     "resi_connection": [{"resi_connection": "3conv"}],
     "img_range": [{"img_range": 255.0}],
     "input_stats": [{"input_stats": "none"}, {"input_stats": "mean+std"}],
-    "unshuffle": [{"unshuffle": 2, "upsampler": "", "scale": 1}],
+    "unshuffle": [
+        {"unshuffle": 2, "upsampler": "", "scale": 1},
+        {"unshuffle": 2, "upsampler": "pixelshuffledirect", "scale": 2},
+    ],
     "norm": [{"norm": norm} for norm in NORMS],
     "eps": [{"eps": 0.1 + 0.2}],
     "drop_path": [{"drop_path": 0.1}],
@@ -439,6 +442,7 @@ def test_from_spec_is_what_load_builds(zoo: Spec) -> None:
         ({}, True),
         ({"drop_path": 0.1}, True),  # of training alone
         ({"scale": 1, "upsampler": "", "unshuffle": 2}, True),
+        ({"scale": 2, "upsampler": "pixelshuffledirect", "unshuffle": 2}, True),
         ({"eps": 1e-5}, False),
         ({"norm": "ln*"}, False),
         ({"input_stats": "none"}, False),

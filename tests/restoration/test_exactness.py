@@ -61,6 +61,15 @@ def test_every_scale(
         np.testing.assert_array_equal(image, before)
 
 
+@pytest.mark.parametrize("plan", PLANS)
+def test_cells_that_are_enlarged(plan: str, monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
+    model = small_model(small_spec(unshuffle=2))
+    image = photo(19, 11)
+    result = restorer(model, plan, monkeypatch)(image)
+    assert result.shape == (38, 22, 3)
+    np.testing.assert_allclose(result, whole(model, image), rtol=0, atol=2e-5)
+
+
 @pytest.mark.parametrize("norm", ["ln*", "bn", "rms", "layerscale", "rezero", "none"])
 def test_the_other_norms_on_disk(norm: str, monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
     model = small_model(small_spec(norm=norm))

@@ -71,7 +71,8 @@ class Spec:
         norm: one of `iln.norm.NORMS` and the number inside its square root.
         eps: one of `iln.norm.NORMS` and the number inside its square root.
         unshuffle: side of the cells of pixels whose colours the network sees as the channels of one
-            (pixel unshuffling, as Real-ESRGAN's networks for scale 1 and 2 have it); scale 1 only.
+            (pixel unshuffling, as Real-ESRGAN's networks for scale 1 and 2 have it); goes with
+            scale 1 and with `pixelshuffledirect`.
         drop_path: rate of stochastic depth of the last block (DRCT: group), growing linearly from
             0; training only.
         stream_steps: one entry per group, or none: the stream is divided by 2 to this power before
@@ -121,8 +122,11 @@ class Spec:
                 f"upsampler {self.upsampler!r} does not go with scale {self.scale}: "
                 "scale 1 has upsampler '', every other scale has one"
             )
-        if self.unshuffle > 1 and self.scale > 1:
-            raise InputError(f"unshuffle {self.unshuffle} goes with scale 1 only, not {self.scale}")
+        if self.unshuffle > 1 and self.upsampler not in ("", "pixelshuffledirect"):
+            raise InputError(
+                f"unshuffle {self.unshuffle} does not go with upsampler {self.upsampler!r}; "
+                "accepted: 'pixelshuffledirect', or '' at scale 1"
+            )
         if self.upsampler == "nearest+conv" and self.scale not in (2, 4):
             raise InputError(f"upsampler 'nearest+conv' has scale 2 or 4, not {self.scale}")
         if len(self.depths) != len(self.num_heads) or not self.depths:
@@ -276,9 +280,8 @@ class Backbone(nn.Module):
             self.conv_last = Conv2d(dim, spec.input_chans)
             return 1
         if spec.upsampler == "pixelshuffledirect":
-            self.upsample = nn.Sequential(
-                Conv2d(dim, scale * scale * channels), PixelShuffle(scale)
-            )
+            side = scale * spec.unshuffle  # of what a cell of pixels becomes
+            self.upsample = nn.Sequential(Conv2d(dim, side * side * channels), PixelShuffle(side))
             return 1
         self.conv_before_upsample = nn.Sequential(Conv2d(dim, HEAD_DIM), nn.LeakyReLU(0.01))
         self.conv_last = Conv2d(HEAD_DIM, channels)
@@ -295,7 +298,8 @@ class Backbone(nn.Module):
         return 3  # 1 + 1/2 + 1/4 + 1/4 + 1/4
 
     def _head(self, x: Tensor) -> Tensor:
-        """Features (B, h, W, embed_dim) -> pixels (B, scale h, scale W, C) in the net's range."""
+        """Features (B, h, W, embed_dim) -> pixels (B, r h, r W, C) in the net's range, r = scale
+        unshuffle; without an upsampler those of each cell still are channels."""
         if self.spec.upsampler == "pixelshuffledirect":
             return self.upsample(x)  # type: ignore[no-any-return]
         if self.spec.upsampler == "":
@@ -330,12 +334,13 @@ class Backbone(nn.Module):
         # No negative numbers here: ONNX's division rounds towards zero.
         x = run.pad(x, *((side + whole - 1) // whole * whole for side in (height, width)))
         x = run.concatenate(pixel_unshuffle(x, spec.unshuffle)) if spec.unshuffle > 1 else x
-        repeats = spec.unshuffle**2
-        mean = _vector(self.mean, x).repeat(repeats)
-        gain = (spec.img_range / _vector(self.std, x)).repeat(repeats)
+        mean, gain = _vector(self.mean, x), spec.img_range / _vector(self.std, x)
+        means, gains = (values.repeat(spec.unshuffle**2) for values in (mean, gain))  # of a cell
         inner = self.conv_first.weight.dtype
 
-        shallow = run.map(lambda rows: self.conv_first(((rows - mean) * gain).to(inner)), x, halo=1)
+        shallow = run.map(
+            lambda rows: self.conv_first(((rows - means) * gains).to(inner)), x, halo=1
+        )
         deep = self.features(shallow, run)
         stats = self.norm.statistics(deep)
         deep = run.add(
@@ -347,7 +352,7 @@ class Backbone(nn.Module):
         if spec.upsampler == "":
             onto = x if spec.unshuffle > 1 else run.copy(x)  # the caller's own tensor, perhaps
             out = run.add(
-                onto, lambda rows: self._head(rows).to(x.dtype) / gain, deep, self.head_halo
+                onto, lambda rows: self._head(rows).to(x.dtype) / gains, deep, self.head_halo
             )
             if spec.unshuffle > 1:
                 out = run.map(
@@ -358,7 +363,7 @@ class Backbone(nn.Module):
                 lambda rows: self._head(rows).to(x.dtype) / gain + mean,
                 deep,
                 self.head_halo,
-                spec.scale,
+                spec.scale * spec.unshuffle,
             )
         return crop(out, height * spec.scale, width * spec.scale).permute(0, 3, 1, 2)
 

@@ -39,7 +39,7 @@ def common_fields(shapes: Shapes, block: str) -> dict[str, Any]:
         "mlp_ratio": ratio_of(hidden, dim),
         "qkv_bias": f"layers.0.{block}attn.qkv.bias" in shapes,
         "resi_connection": _resi_connection(shapes),
-        **_find_upsampler(shapes, in_chans),
+        **_find_upsampler(shapes, in_chans, unshuffle),
     }
 
 
@@ -55,7 +55,7 @@ def _resi_connection(shapes: Shapes) -> str:
     raise InputError("has no conv_after_body (resi_connection 'identity'), which is not supported")
 
 
-def _find_upsampler(shapes: Shapes, in_chans: int) -> dict[str, Any]:
+def _find_upsampler(shapes: Shapes, in_chans: int, unshuffle: int) -> dict[str, Any]:
     if "conv_up1.weight" in shapes:
         scale = 4 if "conv_up2.weight" in shapes else 2
         return {"upsampler": "nearest+conv", "scale": scale}
@@ -68,7 +68,7 @@ def _find_upsampler(shapes: Shapes, in_chans: int) -> dict[str, Any]:
         return {"upsampler": "pixelshuffle", "scale": scale}
     if stages:
         wide, *_ = shape_of(shapes, "upsample.0.weight", 4)
-        return {"upsampler": "pixelshuffledirect", "scale": isqrt(wide // in_chans)}
+        return {"upsampler": "pixelshuffledirect", "scale": isqrt(wide // in_chans) // unshuffle}
     return {"upsampler": "", "scale": 1}
 
 

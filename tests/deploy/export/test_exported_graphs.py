@@ -87,11 +87,12 @@ def test_onnx_gives_the_same_pictures_of_any_size(
     assert str(Path(iln.__file__).parent) not in file.read_bytes().decode("latin1")
 
 
-def test_onnx_with_cells_of_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", ["swinir-denoise", "swinir-light-x2"])
+def test_onnx_with_cells_of_pixels(preset: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="ONNX is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     sizes: dict[str, Any] = {"embed_dim": 12, "depths": (2,), "window": 4, "num_heads": (2,)}
-    model = iln.build("swinir-denoise", norm="i-ln", unshuffle=2, **sizes).eval()
+    model = iln.build(preset, norm="i-ln", unshuffle=2, **sizes).eval()
     export(model, tmp_path / "model.onnx")
     session = opened(tmp_path / "model.onnx")
     for size in ((64, 64), (50, 61)):

@@ -127,8 +127,9 @@ def run(program: Program, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         network("drct-x2", growth=4, upsampler="pixelshuffledirect"),
         network("hat-x2", squeeze_factor=4, upsampler="pixelshuffledirect"),
         clean(in_chans=1, input_stats="none", norm="layerscale"),
+        clean(scale=2, upsampler="pixelshuffledirect"),
     ],
-    ids=["i-ln", "ln", "drct", "hat", "gray"],
+    ids=["i-ln", "ln", "drct", "hat", "gray", "larger cells"],
 )
 def test_the_steps_are_the_network(model: Backbone) -> None:
     rng = np.random.default_rng(0)
