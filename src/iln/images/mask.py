@@ -12,7 +12,8 @@ from iln.images.libvips import libvips
 from iln.images.sizing import resized
 
 LEAST = 10 / 255
-"""The change, of full scale, from which on a pixel counts as changed."""
+"""The change, of full scale, from which on a pixel counts as changed; from half of it on it counts
+in part, lest a rounding decide."""
 GROWN = 1
 """Pixels by which marks are enlarged: their edges change less than their middles."""
 SOFT = 1.0
@@ -36,8 +37,9 @@ def changed_mask(
 ) -> NDArray[np.uint8]:
     """Where two pictures of one size differ: the marks that a restoration took away.
 
-    Pixels whose largest change in any channel reaches `least` are taken, enlarged by `grown`
-    pixels on every side, and given a soft edge, which lies outside of what was taken.
+    Pixels whose largest change in any channel reaches `least` are taken, less and less down to half
+    of that, enlarged by `grown` pixels on every side, and given a soft edge, which lies outside of
+    what was taken.
 
     Args:
         before, after: (H, W, C), one shape; both uint8, uint16 or float in [0, 1].
@@ -56,7 +58,8 @@ def changed_mask(
     for top in range(0, height, _ROWS):
         rows = slice(top, top + _ROWS)
         change = np.abs(after[rows].astype(np.float32) - before[rows].astype(np.float32))
-        mask[rows] = np.where(change.max(2) >= least * full, 255, 0)
+        share = change.max(2) * np.float32(2 / (least * full)) - 1
+        mask[rows] = np.rint(255 * share.clip(0, 1))
     if not mask.any():
         return mask
     return _with_soft_edges(mask, grown, soft)
@@ -147,13 +150,14 @@ def undo_small_changes(before: NDArray[Any], after: NDArray[Any]) -> None:
         before, after: as in `changed_mask`; `after` is written to.
     """
     height = len(before)
+    above = after[:0].copy()  # rows of the last band, as they were
     for top in range(0, height, _ROWS):
-        # What lies above is set back already, which does not change where its marks are.
-        first, last = max(0, top - _HALO), min(height, top + _ROWS + _HALO)
-        mask = changed_mask(before[first:last], after[first:last])
-        rows = slice(top, min(height, top + _ROWS))
-        own = mask[rows.start - first : rows.stop - first]
-        after[rows] = within_mask(before[rows], after[rows], own)
+        stop = min(height, top + _ROWS)
+        changed = np.concatenate([above, after[top : stop + _HALO]])
+        mask = changed_mask(before[top - len(above) : stop + _HALO], changed)
+        own = mask[len(above) : len(above) + stop - top]
+        above = after[max(top, stop - _HALO) : stop].copy()
+        after[top:stop] = within_mask(before[top:stop], after[top:stop], own)
 
 
 def _vips(mask: NDArray[np.uint8]) -> Any:
