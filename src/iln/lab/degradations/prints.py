@@ -7,7 +7,7 @@ a crop looks like a part of a whole picture. Stains are as large as the picture 
 import numpy as np
 
 from iln.lab.degradations.bands import Floats, Kernel, Pixels, blended, by_bands
-from iln.lab.degradations.lines import draw
+from iln.lab.degradations.lines import Path, draw
 from iln.lab.degradations.marks import Stamp, scatter
 
 _REACH = 4
@@ -66,36 +66,54 @@ def _scratch(cover: Pixels, rng: np.random.Generator) -> None:
 
 
 def cracks(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
-    """Folds and tears: white or dark rifts up to 9 pixels wide, mostly thin, with a shadow beside.
+    """Folds and tears: rifts up to 9 pixels wide, mostly thin and light, that fork like a root,
+    with a shadow beside.
 
     Args:
-        strength: 0 (none) to 1 (up to six of them, whatever the picture's size).
+        strength: 0 (none) to 1 (up to five of them with their branches, whatever the picture's
+            size).
     """
     height, width = picture.shape[:2]
     rifts, shade = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
-    for _ in range(round(strength * rng.uniform(0.5, 6))):
-        _crack(rifts, shade, rng)
-    shadow = np.zeros(picture.shape[2], np.float32)
-    picture = blended(picture, shade if rng.random() < 0.5 else shade // 4, shadow)
-    return blended(picture, rifts, _tones(rng, rng.random() < 0.85, picture.shape[2]))
+    wide, dark = rng.uniform(0.4, 2.7), 0.35 * rng.random()
+    for _ in range(round(strength * rng.uniform(0.5, 5))):
+        place = complex(rng.uniform(0, width), rng.uniform(0, height))
+        length = rng.uniform(0.3, 1.5) * max(height, width)
+        ways = rng.uniform(0, 2 * np.pi) + np.array([0, np.pi])  # to both sides of the place
+        open_ends = [(place, float(way), length / 2, wide * rng.random() ** 0.7) for way in ways]
+        while open_ends:
+            start, way, length, half = open_ends.pop()
+            path = _rift(start, way, length, rng)
+            gaps, widths = _gaps_and_widths(len(path), half, rng)
+            reach = rng.uniform(1, 3)
+            beside = path + reach * 1j * np.exp(1j * way) * rng.choice([-1, 1])
+            draw(shade, beside, reach, dark * rng.random() * gaps)
+            draw(rifts, path, widths, rng.uniform(0.7, 1) * gaps)
+            for _ in range(int(rng.integers(0, 3)) if length > 12 else 0):
+                turn = rng.uniform(0.3, 1.3) * rng.choice([-1, 1])
+                at = complex(path[int(rng.integers(len(path)))])
+                open_ends.append((at, way + turn, 0.5 * length, 0.7 * half))
+    picture = blended(picture, shade, np.zeros(picture.shape[2], np.float32))
+    if rng.random() < 0.15:
+        return blended(picture, rifts, _tones(rng, False, picture.shape[2]))
+    paper = rng.uniform(150, 255) * (1 - np.array([0, 0.08, 0.25]) * rng.random())
+    tones = paper if picture.shape[2] == 3 else paper.mean(keepdims=True)
+    return blended(picture, rifts, tones.astype(np.float32))
 
 
-def _crack(rifts: Pixels, shade: Pixels, rng: np.random.Generator) -> None:
-    """One rift from somewhere to somewhere, straight or jagged, in pieces; in place."""
-    height, width = rifts.shape
-    length = int(rng.uniform(0.3, 1.5) * max(height, width)) + 1
-    way = rng.uniform(0, 2 * np.pi)
-    jags = 0.7 * rng.random() * np.repeat(rng.standard_normal(length // 4 + 1), 4)[:length]
-    drift = np.cumsum(0.03 * rng.standard_normal(length))
-    path = np.cumsum(np.exp(1j * (way + jags + drift)))
-    path += complex(rng.uniform(0, width), rng.uniform(0, height)) - path[length // 2]
-    rough, slow = _uneven(length, 2, rng), _uneven(length, 40, rng)
-    gaps = np.clip(4 * (slow - rng.uniform(-0.3, 0.4)), 0, 1)
-    half = 0.3 + rng.uniform(0.4, 2.7) * rng.random() ** 1.5 * (0.2 + rough) * (0.3 + slow)
-    side = 1j * np.exp(1j * way) * rng.choice([-1, 1])
-    reach = rng.uniform(1, 3)
-    draw(shade, path + reach * side, reach, 0.35 * rng.random() * gaps)
-    draw(rifts, path, half, rng.uniform(0.7, 1) * gaps)
+def _rift(start: complex, way: float, length: float, rng: np.random.Generator) -> Path:
+    """A path from there, straight or jagged, a point a pixel."""
+    number = int(length) + 2
+    jags = 0.7 * rng.random() * np.repeat(rng.standard_normal(number // 4 + 1), 4)[:number]
+    drift = np.cumsum(0.03 * rng.standard_normal(number))
+    return start + np.cumsum(np.exp(1j * (way + jags + drift)))
+
+
+def _gaps_and_widths(number: int, half: float, rng: np.random.Generator) -> tuple[Kernel, Kernel]:
+    """Of the points of a rift: how much of it is there, and half its width."""
+    rough, slow = _uneven(number, 2, rng), _uneven(number, 40, rng)
+    gaps = np.clip(4 * (slow - rng.uniform(-0.5, 0.3)), 0, 1)
+    return gaps, 0.3 + half * (0.2 + rough) * (0.3 + slow)
 
 
 def _uneven(length: int, step: int, rng: np.random.Generator) -> Kernel:

@@ -107,7 +107,7 @@ def scratches() -> Recipe:
     """Scratches, cracks and dust on old prints, and nothing else; start it from photo's weights."""
     # Under absolute differences a mark stays until it is more likely one than not: slow to learn
     # (loss=mse finds marks sooner), but what belongs to the picture is left alone.
-    damage = {"wear": [0.3, 1], "cracks": 0.1}
+    damage = {"wear": [0.3, 1], "cracks": 0.4}
     return _same_size({"task": "scratches", "degradation": damage, "validation": ("Set14",)})
 
 
