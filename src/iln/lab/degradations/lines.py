@@ -62,11 +62,6 @@ def _tone(gray: float, channels: int, rng: np.random.Generator) -> Floats:
     return np.clip(gray + spread * rng.standard_normal(channels), 0, 255).astype(np.float32)
 
 
-def _straight(start: complex, end: complex) -> Path:
-    points: Path = np.linspace(start, end, max(2, int(1.5 * abs(end - start))))
-    return points
-
-
 def _wires(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke]:
     """A few lines from side to side that hang through, as even as wires, masts and rigging."""
     half, opacity = rng.uniform(0.3, 1.8), rng.uniform(0.5, 1)
@@ -117,16 +112,18 @@ def _twigs(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke
 
 
 def _fence(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke]:
-    """Parallel lines, or two sets of them across: railings, nets, window bars, stripes."""
+    """Parallel lines, or two sets of them across, straight or wavy: railings, nets, stripes."""
     half, opacity = 0.3 + 5 * rng.random() ** 2, rng.uniform(0.5, 1)
     period = max(rng.uniform(4, 30), 3 * half)
     way, far = rng.uniform(0, np.pi), np.hypot(height, width)
     middle = complex(width, height) / 2
+    forth = np.arange(-far / 2, far / 2, 0.5)
     for turn in (way, way + rng.uniform(0.7, np.pi - 0.7))[: int(rng.integers(1, 3))]:
         along, across = np.exp(1j * turn), np.exp(1j * (turn + np.pi / 2))
+        wave = 2 * np.pi * forth / (period * rng.uniform(1, 4)) + rng.uniform(0, 2 * np.pi)
+        bend = max(0, rng.uniform(-0.25, 0.25)) * period * np.sin(wave)
         for offset in np.arange(-far / 2, far / 2, period):
-            place = middle + offset * across
-            yield _straight(place - far / 2 * along, place + far / 2 * along), half, opacity
+            yield middle + forth * along + (offset + bend) * across, half, opacity
 
 
 def _handwriting(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke]:
@@ -152,6 +149,7 @@ def _print(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke
     size = 4 * 16 ** rng.random()
     half = max(0.3, size * rng.uniform(0.03, 0.18))
     opacity, slant = rng.uniform(0.7, 1), rng.choice([0, 0, 0.2])
+    advance = size * rng.uniform(0.5, 0.85)  # letters that are set tightly leave narrow gaps
     alphabet = [[_letter_stroke(rng) for _ in range(rng.integers(2, 5))] for _ in range(16)]
     for line in np.arange(rng.uniform(-size, size), height, rng.uniform(1.3, 2.2) * size):
         place = -rng.uniform(0, 1) * size
@@ -166,7 +164,7 @@ def _print(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke
                         half,
                         opacity,
                     )
-            place += size * 0.75
+            place += advance
 
 
 def _letter_stroke(rng: np.random.Generator) -> Path:
