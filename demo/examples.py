@@ -54,6 +54,7 @@ EXAMPLES = {
     "denoise": Example("budgie.webp", "denoise", {"sigma": 45}),
     "jpeg": Example("kitten.webp", "jpeg", {"quality": 8}),
     "derain": Example("kitten.webp", "derain", {"brightness": 0.9}, 2),
+    "deblur": Example("budgie.webp", "deblur", {"shaken": 0, "defocus": 3, "untouched": 0}),
 }
 
 

@@ -1,9 +1,12 @@
 """The documents' links lead somewhere, and nothing was left to be filled in."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
+
+from iln.checkpoints.catalogue import names
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")]
@@ -31,3 +34,8 @@ def test_every_skip_is_listed_with_its_reason() -> None:
                 assert (
                     row in listed and f"`{file.relative_to(ROOT / 'tests').as_posix()}`" in listed
                 )
+
+
+def test_every_choice_of_the_page_has_an_example() -> None:
+    examples = runpy.run_path(str(ROOT / "demo" / "examples.py"))["EXAMPLES"]
+    assert set(examples) == set(names())

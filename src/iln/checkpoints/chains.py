@@ -25,6 +25,6 @@ CHAINS = {
         ("scratches", "photo"),
         True,
         "restores old prints: scratches, noise, faded colours",
-        "24.45 dB, Set14 worn prints",
+        "24.44 dB, Set14 worn prints",
     )
 }
