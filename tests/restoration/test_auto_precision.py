@@ -35,7 +35,7 @@ def wild() -> Backbone:
 
 
 def decibels(one: Any, other: Any) -> float:
-    return float(-10 * np.log10(np.mean((np.clip(one, 0, 1) - np.clip(other, 0, 1)) ** 2)))
+    return float(-10 * np.log10(np.mean((np.clip(one, 0, 1) - np.clip(other, 0, 1)) ** 2) + 1e-30))
 
 
 @pytest.mark.parametrize("norm", NORMS)
