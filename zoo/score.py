@@ -57,7 +57,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda, mps")
     given = parser.parse_args()
     chosen = model(given.name)
-    with as_shipped(given.file or given.name) as weights, progress_bar() as tell:
+    with as_shipped(given.file or given.name, chosen.task) as weights, progress_bar() as tell:
         scores = measure(chosen, weights, given.data, device=given.device, progress=tell)
     Console().print(table(chosen, scores))
     if given.output is not None:
@@ -67,11 +67,12 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def as_shipped(weights: str | os.PathLike[str]) -> Iterator[Path]:
-    """The weights in float16, in a file that is gone afterwards."""
+def as_shipped(weights: str | os.PathLike[str], task: str) -> Iterator[Path]:
+    """The weights in float16, in a file that is gone afterwards; its task decides, too, what is
+    made of the network's output."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
-        iln.save(iln.load(weights), file, dtype=torch.float16)
+        iln.save(iln.load(weights), file, dtype=torch.float16, task=task)
         yield file
 
 

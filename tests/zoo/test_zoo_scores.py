@@ -88,8 +88,8 @@ def test_gray_pictures_are_scored_as_gray_values(data: Path, tmp_path: Path) -> 
 
 
 def test_what_is_scored_is_what_is_shipped(tmp_path: Path) -> None:
-    with as_shipped(network(tmp_path / "m.safetensors", 1)) as file:
-        assert describe(file)["dtype"] == "float16"
+    with as_shipped(network(tmp_path / "m.safetensors", 1), "scratches") as file:
+        assert describe(file)["dtype"] == "float16" and describe(file)["task"] == "scratches"
     assert not file.exists()
 
 
