@@ -68,6 +68,9 @@ def test_strengths_that_are_none(strength: str, restore: Command, here: Path) ->
         ("20x20", (20, 15)),
         ("20X5", (7, 5)),
         ("32x24", (32, 24)),
+        ("100%", (16, 12)),
+        ("62.5 %", (10, 8)),
+        ("400%", (64, 48)),
     ],
 )
 def test_size_is_that_of_the_result(wish: str, expected: tuple[int, int], restore: Command) -> None:
@@ -93,7 +96,24 @@ def test_a_size_that_no_memory_holds(wish: str, restore: Command, here: Path) ->
     assert files(here) == ["a.png"]
 
 
-@pytest.mark.parametrize("wish", ["0x", "x", "40", "40x30x2", "-3x", "large", "99999999x"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "0x",
+        "x",
+        "40",
+        "40x30x2",
+        "-3x",
+        "large",
+        "99999999x",
+        "0%",
+        "-5%",
+        "%",
+        "1e3%",
+        "10001%",
+        pytest.param("9" * 5000 + "x", id="5000 digits"),
+    ],
+)
 def test_sizes_that_are_none(wish: str, restore: Command, here: Path) -> None:
     save("a.png")
     done = restore("a.png", "--size", wish)

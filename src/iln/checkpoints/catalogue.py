@@ -67,7 +67,7 @@ def entries() -> list[Entry]:
                 name,
                 _PICTURES.get(name, chain.does),
                 chain.does,
-                prod(part.scale for part in parts),
+                1 if chain.same_size else prod(part.scale for part in parts),
                 sum(part.size for part in parts),
                 chain.score,
                 next((p.commercial for p in parts if p.commercial != _OPEN), _OPEN),

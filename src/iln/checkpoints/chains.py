@@ -1,4 +1,4 @@
-"""Models one after the other under one name."""
+"""Models one after the other, and what is done after them, under one name."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,24 @@ class Chain:
 
     Attributes:
         models: their names, in order.
-        unfade: stretch the colours of a faded print afterwards.
         does: in words.
         score: the main one of its card, in words.
+        unfade: stretch the colours of a faded print afterwards.
+        same_size: bring what each model makes back to the size of what it was given.
     """
 
     models: tuple[str, ...]
-    unfade: bool
     does: str
     score: str
+    unfade: bool = False
+    same_size: bool = False
 
 
 CHAINS = {
     "old-print": Chain(
         ("scratches", "photo"),
-        True,
         "restores old prints: scratches, noise, faded colours",
         "24.44 dB, Set14 worn prints",
-    )
+        unfade=True,
+    ),
 }

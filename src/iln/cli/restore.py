@@ -66,7 +66,7 @@ def restore(
         typer.Option(
             metavar="WIDTHxHEIGHT",
             help="Resize the result: 4000x sets its width, x3000 its height, 4000x3000 the box "
-            "that it fits into.",
+            "that it fits into, 100% the picture's own size.",
         ),
     ] = None,
     compare: Annotated[
@@ -170,7 +170,7 @@ def restore(
     if scale is not None:
         raise InputError(
             "-s, --scale: the scale is the model's; use --model sr-x2 or --model sr-x4, and --size "
-            "for any other size"
+            "300% for any other"
         )
     if input_option is not None:
         raise InputError("-i, --input: give pictures by their names alone: iln restore PICTURE")

@@ -1,7 +1,7 @@
 """Sizes in words, and pictures brought to them; before and after side by side."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,38 +13,59 @@ from iln.images.picture import Picture
 
 _FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "float64": "double"}
 _MAX_SIDE = 1_000_000
+_MAX_PERCENT = 10_000
 GAP = 8
 """Columns between before and after."""
 
 
-def parse_size(text: str) -> tuple[int | None, int | None]:
-    """`4000x` is a width, `x3000` a height, `4000x3000` what a picture has to fit into.
+@dataclass(frozen=True)
+class Size:
+    """What a result is brought to; its proportions are kept.
 
-    Returns:
-        (width, height), None where it is free.
+    Attributes:
+        width: in pixels; None where it is free.
+        height: the same.
+        percent: of the picture as it was given, in place of both.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    percent: float | None = None
+
+    def of(self, result: tuple[int, int], given: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a result of this (height, width), for a picture of that one."""
+        if self.percent is not None:
+            scale = self.percent / 100
+            height, width = given
+        else:
+            height, width = result
+            wanted = (self.height, height), (self.width, width)
+            scale = min(want / side for want, side in wanted if want)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def parse_size(text: str) -> Size:
+    """`4000x` is a width, `x3000` a height, `4000x3000` what a picture has to fit into, `100%` the
+    size of the picture as it was given.
 
     Raises:
         InputError: for anything else.
     """
-    found = re.fullmatch(r"(\d*)x(\d*)", text.strip().lower().replace("×", "x"))
-    sides = [] if found is None else [int(side) if side else None for side in found.groups()]
-    if (
-        len(sides) != 2
-        or sides == [None, None]
-        or any(s == 0 or (s or 1) > _MAX_SIDE for s in sides)
-    ):
-        raise InputError(
-            f"size {text!r}: accepted are a width such as 4000x, a height such as x3000, or both, "
-            f"which the picture then fits into, 1 to {_MAX_SIDE}"
-        )
-    return sides[0], sides[1]
-
-
-def fitted(height: int, width: int, size: tuple[int | None, int | None]) -> tuple[int, int]:
-    """(height, width) of a picture that is brought to a size, its proportions kept."""
-    scales = [want / side for want, side in zip(size, (width, height), strict=True) if want]
-    scale = min(scales)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    plain = text.strip().lower().replace("×", "x")
+    if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?%", plain):
+        percent = float(found[1])
+        if 0 < percent <= _MAX_PERCENT:
+            return Size(percent=percent)
+    elif found := re.fullmatch(r"([0-9]{0,9})x([0-9]{0,9})", plain):
+        width, height = (int(side) if side else None for side in found.groups())
+        sides = [side for side in (width, height) if side is not None]
+        if sides and all(1 <= side <= _MAX_SIDE for side in sides):
+            return Size(width, height)
+    raise InputError(
+        f"size {text!r}: accepted are a width such as 4000x, a height such as x3000, or both, "
+        f"which the picture then fits into, 1 to {_MAX_SIDE}; or percent of the picture as it "
+        f"was, such as 100%, up to {_MAX_PERCENT}%"
+    )
 
 
 def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from iln.checkpoints.files import about
 from iln.errors import InputError
 from iln.images import Picture, unfade
 from iln.images.mask import as_mask
-from iln.images.sizing import blended, fitted, parse_size, resized_with_alpha
+from iln.images.sizing import blended, parse_size, resized_with_alpha
 from iln.restoration.inputs import PictureRestorer, Progress, as_input
 from iln.restoration.marks import Marks, Planes
 from iln.restoration.options import RestoreOptions
@@ -43,7 +43,8 @@ class Pipeline(PictureRestorer):
         unfade: stretch the colours of a faded print afterwards; so does a chain that says so.
         strength: how much of the result is taken, from 0 to 1; the rest is the picture as it was,
             enlarged where the models enlarge.
-        size: what the result is brought to, such as `4000x` (see `iln.images.sizing`).
+        size: what the result is brought to, such as `4000x` or `100%` (see
+            `iln.images.sizing.parse_size`).
         load: what makes the `Restorer` of a model, given the options; for whoever keeps them.
         options: see `RestoreOptions`; they hold for every model.
 
@@ -67,18 +68,18 @@ class Pipeline(PictureRestorer):
         self.strength = strength
         names = [model for model in models if isinstance(model, str)]
         self.unfade = unfade or any(CHAINS[name].unfade for name in names if name in CHAINS)
-        chosen = steps(models)
-        self.restorers = [load(model, **options) for model in chosen]
+        loading = partial(load, **options)
+        self.restorers = [step for model in models for step in _steps(model, loading)]
         self.scale = prod(restorer.scale for restorer in self.restorers)
-        alone = len(chosen) == 1 and not self.unfade
+        alone = len(self.restorers) == 1 and not self.unfade
         marking = (n for n, restorer in enumerate(self.restorers) if restorer.marks_only)
         self.marked = None if alone else next(marking, None)
         """Which step a mask limits: the one that takes marks away; None: the whole."""
 
     def result_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the result for a picture of this size."""
-        height, width = height * self.scale, width * self.scale
-        return (height, width) if self.size is None else fitted(height, width, self.size)
+        result = height * self.scale, width * self.scale
+        return result if self.size is None else self.size.of(result, (height, width))
 
     def mask_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a mask for a picture of this size, where it is used."""
@@ -111,7 +112,7 @@ class Pipeline(PictureRestorer):
         if marks is not None and self.marked is None:
             colours, alpha = marks.limit(before, (colours, alpha))
         if self.size is not None:
-            height, width = fitted(colours.shape[0], colours.shape[1], self.size)
+            height, width = self.result_size(*before[0].shape[:2])
             colours, alpha = resized_with_alpha(colours, alpha, height, width)
         return colours, alpha
 
@@ -151,13 +152,29 @@ class Pipeline(PictureRestorer):
         return time.perf_counter() - started
 
 
-def steps(models: Sequence[Model]) -> list[Model]:
-    """The models, each chain replaced by those that it stands for."""
-    found: list[Model] = []
-    for model in models:
-        chain = CHAINS.get(model) if isinstance(model, str) else None
-        found += [model] if chain is None else chain.models
-    return found
+class _SameSize(PictureRestorer):
+    """A model that enlarges, whose result is brought back to the size of the picture."""
+
+    scale = 1
+    marks_only = False
+
+    def __init__(self, restorer: Restorer) -> None:
+        self.restorer = restorer
+
+    def restore_arrays(
+        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
+    ) -> Planes:
+        large = self.restorer.restore_arrays(colours, alpha, progress)
+        return resized_with_alpha(*large, *colours.shape[:2])
+
+
+def _steps(model: Model, load: Callable[[Model], Restorer]) -> list[Restorer | _SameSize]:
+    """A model, or the steps that a chain stands for."""
+    chain = CHAINS.get(model) if isinstance(model, str) else None
+    if chain is None:
+        return [load(model)]
+    restorers = [load(name) for name in chain.models]
+    return [_SameSize(one) for one in restorers] if chain.same_size else [*restorers]
 
 
 class _Masked(PictureRestorer):

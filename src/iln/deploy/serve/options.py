@@ -29,7 +29,7 @@ class Options(BaseModel):
     strength: float = Field(
         1.0, ge=0, le=1, description="Share of the result; the rest is the picture as it was."
     )
-    size: str | None = Field(None, description="Such as 4000x, x3000 or 4000x3000.")
+    size: str | None = Field(None, description="Such as 4000x, x3000, 4000x3000, or 100%.")
     unfade: bool = Field(False, description="Stretch the colours of a faded print.")
     memory: str | None = Field(None, description="Peak of the process, such as 4GB.")
     precision: str = Field("auto", description="auto, fp32, bf16, fp16, or int8.")
