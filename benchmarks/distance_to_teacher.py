@@ -1,7 +1,7 @@
 """How near models and chains come to their teacher, on pairs of `zoo/teacher.py` of any scale.
 
-    python benchmarks/teacher.py DATA/TaughtHeld-x1 photo sharp
-    python benchmarks/teacher.py DATA/TaughtHeld-x4 sr-x4 sharp-x2+sr-x2
+    python benchmarks/distance_to_teacher.py DATA/TaughtHeld-x1 photo sharp
+    python benchmarks/distance_to_teacher.py DATA/TaughtHeld-x4 sr-x4 sharp-x2+sr-x2
 
 The table has the mean PSNR (RGB) in dB of the bicubic enlargement, and of each way: models joined
 by + are applied one after the other, and the result is brought to the size of the answer.
