@@ -1,4 +1,4 @@
-"""Restore the old print beside this file with shipped models, and compare it with the original.
+"""Restore the old print beside this file, and compare it with the original.
 
 The print is `kitten.webp`, faded, scratched and made noisy by
 
@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import iln
-from iln.images import Picture, psnr_rgb, read, unfade, write
+from iln.images import Picture, psnr_rgb, read, write
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
-MODELS = ("scratches", "photo")
-"""One after the other; then the colours are stretched."""
 CROP = (130, 150, 160)
 """Top, left and side of the detail, in pixels."""
 
@@ -30,12 +28,9 @@ def main() -> None:
     damaged = read(HERE / "old-print.png").rgb8()
     original = read(HERE / "kitten.webp").rgb8()
     print("restoring demo/old-print.png as does")
-    print("iln restore demo/old-print.png --model scratches --model photo --unfade")
+    print("iln restore demo/old-print.png --model old-print")
     started = time.perf_counter()
-    restored: Pixels = damaged
-    for model in MODELS:
-        restored = iln.Restorer(model)(restored)
-    restored = unfade(restored)
+    restored: Pixels = iln.restore(damaged, "old-print")
     seconds = time.perf_counter() - started
 
     OUT.mkdir(exist_ok=True)

@@ -96,8 +96,11 @@ def teacher() -> Callable[[Pixels], np.ndarray]:
 def crop(files: list[Path], number: int) -> Pixels:
     """One of a photograph, damaged; the same for the same number and photographs."""
     rng = generator(7, number)
-    picture = read(files[int(rng.integers(len(files)))]).rgb8()
+    file = files[int(rng.integers(len(files)))]
+    picture = read(file).rgb8()
     side = TASK.scale * (SIDE + 2 * MARGIN)
+    if min(picture.shape[:2]) < side:
+        raise InputError(f"{printable(file)}: is too small; photographs have {side}x{side} or more")
     top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
     clean = picture[top : top + side, left : left + side]
     if rng.random() < MIRRORED:

@@ -5,8 +5,9 @@
 
 A round is a run of the recipe of that name (`iln recipes`) with a learning rate that falls to
 almost nothing at its end, so that every round leaves finished weights. How many steps it has is
-measured: as many as fit. The first round begins at random; the next ones, at half the rate, from
-the weights of the last. A round that was interrupted is resumed exactly where it stopped.
+measured: as many as fit. The first round begins at random, or from the shipped weights of another
+model (`STARTS`); the next ones, at half the rate, from the weights of the last. A round that was
+interrupted is resumed exactly where it stopped.
 
 OUT/NAME-1, OUT/NAME-2, ... hold `last.safetensors` (averaged weights), `log.jsonl` and
 `throughput.json`: steps, seconds and samples a second, and the share of the device's own
@@ -46,7 +47,13 @@ STOPPED = "stopped.safetensors"
 """In a round's folder: its weights so far, where it is not finished."""
 TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
 """The same recipe with LayerNorm, for comparison; not shipped."""
-STARTS = {"sharp-x2": "sr-x2", "sharp": "photo", "photo-x2": "sr-x2", "deblur": "photo"}
+STARTS = {
+    "sharp-x2": "sr-x2",
+    "sharp": "photo",
+    "photo-x2": "sr-x2",
+    "deblur": "photo",
+    "scratches": "photo",
+}
 """The shipped weights that a model's first round begins with; others begin at random."""
 
 

@@ -88,8 +88,11 @@ def test_size_keeps_what_the_picture_shows(restore: Command) -> None:
 
 
 @pytest.mark.parametrize("wish", ["1000000x", "x1000000", "30000x30000"])
-def test_a_size_that_no_memory_holds(wish: str, restore: Command, here: Path) -> None:
-    save("a.png")
+@pytest.mark.parametrize("sides", [(12, 16), (320, 330)])  # of the larger the time is foretold
+def test_a_size_that_no_memory_holds(
+    wish: str, sides: tuple[int, int], restore: Command, here: Path
+) -> None:
+    save("a.png", np.zeros((*sides, 3), np.uint8))
     done = restore("a.png", "--size", wish)
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "more than 300,000,000 pixels; allow it with --max-pixels " in done.err
@@ -462,6 +465,13 @@ def test_the_expected_time_is_told_before_a_long_run(
     save("a.png", photo(400, 500))
     monkeypatch.setattr("iln.restoration.Pipeline.seconds_per_pixel", lambda self: 0.01)
     assert restore("a.png").err == "note: 0.2 megapixels take about 33 minutes\n"
+
+    def for_one_size(self: object) -> float:
+        raise InputError("is for pictures of 500 x 400 pixels alone")
+
+    monkeypatch.setattr("iln.restoration.Pipeline.seconds_per_pixel", for_one_size)
+    done = restore("a.png", "--overwrite")
+    assert (done.code, done.err) == (0, "")
     save("b.png")
     assert restore("b.png").err == ""
 
@@ -493,3 +503,10 @@ def test_the_commands_of_the_guide(line: str, command: Command, here: Path) -> N
     done = command(*line.split()[1:])
     assert (done.code, "error" in done.err) == (0, False), done.err
     assert len(files(here)) > len(before)
+
+
+def test_a_chain_is_no_file_that_lacks_answers(command: Command) -> None:
+    save("a.png")
+    done = command("restore", "a.png", "--model", "sharp", "--norm", "ln")
+    assert done.code == 2
+    assert done.lines == ["error: --norm says what one file does not; those of sharp say it"]

@@ -58,3 +58,12 @@ def test_a_few_specks_do_not_count() -> None:
     specks[0, :3] = 255
     specks[1, :3] = 0
     assert np.array_equal(unfade(specks)[2:], unfade(faded)[2:])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_white_stays_white_in_floats(dtype) -> None:
+    ramp = np.linspace(0, 1, 300 * 3).reshape(20, 15, 3)
+    after = unfade(ramp.astype(dtype))
+    assert after.dtype == dtype
+    np.testing.assert_allclose(after.astype(float), unfade(ramp), rtol=0, atol=2e-3)
+    assert after.max() > 0.99

@@ -157,3 +157,8 @@ def test_ones_are_not_taken_for_white(dtype: type) -> None:
         as_mask(ones, 4, 5)
     assert (as_mask(ones.astype(np.float32), 4, 5) == 255).all()
     assert not as_mask(0 * ones, 4, 5).any()
+
+
+@pytest.mark.parametrize(("level", "expected"), [(-0.01, 0), (1.02, 255)])
+def test_floats_beyond_black_and_white_do_not_wrap_round(level: float, expected: int) -> None:
+    assert (as_mask(np.full((6, 9), level, np.float32), 6, 9) == expected).all()

@@ -11,7 +11,9 @@ from small_models import photo, small_model, small_spec
 
 import iln
 from iln.backbones import SwinIR
+from iln.images import Picture
 from iln.images.mask import LEAST, changed_mask, within_mask
+from iln.restoration.marks import Marks
 
 TASK = "scratches: takes marks away"
 
@@ -76,3 +78,14 @@ def test_a_graph_of_one(model: Path, tmp_path: Path) -> None:
     result = iln.Restorer(tmp_path / "graph.xml", precision="fp32")(image)
     difference = np.abs(result.astype(int) - expected(image, model))
     assert (difference > 1).mean() < 0.01  # where a change is as large as the least that counts
+
+
+def test_what_is_hidden_is_no_mark() -> None:
+    image = np.full((32, 32, 4), 128, np.uint8)
+    image[..., 3] = 255
+    image[:, 16:] = 0  # transparent, and black beneath
+    picture = Picture(image[..., :3], image[..., 3])
+    marks = Marks(find=True)
+    result = iln.Pipeline(["scratches"], device="cpu").restore_picture(picture, marks=marks)
+    assert marks.found is not None and not marks.found.any()
+    assert np.array_equal(result.pixels, image[..., :3])

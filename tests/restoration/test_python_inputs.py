@@ -13,6 +13,7 @@ from small_models import photo, small_model, small_spec
 import iln
 from iln.errors import InputError
 from iln.restoration.inputs import as_input
+from iln.restoration.pipeline import _Masked
 
 
 @pytest.fixture(scope="module")
@@ -241,15 +242,53 @@ def test_a_chain_may_keep_the_size_of_the_picture() -> None:
 def test_the_time_of_a_pixel_is_found_on_pieces_that_suit_it(
     per_pixel: float, sides: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = iln.Pipeline([small_model(small_spec())], device="cpu")
+    # A size that no memory holds: it does not belong to the time of a pixel.
+    pipeline = iln.Pipeline(small_model(small_spec()), size="1000000x", device="cpu")
     clock, seen = [0.0], []
 
-    def slowly(colours: np.ndarray, alpha: None, progress: Any) -> tuple[np.ndarray, None]:
+    def slowly(colours: np.ndarray, *rest: Any) -> tuple[np.ndarray, None]:
         seen.append(len(colours))
         clock[0] += per_pixel * colours[..., 0].size
         return colours, None
 
-    monkeypatch.setattr(pipeline, "restore_arrays", slowly)
+    monkeypatch.setattr(pipeline, "_restore_arrays", slowly)
     monkeypatch.setattr("iln.restoration.pipeline.time.perf_counter", lambda: clock[0])
     assert pipeline.seconds_per_pixel() == pytest.approx(per_pixel)
     assert seen == sides
+
+
+def test_without_a_model_nothing_is_restored() -> None:
+    for nothing in ([], ()):
+        with pytest.raises(InputError, match="no model; name one at least"):
+            iln.restore(image(), nothing)
+    with pytest.raises(InputError, match="did you mean old-print"):
+        iln.Pipeline("old-prnt")
+
+
+def test_masks_of_bool_in_every_form() -> None:
+    same = small_model(small_spec(scale=1, upsampler=""))
+    array, mask = image(), np.zeros((9, 10), bool)
+    mask[:, 5:] = True
+    expected = iln.restore(array, same, mask=mask.astype(np.uint8) * 255, device="cpu")
+    assert not np.array_equal(expected, array)
+    for form in (mask, mask[..., None], torch.from_numpy(mask), torch.from_numpy(mask)[None]):
+        assert np.array_equal(iln.restore(array, same, mask=form, device="cpu"), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"strength": 0.3}, {"mask": np.zeros((9, 10), np.uint8)}])
+def test_results_of_what_is_unclipped_are_in_range(options: dict[str, Any]) -> None:
+    far = (image() / 255 * 1.6 - 0.3).astype(np.float32)
+    given = {"strength": 1.0} | options
+    mask = given.pop("mask", None)
+    same = small_model(small_spec(scale=1, upsampler=""))
+    pipeline: Any = iln.Pipeline(same, device="cpu", **given)
+    if mask is not None:
+        pipeline = _Masked(pipeline, mask)
+    result = pipeline(far, unclipped=True)
+    assert result.min() >= 0 and result.max() <= 1
+
+
+def test_a_gray_picture_of_pillow_with_a_table_of_transparency(restorer: iln.Restorer) -> None:
+    given = Image.fromarray(image(1))
+    given.info["transparency"] = bytes(range(256))  # as of a palette, which it has not
+    assert restorer(given).mode == "L"

@@ -1,5 +1,7 @@
 """Edges of transparent pictures: what lies hidden under alpha 0 must not be seen in the result."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -27,6 +29,19 @@ def drawing(kind: str, colour: tuple[int, ...], hidden: tuple[int, ...]) -> np.n
 @pytest.fixture(scope="module", params=shipped())
 def restorer(request: pytest.FixtureRequest) -> iln.Restorer:
     return iln.Restorer(request.param, device="cpu")
+
+
+@pytest.mark.parametrize("options", [{"strength": 0.5}, {"size": "150%"}, {"mask": "half"}])
+def test_no_fringe_of_the_picture_as_it_was(options: dict[str, Any]) -> None:
+    """Hidden black, beside white: no gray in the result where anything is seen."""
+    given = drawing("disc", (255, 255, 255), HIDDEN["black"])
+    if "mask" in options:
+        options = {"mask": np.full((40, 44), 128, np.uint8)}
+    result = iln.restore(given, "sr-x2", device="cpu", **options)
+    seen = result[..., 3] > 0
+    assert result[..., :3][seen].min() >= 240
+    plain = iln.restore(given, "sr-x2", device="cpu")
+    assert plain[..., :3][plain[..., 3] > 0].min() >= 240
 
 
 @pytest.mark.parametrize("kind", ["disc", "text"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ import iln
 from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.lab.training import Recipe, load_recipe
+from iln.lab.training.recipes import RECIPES
 
 TINY = [
     "spec.embed_dim=12", "spec.depths=[1]", "spec.num_heads=[2]", "spec.window=4", "patch=16",
@@ -74,6 +76,13 @@ def test_a_first_round_begins_with_shipped_weights(tmp_path: Path) -> None:
     assert made.init == "sr-x2"
     with pytest.raises(iln.InputError):  # its pairs have to be made first
         script.train_until(soon(), tmp_path / "runs" / "sharp-x2-1", made)
+
+
+@pytest.mark.parametrize("name", script.MODELS)
+def test_first_rounds_begin_as_their_recipes_say(name: str) -> None:
+    said = re.search(r"init=([\w-]+)|from ([\w-]+)'s weights", RECIPES[name].__doc__ or "")
+    expected = None if said is None else said[1] or said[2]
+    assert script.STARTS.get(name) == expected
 
 
 def test_an_interrupted_round_is_resumed(data: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def located(name_or_file: str | os.PathLike[str]) -> Iterator[Path]:
                 yield path
             return
         if "\0" in name_or_file or not os.path.lexists(name_or_file):
-            raise InputError(_unknown(printable(name_or_file), sorted(known)))
+            raise InputError(_unknown(printable(name_or_file), sorted([*known, *CHAINS])))
     yield Path(name_or_file)
 
 

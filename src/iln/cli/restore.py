@@ -179,9 +179,10 @@ def restore(
     said = answers(norm, input_stats, img_range, eps)
     if said and models and (len(models) > 1 or models[0] in CHAINS):
         option = "--" + next(iter(said)).replace("_", "-")
-        raise InputError(
-            f"{option} says what one file does not; with several models, run each by itself"
-        )
+        what = "with several models, run each by itself"
+        if len(models) == 1:
+            what = f"those of {models[0]} say it"
+        raise InputError(f"{option} says what one file does not; {what}")
     options = BatchOptions(
         models=tuple(models or [default_model()]),
         restore={

@@ -29,7 +29,8 @@ def unfade(pixels: NDArray[Any]) -> NDArray[Any]:
     white or some colour gains contrast, or a tint, that it should not have: so ask first.
     """
     if pixels.dtype.kind == "f":
-        levels_16 = np.rint(pixels.clip(0, 1) * 65535).astype(np.uint16)
+        # float16 ends at 65504.
+        levels_16 = np.rint(pixels.astype(np.float32).clip(0, 1) * 65535).astype(np.uint16)
         stretched_16: NDArray[Any] = unfade(levels_16).astype(np.float32) / np.float32(65535)
         return stretched_16.astype(pixels.dtype)
     full = int(np.iinfo(pixels.dtype).max)

@@ -103,7 +103,7 @@ def as_mask(
     mask = colours.mean(2, dtype=np.float32) * (255 / full)
     if levels.shape[2] in (2, 4):
         mask *= levels[..., -1] / np.float32(full)
-    own = np.rint(mask).astype(np.uint8)
+    own = np.rint(mask.clip(0, 255)).astype(np.uint8)
     found = resized(own[..., None], height, width)[..., 0]
     if not ((own == 0) | (own == 255)).all():
         return found

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from iln.errors import InputError
 from iln.images.libvips import libvips
 from iln.images.picture import Picture
+from iln.images.transparency import grow_colours
 
 _FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "float64": "double"}
 _MAX_SIDE = 1_000_000
@@ -74,14 +75,19 @@ def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         return array
     dtype = array.dtype
     source = np.ascontiguousarray(array if dtype.name in _FORMATS else array.astype(np.float32))
+    stored = _FORMATS[source.dtype.name]
     image = libvips().Image.new_from_memory(
-        source.data, source.shape[1], source.shape[0], source.shape[2], _FORMATS[source.dtype.name]
+        source.data, source.shape[1], source.shape[0], source.shape[2], stored
     )
     across, down = width / source.shape[1], height / source.shape[0]
-    image = image.resize(across, vscale=down, kernel="lanczos3")
-    if (image.width, image.height) != (width, height):  # a side is rounded in libvips' own way
-        image = image.gravity("north-west", width, height, extend="copy")
     try:
+        if dtype.kind != "f":  # in whole numbers its weights do not add up to one
+            image = image.cast("float")
+        image = image.resize(across, vscale=down, kernel="lanczos3")
+        if dtype.kind != "f":
+            image = image.rint().cast(stored)
+        if (image.width, image.height) != (width, height):  # a side is rounded in libvips' own way
+            image = image.gravity("north-west", width, height, extend="copy")
         found: NDArray[Any] = image.numpy().reshape(height, width, source.shape[2])
     except libvips().Error as error:
         raise MemoryError(f"for {width} x {height} pixels") from error
@@ -93,9 +99,11 @@ def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 def resized_with_alpha(
     colours: NDArray[Any], alpha: NDArray[Any] | None, height: int, width: int
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Colours (H, W, C) and alpha (H, W) at another size."""
+    """Colours (H, W, C) and alpha (H, W) at another size; hidden colours do not bleed."""
     if alpha is None:
         return resized(colours, height, width), None
+    if colours.shape[:2] != (height, width):
+        colours = grow_colours(colours, alpha)
     return resized(colours, height, width), resized(alpha[..., None], height, width)[..., 0]
 
 
@@ -123,7 +131,8 @@ def blended(before: NDArray[Any], after: NDArray[Any], strength: float) -> NDArr
     result = np.empty_like(after)
     for top in range(0, len(after), 64):
         rows = slice(top, top + 64)
-        mixed = before[rows].astype(np.float32) * (1 - strength)
-        mixed += after[rows].astype(np.float32) * strength
+        precise = np.promote_types(after.dtype, np.float32)
+        mixed = before[rows].astype(precise) * (1 - strength)
+        mixed += after[rows].astype(precise) * strength
         result[rows] = (mixed if after.dtype.kind == "f" else np.rint(mixed)).astype(after.dtype)
     return result

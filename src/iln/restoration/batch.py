@@ -425,7 +425,10 @@ def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:
     pixels = sum(known) / len(known) * len(jobs)
     if pixels < _MANY_PIXELS:
         return
-    seconds = pixels * pipeline.seconds_per_pixel()
+    try:
+        seconds = pixels * pipeline.seconds_per_pixel()
+    except (InputError, MemoryError, RuntimeError):
+        return  # a graph for one size alone; what is wrong with the picture itself is told with it
     if seconds >= _LONG:
         minutes = round(seconds / 60)
         words = "a minute" if minutes == 1 else f"{minutes} minutes"

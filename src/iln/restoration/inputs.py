@@ -150,8 +150,11 @@ def _of_pillow(image: Image) -> Input:
         array = _of_wide(image)
     else:
         target = _PALETTES.get(mode) or _COLOUR_MODELS.get(mode) or mode
-        if mode in ("P", "L", "RGB", "1") and "transparency" in image.info:
-            target = "LA" if mode in ("L", "1") else "RGBA"
+        seen_through = image.info.get("transparency")
+        if mode == "P" and seen_through is not None:
+            target = "RGBA"
+        elif mode in ("L", "RGB", "1") and isinstance(seen_through, (int, tuple)):  # one colour
+            target = "RGBA" if mode == "RGB" else "LA"
         if target not in ("L", "LA", "RGB", "RGBA"):
             raise InputError(f"a picture of Pillow's mode {mode}; convert it to RGB")
         array = np.asarray(image if target == mode else image.convert(target))
@@ -244,6 +247,8 @@ class PictureRestorer(ABC):
         colours = channels if alpha is None else channels[..., :-1]
         colours, alpha = self.restore_arrays(colours, alpha, told)
         result = colours if alpha is None else np.concatenate([colours, alpha[..., None]], 2)
+        if result.dtype.kind == "f":  # what is left as it was may be far beyond
+            result = result.clip(0, 1)
         return given.back(result[..., 0] if array.ndim == 2 else result)
 
     def _each(self, images: list[Any], unclipped: bool, progress: Progress) -> Iterator[Any]:

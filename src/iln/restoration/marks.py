@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from iln.images.mask import changed_mask, within_mask
 from iln.images.sizing import resized_with_alpha
+from iln.images.transparency import grow_colours
 
 Planes = tuple[NDArray[Any], NDArray[Any] | None]
 """Colours (H, W, C), and alpha (H, W) where there is one."""
@@ -39,7 +40,10 @@ class Marks:
         if self.given is not None:
             mask = self.given
         if self.find:
-            mask = np.minimum(mask, changed_mask(colours_before, colours))
+            seen = colours_before
+            if alpha_before is not None:  # networks do not see what is hidden
+                seen = grow_colours(seen, alpha_before)
+            mask = np.minimum(mask, changed_mask(seen, colours))
         self.found = mask
         if alpha is not None and alpha_before is not None:
             alpha = within_mask(alpha_before, alpha, mask)

@@ -22,6 +22,7 @@ from iln.errors import InputError
 from iln.images import Picture, unfade
 from iln.images.mask import as_mask
 from iln.images.sizing import blended, parse_size, resized_with_alpha
+from iln.images.transparency import grow_colours
 from iln.restoration.inputs import PictureRestorer, Progress, as_input
 from iln.restoration.marks import Marks, Planes
 from iln.restoration.options import RestoreOptions
@@ -38,8 +39,8 @@ class Pipeline(PictureRestorer):
     """What `iln restore` does to a picture: models in order, then colours, strength and size.
 
     Args:
-        models: one or more, each a shipped model's name, a file, a network, or the name of a chain
-            of the catalogue (`old-print`), which stands for its steps.
+        models: one, or several in order, each a shipped model's name, a file, a network, or the
+            name of a chain of the catalogue (`old-print`), which stands for its steps.
         unfade: stretch the colours of a faded print afterwards; so does a chain that says so.
         strength: how much of the result is taken, from 0 to 1; the rest is the picture as it was,
             enlarged where the models enlarge.
@@ -54,7 +55,7 @@ class Pipeline(PictureRestorer):
 
     def __init__(
         self,
-        models: Sequence[Model],
+        models: Model | Sequence[Model],
         *,
         unfade: bool = False,
         strength: float = 1.0,
@@ -66,6 +67,10 @@ class Pipeline(PictureRestorer):
             raise InputError(f"strength {strength:g}: must be from 0 to 1")
         self.size = None if size is None else parse_size(size)
         self.strength = strength
+        if isinstance(models, (str, os.PathLike, Backbone)):
+            models = [models]
+        if not models:
+            raise InputError("no model; name one at least")
         names = [model for model in models if isinstance(model, str)]
         self.unfade = unfade or any(CHAINS[name].unfade for name in names if name in CHAINS)
         loading = partial(load, **options)
@@ -95,6 +100,19 @@ class Pipeline(PictureRestorer):
         marks: Marks | None = None,
     ) -> Planes:
         """Colours (H, W, 1 or 3) and alpha (H, W) restored, where there are marks within them."""
+        restored = self._restore_arrays(colours, alpha, progress, marks)
+        if self.size is None:
+            return restored
+        return resized_with_alpha(*restored, *self.result_size(*colours.shape[:2]))
+
+    def _restore_arrays(
+        self,
+        colours: NDArray[Any],
+        alpha: NDArray[Any] | None,
+        progress: Progress,
+        marks: Marks | None,
+    ) -> Planes:
+        """All but the last step, `size`."""
         before = colours, alpha
         for number, restorer in enumerate(self.restorers):
             given = colours, alpha
@@ -106,14 +124,13 @@ class Pipeline(PictureRestorer):
             colours = unfade(colours)
         if self.strength < 1:
             colours_before, alpha_before = resized_with_alpha(*before, *colours.shape[:2])
+            if alpha_before is not None:  # what was hidden may show where edges soften
+                colours_before = grow_colours(colours_before, alpha_before)
             colours = blended(colours_before, colours, self.strength)
             if alpha is not None and alpha_before is not None:
                 alpha = blended(alpha_before, alpha, self.strength)
         if marks is not None and self.marked is None:
             colours, alpha = marks.limit(before, (colours, alpha))
-        if self.size is not None:
-            height, width = self.result_size(*before[0].shape[:2])
-            colours, alpha = resized_with_alpha(colours, alpha, height, width)
         return colours, alpha
 
     def restore_picture(
@@ -148,7 +165,7 @@ class Pipeline(PictureRestorer):
     def _seconds(self, side: int) -> float:
         piece = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
         started = time.perf_counter()
-        self.restore_arrays(piece, None, lambda share: None)
+        self._restore_arrays(piece, None, lambda share: None, None)
         return time.perf_counter() - started
 
 
@@ -217,15 +234,15 @@ def restore(
     Raises:
         InputError: for anything that a user can mend.
     """
-    models = [default_model()] if model is None else model
-    if isinstance(models, (str, os.PathLike, Backbone)):
-        models = [models]
+    models = default_model() if model is None else model
     pipeline = Pipeline(models, unfade=unfade, strength=strength, size=size, **options)
     if mask is None:
         return pipeline(image)
     if isinstance(image, (list, tuple)):
         raise InputError("mask: is of one picture; restore the pictures one by one")
-    if getattr(mask, "dtype", None) in (np.bool_, torch.bool):
+    if getattr(mask, "dtype", None) == torch.bool:
+        mask = mask.to(torch.uint8) * 255
+    elif getattr(mask, "dtype", None) == np.bool_:
         mask = np.asarray(mask).astype(np.uint8) * 255
     with about("the mask"):
         array = as_input(mask).array

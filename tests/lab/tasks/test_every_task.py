@@ -143,3 +143,14 @@ def test_bad_parameters(name: str, parameters: dict[str, Any], message: str) -> 
     with pytest.raises(InputError, match=message.replace("?", r"\?")) as raised:
         task(name, parameters)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_scale_is_refused_or_kept(name: str) -> None:
+    """A task that does not enlarge says so, rather than making pairs of one size at scale 2."""
+    try:
+        enlarging = task(name, {"scale": 2})
+    except InputError:
+        return
+    damaged, target = enlarging.pair(picture(32, 40), generator(0))
+    assert (damaged.shape[:2], target.shape[:2]) == ((16, 20), (32, 40))

@@ -4,7 +4,7 @@
 they are all that input and target differ in: noise, blur, fading and JPEG are on both.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from iln.lab.tasks.task import Metric, Pair, Pixels, Task, generator
 class Scratches(Task):
     """Marks on a print, from none to a net of cracks."""
 
+    scale: Literal[1] = 1
     margin: ClassVar[int] = 24  # as for `photo`
     tested: ClassVar = ("wear", {"light": 0.2, "medium": 0.5, "heavy": 0.9})
     wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
