@@ -38,6 +38,7 @@ from iln.errors import InputError
 from iln.lab.training import Recipe, load_recipe, train
 from iln.lab.training.model import build_model, save_weights
 from iln.lab.training.recipes import derive, override, recipe
+from iln.lab.training.sets import record_of
 
 PROBE = {"cpu": 30, "cuda": 200}
 """Steps by which the pace is measured; the first half, with its compiling, does not count."""
@@ -150,7 +151,10 @@ def keep_average(run: Path, made: Recipe) -> None:
     state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
     model = build_model(made).eval()
     model.load_state_dict(state["average"])
-    save_weights(model, run / STOPPED, made, state["done"], {})
+    begun = record_of(run)
+    save_weights(
+        model, run / STOPPED, made, state["done"], {}, None if begun is None else begun.init
+    )
 
 
 def throughput(run: Path, made: Recipe) -> dict[str, object]:

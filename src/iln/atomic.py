@@ -19,6 +19,15 @@ def printable(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """A folder, with those above it; no harm where it is there. Raises InputError if it cannot."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{printable(path)}: the folder cannot be made: {reason}") from None
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; at the end it becomes `path` at once.

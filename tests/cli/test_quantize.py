@@ -149,3 +149,39 @@ def test_damaged_ranges(ranges: object, weights: Path, tmp_path: Path) -> None:
     safetensors.torch.save_file(content, file, {"iln": json.dumps({**card, "ranges": ranges})})
     with pytest.raises(InputError, match=r"damaged iln metadata \(ranges\)"):
         iln.load(file)
+
+
+@pytest.mark.parametrize("words", [["--precision", "int4"], ["--calibrate", "clean"]])
+def test_broken_weights_are_not_made_to_look_whole(
+    words: list[str],
+    command: Command,
+    weights: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = iln.load(weights)
+    monkeypatch.chdir(tmp_path)
+    model.conv_first.weight.data[0, 0, 0, 0] = float("nan")
+    iln.save(model, "broken.safetensors")
+    done = command("quantize", "broken.safetensors", *words, "-o", "out.safetensors")
+    assert done.code == 2
+    (line,) = done.lines
+    assert "broken.safetensors: conv_first.weight holds values that are not finite" in line
+    assert not Path("out.safetensors").exists()
+
+
+def test_a_picture_smaller_than_the_scale_is_named(
+    command: Command, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("tiny/a.png"), photo(1, 1))
+    done = command("quantize", weights, "--calibrate", "tiny", "-o", "out.safetensors")
+    assert done.code == 2
+    assert done.lines[-1].endswith("a.png: is too small to be shrunk by 2")
+
+
+def test_only_files_of_our_own_are_counted(command: Command, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.bin").write_bytes(bytes(5_000_000))  # somebody else's
+    done = command("quantize", weights, "--precision", "int4", "-o", tmp_path / "out.safetensors")
+    assert (done.code, done.out.split()[-2:]) == (0, ["0.0", "MB"])

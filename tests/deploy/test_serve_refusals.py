@@ -19,7 +19,9 @@ from serve_helpers import HOME, client, encoded, finished, hand_in, pixels, visi
 from test_serve_restoring import slow
 
 from iln.deploy.serve import Settings
+from iln.deploy.serve.running import address
 from iln.deploy.serve.store import safe_name
+from iln.errors import InputError
 
 
 def post(http: Any, name: str = "a.png", data: bytes | None = None, **fields: Any) -> Any:
@@ -49,6 +51,7 @@ def test_our_own_names_are_taken(host: str) -> None:
         {"origin": "http://evil.example"},
         {"origin": "null"},
         {"origin": "http://127.0.0.1:9999"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"},
     ],
@@ -84,6 +87,35 @@ def test_a_token_where_others_can_come() -> None:
         assert http.get("/models", headers={"authorization": "Bearer word"}).status_code == 200
         assert http.get("/?token=word").status_code == 200
         assert http.get("/models").status_code == 200  # by the cookie
+
+
+@pytest.mark.parametrize("token", ["a&b", "a#b", "a+b c", "c;d=e", "ж", "ß", "%41", '"x"'])
+def test_any_word_is_a_token_by_its_address_and_by_its_header(token: str) -> None:
+    settings = Settings(host="0.0.0.0", token=token)
+    home = "http://192.168.0.7:8000"
+    path = address(settings, 8000).partition(":8000")[2]
+    with client(settings, home) as http:
+        assert http.get(path).status_code == 200
+        assert http.get("/models").status_code == 200  # by the cookie
+    with client(settings, home) as http:
+        assert http.get("/models").status_code == 401
+        header = f"Bearer {token}".encode()
+        assert http.get("/models", headers={"authorization": header}).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", " "])
+def test_an_empty_token_is_refused(token: str) -> None:
+    with pytest.raises(InputError, match="the token is empty"):
+        Settings(host="0.0.0.0", token=token)
+
+
+def test_what_is_no_name_and_no_json_is_told_as_json() -> None:
+    with client() as http:
+        answer = post(http, model="a" * 300)
+        assert (answer.status_code, "is shipped" in answer.json()["error"]) == (400, True)
+        job = hand_in(http, encoded())["id"]
+        answer = http.post(f"/jobs/{job}/start", content="[" * 100_000)
+        assert answer.status_code == 400 and "is not JSON" in answer.json()["error"]
 
 
 def test_from_outside_only_shipped_models(network: Path) -> None:

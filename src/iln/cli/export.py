@@ -15,6 +15,7 @@ from iln.cli.options import (
     StatsOf,
     answers,
 )
+from iln.cli.written import written
 from iln.errors import InputError
 
 
@@ -76,7 +77,6 @@ def export(
     """
     if dynamic and size is not None:
         raise InputError("--dynamic and --size exclude each other")
-    from iln.atomic import printable
     from iln.deploy.export import export as write
     from iln.deploy.export import parse_size
 
@@ -91,6 +91,4 @@ def export(
         overwrite=overwrite,
         **answers(norm, input_stats, img_range, eps),
     )
-    files = [path for path in output.rglob("*") if path.is_file()] or [output]
-    size_in_mb = sum(path.stat().st_size for path in files) / 1e6
-    typer.echo(f"{printable(output)}  {size_in_mb:.1f} MB")
+    typer.echo(written(output))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iln.atomic import printable
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def paper(
     runs = store / scale.value
     pictures = runs / "pictures" if scale is ScaleName.smoke else data_root
     if scale is not ScaleName.smoke and not data_root.is_dir():
-        raise InputError(f"{data_root} is no folder; --data-root says where pictures lie")
+        raise InputError(
+            f"{printable(data_root)} is no folder; --data-root says where pictures lie"
+        )
     kept = Store(runs, pictures, device)
     for item in items:
         with _display() as (say, tell):

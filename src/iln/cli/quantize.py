@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iln.cli.options import ModelName, Overwrite
+from iln.cli.written import written
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,6 +76,12 @@ def quantize(
 
     _check(output, precision, calibrate, overwrite)
     network = load(model)
+    for name, weight in network.named_parameters():
+        if not weight.isfinite().all():
+            raise InputError(
+                f"{printable(model)}: {name} holds values that are not finite; a network of them "
+                "cannot be quantized"
+            )
     inputs = [] if calibrate is None else _inputs(network, model, calibrate, pictures, crop)
     if output.suffix == ".xml":
         from iln.deploy.export.quantizing import quantize as write
@@ -83,8 +91,7 @@ def quantize(
         if inputs:
             network.ranges = _measured(network, inputs)
         _save(network, model, output, overwrite, bits=None if inputs else 4)
-    size = sum(f.stat().st_size for f in {output, output.with_suffix(".bin")} if f.exists())
-    typer.echo(f"{printable(output)}  {size / 1e6:.1f} MB")
+    typer.echo(written(output))
 
 
 def _check(output: Path, precision: Kind, calibrate: Path | None, overwrite: bool) -> None:
@@ -120,7 +127,11 @@ def _measured(network: Backbone, inputs: Sequence[npt.NDArray[np.float32]]) -> d
                 tell("measuring ranges", i / len(inputs))
                 yield torch.from_numpy(pixels)
 
-        return calibrate(network, images(), INT8_PERCENTILE)
+        ranges = calibrate(network, images(), INT8_PERCENTILE)
+    for layer, limits in ranges.items():
+        if not all(map(math.isfinite, limits)):
+            raise InputError(f"{layer} sees values that are not finite; int8 needs finite ones")
+    return ranges
 
 
 def _save(network: Backbone, model: str, output: Path, overwrite: bool, bits: int | None) -> None:
@@ -157,6 +168,10 @@ def _inputs(
     inputs = []
     for source in (found[i * len(found) // count] for i in range(count)):
         if task is not None:
+            if source.input is None and min(read(source.target).rgb8().shape[:2]) < task.scale:
+                raise InputError(
+                    f"{printable(source.target)}: is too small to be shrunk by {task.scale}"
+                )
             damaged, _ = load_pair(source, task)
         else:
             damaged = read(source.input or source.target).rgb8()

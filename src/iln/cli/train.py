@@ -66,6 +66,8 @@ def train(
     if recipe is not None and "=" in recipe:  # no recipe was named
         changes.insert(0, recipe)
         recipe = None
+    if resume is not None and output is not None:
+        raise InputError("--resume and -o: a resumed run stays in its folder; leave -o out")
     if resume is not None:
         base = training.load_recipe(resume)
         chosen = override(base, changes) if recipe is None else training.recipe(recipe, changes)

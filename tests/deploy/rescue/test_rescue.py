@@ -127,6 +127,11 @@ def test_our_own_file_keeps_what_it_says(tmp_path: Path) -> None:
     assert said["task"] == "sr"
     assert said["training"]["step"] == 9
     assert len(said["training"]["stream_divided_by_2_to_the"]) == 2
+    in_words = wild(network(), 16)
+    iln.save(in_words, tmp_path / "words.safetensors", task="sr", training="by hand")
+    again = tmp_path / "again.safetensors"
+    assert run("rescue", tmp_path / "words.safetensors", picture_file, "-o", again) == 0
+    assert describe(again)["training"]["said"] == "by hand"
 
 
 def test_a_foreign_safetensors_file(tmp_path: Path) -> None:

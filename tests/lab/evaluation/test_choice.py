@@ -10,7 +10,9 @@ from known_networks import folder, network, pairs, photo
 
 from iln import InputError
 from iln.lab.evaluation import evaluate
+from iln.lab.evaluation.files import as_json
 from iln.lab.tasks import task
+from iln.restoration import Restorer
 
 
 @pytest.fixture
@@ -141,3 +143,30 @@ def test_a_result_that_is_not_finite_names_picture_and_model(tmp_path: Path, pla
     file = network(tmp_path / "broken.safetensors", float("nan"), task="jpeg")
     with pytest.raises(InputError, match=r"set/a\.png with broken: .* not finite"):
         evaluate(file, place)
+
+
+def test_a_model_called_as_the_baseline_needs_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(tmp_path / "m.safetensors", task="jpeg").rename(tmp_path / "input")
+    place = folder(tmp_path / "set", a=photo())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"the model input cannot be called so here; say \./input"):
+        evaluate("input", place)
+    assert evaluate("./input", place).columns == ["input", "./input"]
+
+
+def test_each_model_has_a_precision_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [network(tmp_path / f"{name}.safetensors", task="jpeg") for name in "ab"]
+    made = Restorer.__init__
+
+    def init(self: Restorer, model: Any, **options: Any) -> None:
+        made(self, model, **options | {"precision": "bf16" if Path(model).stem == "b" else "fp32"})
+
+    monkeypatch.setattr(Restorer, "__init__", init)
+    result = evaluate(files, folder(tmp_path / "set", a=photo()))
+    assert [model.precision for model in result.models] == ["fp32", "bf16"]
+    assert result.precision == "bf16, fp32"
+    assert [model["precision"] for model in as_json(result)["models"]] == ["fp32", "bf16"]

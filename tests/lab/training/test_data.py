@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from iln.errors import InputError
-from iln.lab.tasks import Damaged, Metric, Pixels, SuperResolution, Task
+from iln.lab.tasks import JPEG, Damaged, Metric, Pixels, SuperResolution, Task
 from iln.lab.tasks.folders import sources
 from iln.lab.training.data import Batches, Pictures, batch, in_order, open_pictures
 
@@ -252,3 +252,42 @@ def test_bad_folders_and_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"broken\.png"):
         open_pictures(sources(tmp_path), SR2, cache, quiet)
     assert not list(cache.iterdir())
+
+
+def test_two_clean_pictures_are_no_pair(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("input", "target"):
+        (tmp_path / part).mkdir()
+        pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / part / "a.png")
+    task = SuperResolution(scale=2)
+    clean_ones = [*sources(tmp_path / "input"), *sources(tmp_path / "target")]
+    assert len(open_pictures(clean_ones, task, tmp_path / "cache", quiet)) == 2
+    jpeg = JPEG()
+    assert len(open_pictures(sources(tmp_path), jpeg, tmp_path / "cache", quiet)) == 1
+    assert len(open_pictures(clean_ones, jpeg, tmp_path / "cache", quiet)) == 2
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut off", "no shapes"])
+def test_a_cache_that_is_not_whole_is_made_again(harm: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    cache = tmp_path / "cache"
+    open_pictures(sources(tmp_path), SR2, cache, quiet)
+    ((pixels_file,), (shapes_file,)) = cache.glob("*.pixels"), cache.glob("*.json")
+    if harm == "gone":
+        pixels_file.unlink()
+    elif harm == "cut off":
+        pixels_file.write_bytes(pixels_file.read_bytes()[:-1])
+    else:
+        shapes_file.write_text("[[[")
+    *_, found = open_pictures(sources(tmp_path), SR2, cache, quiet)[0]
+    assert np.array_equal(found, pixels)
+
+
+def test_a_cache_that_is_a_file_is_told(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    (tmp_path / "pairs").write_text("mine")
+    with pytest.raises(InputError, match="pairs: decoded pictures cannot be written"):
+        open_pictures(sources(tmp_path), SR2, tmp_path / "pairs", quiet)
+    assert (tmp_path / "pairs").read_text() == "mine"

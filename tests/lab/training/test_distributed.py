@@ -91,6 +91,19 @@ def test_shares_saved_by_two_are_taken_up_by_four(recipe: Recipe, tmp_path: Path
     assert difference(run, tmp_path / "undisturbed") < 1e-9
 
 
+def test_shares_are_taken_up_by_one_and_by_two_again(recipe: Recipe, tmp_path: Path) -> None:
+    whole = recipe.model_copy(update={"parallel": "fsdp", "lr_end": 1.0, "save_every": 4})
+    run = tmp_path / "run"
+    assert_ran(torchrun(2, ["sr-x2", *overrides(whole), "steps=8", "-o", str(run)]))
+    for processes, steps in ((1, 16), (2, 24)):
+        done = torchrun(processes, ["--resume", str(run), f"steps={steps}"])
+        assert_ran(done)
+        assert f"{processes} process(es), step {steps - 8} of {steps}" in done.stdout
+    assert [line["step"] for line in log(run) if "loss" in line] == list(range(4, 25, 4))
+    train(whole, tmp_path / "once", say=quiet)
+    assert difference(run, tmp_path / "once") < 1e-6
+
+
 def test_a_batch_that_cannot_be_shared_is_one_line_from_each(
     recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import torch
 from PIL import Image
 from running import exit_code, log, quiet
 
+from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.lab.training import Recipe, load_recipe, loop, recipe, train
-from iln.lab.training.sets import picture_sets, with_validation
+from iln.lab.training.sets import PictureSet, picture_sets, with_validation
+from iln.lab.training.validation import baselines, validate
 
 TINY = ("steps=2", "batch=2", "patch=16", "threads=1", "precision=fp32", "tensorboard=false")
 NETWORK = ("spec.embed_dim=12", "spec.depths=[1]", "spec.num_heads=[2]", "spec.window=4")
@@ -57,7 +60,7 @@ def test_the_first_command_in_an_empty_folder(
 def test_what_is_held_out(made: Recipe, tmp_path: Path) -> None:
     folder = draw(tmp_path / "set", 20)
     own = made.model_copy(update={"data": (folder,), "validation": (), "hold_out": 0.1})
-    learned, tests = picture_sets(own)
+    learned, tests, _ = picture_sets(own)
     (test,) = tests
     assert test.name == "held out" and len(learned) == 18 and len(test.sources) == 2
     assert not {s.target for s in learned} & {s.target for s in test.sources}
@@ -218,3 +221,158 @@ def test_folders_are_named_as_one_knows_them(
     words = ["denoise", "data_root=pool", "data=Mine", *TINY, *NETWORK, "-o", "run"]
     assert exit_code(words) == 0
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"] == ["Mine"]
+
+
+def test_sets_of_the_same_name_are_told_apart(made: Recipe, tmp_path: Path) -> None:
+    """So that each counts for the best weights, and none is taken for what is held out."""
+    folders = tuple(draw(tmp_path / name, 2) for name in ("a/test", "b/test", "c/held out"))
+    own = made.model_copy(update={"data": (folders[0],), "validation": folders, "hold_out": 0.5})
+    tests = picture_sets(own)[1]
+    assert [test.name for test in tests] == [*map(str, folders), "held out"]
+    assert train(own.model_copy(update={"steps": 2}), tmp_path / "run", say=quiet)
+    names = {line["validation"] for line in log(tmp_path / "run") if "validation" in line}
+    assert names == {test.name for test in tests}
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 4
+
+
+def test_what_was_held_out_stays_so_when_pictures_come_and_go(made: Recipe, tmp_path: Path) -> None:
+    folder, said = draw(tmp_path / "set", 5), list[str]()
+    own = made.model_copy(
+        update={"data": (folder,), "validation": (), "hold_out": 0.2, "lr_end": 1.0, "steps": 2}
+    )
+    train(own, tmp_path / "run", say=said.append)
+    _, (test,), begun = picture_sets(own)
+    assert not any("warning" in line for line in said)
+    for number in range(20):  # they come before all others
+        Image.new("RGB", (40, 40)).save(folder / f"+{number}.png")
+    train(own.model_copy(update={"steps": 4}), tmp_path / "run", resume=True, say=said.append)
+    (warning,) = [line for line in said if "warning" in line]
+    assert "not those that the run began with (4 then, 24 now)" in warning
+    now, (same,), _ = picture_sets(own, begun)
+    assert same.sources == test.sources and len(now) == 24
+    assert not {source.target for source in now} & {source.target for source in test.sources}
+
+
+def test_an_exact_picture_does_not_end_a_run_nor_decide_alone(made: Recipe) -> None:
+    """PSNR of a white picture that stays white is infinite."""
+    flat = draw(made.data_root / "flat", 0)
+    Image.new("RGB", (40, 40), "white").save(flat / "white.png")
+    task, test = made.make_task(), PictureSet.of(flat)
+    assert [score["psnr_y"] for score in baselines(task, test).values()] == [100.0]
+
+    class Enlarged(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, image: torch.Tensor, run: object) -> torch.Tensor:
+            return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    scores = validate(Enlarged(), task, test, lambda name, triple: None)
+    assert [score["psnr_y"] for score in scores.values()] == [100.0]
+
+
+def test_a_full_disk_costs_the_best_weights_and_no_run(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved, said = loop.save_weights, list[str]()
+
+    def full(model: Any, file: Path, *rest: Any) -> None:
+        if file.name == "best.safetensors" and not room:
+            raise InputError(f"{file}: cannot be written: No space left on device")
+        saved(model, file, *rest)
+
+    monkeypatch.setattr(loop, "save_weights", full)
+    short = made.model_copy(update={"steps": 20, "validate_every": 10, "save_every": 5})
+    room = False
+
+    def tick(step: int, loss: float) -> None:
+        nonlocal room
+        room = step > 10
+
+    assert train(short, tmp_path / "run", say=said.append, tick=tick)
+    assert any(line.endswith("No space left on device; going on") for line in said)
+    assert (tmp_path / "run" / "best.safetensors").exists()  # of the last step, when there was room
+
+
+def test_a_log_that_cannot_be_written_has_gaps(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, run = list[str](), tmp_path / "run"
+
+    def tick(step: int, loss: float) -> None:
+        if step == 6:
+            (run / "log.jsonl").unlink()
+            (run / "log.jsonl").mkdir()
+
+    short = made.model_copy(update={"steps": 12, "validate_every": 12})
+    assert train(short, run, say=said.append, tick=tick)
+    assert len([line for line in said if "the log has gaps from here on" in line]) == 1
+    assert (run / "last.safetensors").exists()
+
+
+def test_weights_are_not_removed_with_a_run_whose_state_was_never_saved(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("iln.lab.training.run_state.save_state", full)
+    run = tmp_path / "run"
+    with pytest.raises(InputError, match="No space left on device; nothing is the state"):
+        train(made.model_copy(update={"steps": 3}), run, say=quiet)
+    assert (run / "last.safetensors").exists()
+
+
+def test_weights_say_what_they_started_from_also_after_a_resume(
+    made: Recipe, tmp_path: Path
+) -> None:
+    first = made.model_copy(update={"steps": 2, "lr_end": 1.0})
+    train(first, tmp_path / "first", say=quiet)
+    init = tmp_path / "first" / "last.safetensors"
+    second = first.model_copy(update={"init": str(init)})
+    train(second, tmp_path / "second", say=quiet)
+    expected = describe(tmp_path / "second" / "last.safetensors")["training"]["init"]
+    assert expected["step"] == 2
+    init.unlink()
+    longer = second.model_copy(update={"steps": 4})
+    train(longer, tmp_path / "second", resume=True, say=quiet)
+    training = describe(tmp_path / "second" / "last.safetensors")["training"]
+    assert (training["step"], training["init"]) == (4, expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("recipe.json", b"\xff\xfe", "recipe.json is damaged: no text"),
+        ("recipe.json", b'{"steps": 0}', "recipe.json does not fit this version: backbone: "),
+        ("environment.json", b"[{", None),
+        ("log.jsonl", b'{"step": 2, "loss": \xff}\n5\n"step"\n[1]\n{}\n', None),
+        ("begun.json", b"{", None),
+    ],
+)
+def test_damaged_files_of_a_run(
+    file: str, text: bytes, expected: str | None, made: Recipe, tmp_path: Path
+) -> None:
+    run, short = tmp_path / "run", made.model_copy(update={"steps": 4, "lr_end": 1.0})
+    train(short, run, say=quiet)
+    (run / file).write_bytes(text)
+    if expected is None:
+        assert train(short.model_copy(update={"steps": 6}), run, resume=True, say=quiet)
+        return
+    with pytest.raises(InputError) as raised:
+        train(short, run, resume=True, say=quiet)
+    assert expected in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names there are always Unicode")
+def test_names_that_are_not_utf_8(made: Recipe, tmp_path: Path) -> None:
+    name = os.fsdecode(b"M\xfcller")
+    folder = draw(tmp_path / "set", 2)
+    (folder / "0.png").rename(folder / f"{name}.png")
+    own = made.model_copy(update={"data": (folder,), "validation": (folder,), "steps": 2})
+    assert train(own, tmp_path / "run", say=quiet)
+    folder.rename(tmp_path / name)
+    other = own.model_copy(update={"data": (tmp_path / name,)})
+    with pytest.raises(InputError, match=r"M\\udcfcller: the name is not UTF-8; rename it"):
+        train(other, tmp_path / "other", say=quiet)

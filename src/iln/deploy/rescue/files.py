@@ -1,5 +1,6 @@
 """Rescued checkpoints as files: in their authors' own layout, or in ours."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: boo
             _write_pickle(path, target, rescued, overwrite)
         elif (said := said_by(path)) or rescued.in_steps:
             before = said.get("training")
-            training = before if isinstance(before, dict) else {}
+            training = before if isinstance(before, dict) else {"said": before} if before else {}
             training = {**training, "stream_divided_by_2_to_the": list(rescued.exponents)}
             rest = {name: said.get(name) for name in ("task", "scores", "licence")}
             save(rescued.model, target, overwrite=overwrite, training=training, **rest)
@@ -54,8 +55,10 @@ def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: boo
 
 def _write_pickle(path: Path, target: Path, rescued: Rescued, overwrite: bool) -> None:
     changed = _changed(read_content(path)[0], rescued)
+    data = io.BytesIO()  # because torch's own writing reports a full disk in a way of its own
+    torch.save(changed, data)
     with atomic_write(target, overwrite) as temporary:
-        torch.save(changed, temporary)
+        temporary.write_bytes(data.getvalue())
 
 
 def _write_safetensors(path: Path, target: Path, rescued: Rescued, overwrite: bool) -> None:

@@ -97,13 +97,20 @@ def parse_options(given: dict[str, Any], settings: Settings) -> Options:
 def _check_model(model: str, settings: Settings) -> None:
     """Files are for whoever sits at this computer: another could look around on its disk, or have
     it filled from the net."""
-    if model in names() or (settings.local and Path(model).is_file()):
+    if model in names() or (settings.local and _is_file(model)):
         return
     if settings.local and is_address(model):
         parsed(model)  # whether it is there is found out when it is fetched
         return
     files = ", or give a file of weights" if settings.local else ""
     raise InputError(f"no model {model!r} is shipped; {nearest(model, names())}{files}")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long, or with a character that no name has
+        return False
 
 
 def _shown(value: Any) -> str:

@@ -137,7 +137,7 @@ async def start_job(request: Request) -> Response:
     job = _job(request)
     try:
         given = await request.json() if await request.body() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError("the body is not JSON; give options such as {}") from None
     if not isinstance(given, dict):
         raise InputError('the body is no object; give options such as {"strength": 0.5}')

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
+from urllib.parse import quote
 
 import uvicorn
 
@@ -58,7 +59,7 @@ def address(settings: Settings, port: int) -> str:
     if host in ("0.0.0.0", "::", ""):
         host = socket.gethostname()
     shown = f"[{host}]" if ":" in host else host
-    token = "" if settings.token is None else f"?token={settings.token}"
+    token = "" if settings.token is None else f"?token={quote(settings.token, '')}"
     return f"http://{shown}:{port}/{token}"
 
 

@@ -11,7 +11,7 @@ import ipaddress
 import secrets
 import socket
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -103,12 +103,12 @@ class Guard:
         given = request.query_params.get("token", "")
         if request.url.path == "/" and _equal(given, token):
             answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
-            answer.set_cookie(cookie, token, httponly=True, samesite="strict")
+            answer.set_cookie(cookie, quote(token, ""), httponly=True, samesite="strict")
             return answer
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _equal(bearer, token):
+        if scheme.lower() == "bearer" and (_equal(bearer, token) or _equal(_utf8(bearer), token)):
             return None
-        if _equal(request.cookies.get(cookie, ""), token):
+        if _equal(request.cookies.get(cookie, ""), quote(token, "")):
             return None
         return refusal(
             HTTPStatus.UNAUTHORIZED,
@@ -149,7 +149,10 @@ def port_of(request: Request) -> str:
 
 def _same_origin(request: Request, host: str) -> bool:
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    try:
+        if origin is not None and urlsplit(origin).netloc != host:
+            return False
+    except ValueError:  # no address at all
         return False
     site = request.headers.get("sec-fetch-site", "none")
     opened = request.method == "GET" and request.headers.get("sec-fetch-mode") == "navigate"
@@ -158,3 +161,8 @@ def _same_origin(request: Request, host: str) -> bool:
 
 def _equal(one: str, other: str) -> bool:
     return secrets.compare_digest(one.encode(), other.encode())
+
+
+def _utf8(header: str) -> str:
+    """A header as most programs mean it: the standard has Latin-1, which is what was read."""
+    return header.encode("latin-1", "replace").decode("utf-8", "replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from iln.errors import InputError
 from iln.images import MAX_PIXELS
 
 MEGABYTE = 10**6
@@ -31,6 +32,10 @@ class Settings:
     queue: int = 200
     kept: int = 2000
     unused: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if self.token is not None and not self.token.strip():
+            raise InputError("the token is empty, and would let everybody in; give a word")
 
     @property
     def local(self) -> bool:

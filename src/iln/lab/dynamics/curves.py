@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from iln.atomic import printable
 from iln.errors import InputError
 from iln.lab.dynamics.drawing import (
     HUES,
@@ -62,7 +63,9 @@ def read_history(run: Path) -> History:
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        raise InputError(f"{run} is no run's folder and no log that can be read") from None
+        raise InputError(
+            f"{printable(run)} is no run's folder and no log that can be read"
+        ) from None
     found: dict[int, dict[str, dict[str, float | None]]] = {}
     for line in lines:
         try:

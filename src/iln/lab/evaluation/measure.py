@@ -73,7 +73,6 @@ def evaluate(
         ),
         scores=scores,
         seed=seed,
-        precision=loaded[0].precision,
         date=date,
     )
 

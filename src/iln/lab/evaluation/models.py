@@ -46,7 +46,10 @@ class Model:
         if self.restorer.engine != "torch":
             device += f" ({self.restorer.engine})"
         spec = self.spec
-        return Tested(self.name, self.file, digest, name_of(spec), dict(vars(spec)), device)
+        spec_values = dict(vars(spec))
+        return Tested(
+            self.name, self.file, digest, name_of(spec), spec_values, device, self.precision
+        )
 
 
 def load_models(
@@ -91,9 +94,19 @@ def _file(name: str | os.PathLike[str], about: dict[str, Any]) -> Path:
 def distinct(
     short: Sequence[str], long: Sequence[str], reserved: Sequence[str], what: str
 ) -> list[str]:
-    """Short names where they tell all apart, else the long ones. Raises InputError for twins."""
+    """Short names where they tell all apart, else the long ones.
+
+    Raises:
+        InputError: for twins, and for a long name that is reserved.
+    """
     for name in long:
         if long.count(name) > 1:
             raise InputError(f"the {what} {printable(name)} is given twice")
     clear = [short.count(name) == 1 and name not in reserved for name in short]
-    return [printable(s if ok else full) for s, full, ok in zip(short, long, clear, strict=True)]
+    names = [printable(s if ok else full) for s, full, ok in zip(short, long, clear, strict=True)]
+    for name in names:
+        if name in reserved or names.count(name) > 1:
+            raise InputError(
+                f"the {what} {name} cannot be called so here; say ./{name}, or rename it"
+            )
+    return names

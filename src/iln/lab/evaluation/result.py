@@ -38,6 +38,7 @@ class Tested:
     backbone: str
     spec: dict[str, Any]
     device: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,6 @@ class Evaluation:
     sets: tuple[PictureSet, ...]
     scores: tuple[Score, ...]
     seed: int
-    precision: str
     date: str
     """When it was done, ISO 8601, UTC."""
 
@@ -76,6 +76,10 @@ class Evaluation:
     @property
     def device(self) -> str:
         return ", ".join(sorted({model.device for model in self.models}))
+
+    @property
+    def precision(self) -> str:
+        return ", ".join(sorted({model.precision for model in self.models}))
 
     def means(self) -> dict[Group, float]:
         """Over the pictures of each set, in the order of the scores; inf if one of them is."""

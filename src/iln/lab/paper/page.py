@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from iln.atomic import atomic_write, printable
+from iln.atomic import atomic_write, make_folder, printable
 from iln.errors import InputError
 from iln.lab.dynamics.drawing import Figure, write_png
 
@@ -80,10 +80,7 @@ class Page:
         return file
 
     def _ready(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{printable(self.folder)}: {error.strerror}") from None
+        make_folder(self.folder)
 
 
 def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from iln.atomic import atomic_write
+from iln.atomic import atomic_write, make_folder
 from iln.backbones import Backbone
 from iln.checkpoints.native import load
 from iln.errors import InputError
@@ -138,12 +138,12 @@ class Store:
         missing = {self.folder(r): r for r in recipes if not self.finished(r)}
         if not missing:
             return True
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         with _alone(self.root):
             local = {"data_root": self.data_root, "device": self.device}
             waiting = [recipe.model_copy(update=local) for recipe in missing.values()]
             for recipe in waiting:  # decoded once, and not by several runs at a time
-                found, _ = picture_sets(recipe)
+                found, *_ = picture_sets(recipe)
                 open_pictures(found, recipe.make_task(), self.root / "pairs", say)
             if jobs == 1:
                 return self._one_by_one(waiting, say, tell)

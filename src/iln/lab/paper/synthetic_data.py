@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from iln.atomic import make_folder
 from iln.images import Picture, write
 from iln.lab.tasks import generator
 
@@ -16,7 +17,7 @@ _SIDE = 96
 def draw_data(root: Path) -> None:
     """Folders `Drawn` (8 pictures) and `DrawnTest` (2), where they are not there yet."""
     for folder, count in (("Drawn", 8), ("DrawnTest", 2)):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(root / folder)
         for number in range(count):
             file = root / folder / f"{number}.png"
             if not file.exists():

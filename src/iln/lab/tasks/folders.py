@@ -1,5 +1,6 @@
 """Folders of pictures as a task sees them: clean pictures to damage, or pairs that lie there."""
 
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def load_pair(source: Source, task: Task, seed: int = 0) -> Pair:
     """
     target = task.target(read(source.target).rgb8())
     if source.input is None:
-        name = zlib.crc32(source.target.stem.encode())
+        name = zlib.crc32(os.fsencode(source.target.stem))
         return task.degrade(target, generator(seed, name)), target
     damaged = task.colours(read(source.input).rgb8())
     if problem := misfit(source, task, damaged, target):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, ClassVar, NamedTuple, TypeAlias
@@ -130,11 +131,13 @@ def mean_scores(
     restore: Callable[[Damaged], Pixels],
     pairs: Iterable[Pair],
     sample: Callable[[tuple[Damaged, Pixels, Pixels]], None] = lambda triple: None,
+    most: float = math.inf,
 ) -> dict[str, float]:
     """Each metric's mean over pictures, of what `restore` makes of the inputs.
 
     Args:
         sample: is shown the first picture's (input, output, target).
+        most: what a picture's score counts for at most.
     """
     scores: list[dict[str, float]] = []
     for damaged, target in pairs:
@@ -142,4 +145,4 @@ def mean_scores(
         if not scores:
             sample((damaged, output, target))
         scores.append(task.score(output, target))
-    return {name: sum(s[name] for s in scores) / len(scores) for name in scores[0]}
+    return {name: sum(min(s[name], most) for s in scores) / len(scores) for name in scores[0]}

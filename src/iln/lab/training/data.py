@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -86,15 +87,31 @@ def open_pictures(
     """
     made = repr(task) if task.whole else [task.scale, task.channels]
     key: list[Any] = [_FORMAT, type(task).__name__ if task.whole else "", made]
-    for file in (file for source in found for file in source.files):
-        key.append([str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns])
+    for source in found:
+        states = ((str(file.resolve()), file.stat()) for file in source.files)
+        key.append([[name, state.st_size, state.st_mtime_ns] for name, state in states])
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     pixels_file, shapes_file = cache / f"{name}.pixels", cache / f"{name}.json"
-    if not shapes_file.exists():
+    if (shapes := _shapes(pixels_file, shapes_file)) is None:
         _build(found, task, pixels_file, shapes_file, say, progress)
-    shapes = [[tuple(shape) for shape in entry] for entry in json.loads(shapes_file.read_text())]
+        shapes = _shapes(pixels_file, shapes_file)
+    if shapes is None:
+        raise InputError(f"{printable(cache)}: decoded pictures cannot be read back")
     # "c", private copy on write: PyTorch warns about arrays that cannot be written to
     return Pictures(np.memmap(pixels_file, np.uint8, mode="c"), shapes)
+
+
+def _shapes(pixels_file: Path, shapes_file: Path) -> list[list[tuple[int, int, int]]] | None:
+    """What the cache holds; None where it is not whole, as after a loss of power."""
+    try:
+        shapes = json.loads(shapes_file.read_text())
+        if pixels_file.stat().st_size != sum(
+            math.prod(shape) for entry in shapes for shape in entry
+        ):
+            return None
+    except (OSError, ValueError, TypeError):
+        return None
+    return [[(shape[0], shape[1], shape[2]) for shape in entry] for entry in shapes]
 
 
 def batch(
@@ -225,6 +242,8 @@ def _build(
                     for array in entry:
                         out.write(array.tobytes())
                     shapes.append([array.shape for array in entry])
+            out.flush()
+            os.fsync(out.fileno())
         if wrong_pairs:
             raise InputError(f"{len(wrong_pairs)} pairs do not fit: {some(wrong_pairs, '; ')}")
         check_unreadable(unreadable, len(found))
@@ -242,8 +261,9 @@ def _build(
             f"({free}a run's `pairs` folder lies beside it)"
         ) from None
     finally:
-        pixels_part.unlink(missing_ok=True)
-        shapes_part.unlink(missing_ok=True)
+        with suppress(OSError):  # of a cache that is no folder
+            pixels_part.unlink(missing_ok=True)
+            shapes_part.unlink(missing_ok=True)
 
 
 def _decoded(found: Sequence[Source], task: Task) -> Iterator[_Entry | InputError]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
 from torch.nn.parallel import DistributedDataParallel
 
-from iln.atomic import atomic_write
+from iln.atomic import atomic_write, printable
 from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.lab.dynamics import BlockMeasures, Observer, as_json, scalars
@@ -32,7 +32,7 @@ from iln.lab.training.recipe import Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
 from iln.lab.training.run_folder import check_run, new_run, pairs_folder
 from iln.lab.training.run_state import RunState, saved_state
-from iln.lab.training.sets import PictureSet, picture_sets, with_validation
+from iln.lab.training.sets import PictureSet, Record, picture_sets, record_of, with_validation
 from iln.lab.training.sizes import check_sizes, check_tests
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
 from iln.layers.forward_pass import WHOLE, Checkpointed
@@ -120,7 +120,13 @@ def _train(
     else:
         recipe, notes = with_validation(recipe)
     # The pictures, their sizes and the network: all that may be wrong comes before what is slow.
-    found, tests = picture_sets(recipe)
+    begun_with = record_of(run) if resume else None
+    found, tests, record = picture_sets(recipe, begun_with)
+    if begun_with is not None and begun_with.fingerprint != record.fingerprint:
+        notes.append(
+            f"warning: the pictures are not those that the run began with ({begun_with.learned} "
+            f"then, {record.learned} now); its steps are other ones from here on"
+        )
     task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
     for note in notes:
         say(note)
@@ -136,7 +142,7 @@ def _train(
     dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
     sharded = here.size > 1 and recipe.parallel == "fsdp"
     # Where a state is saved the file may be gone.
-    init = load_init(recipe) if saved_state(run, sharded) is None else None
+    init = load_init(recipe) if saved_state(run, recipe) is None else None
     model = build_model(recipe, init).to(device, dtype).train()
     if not here.first:
         here.wait()  # the others find what the first has decoded
@@ -173,19 +179,19 @@ def _train(
         image = torch.rand(size, channels, patch, patch, device=device, dtype=dtype)
         network = CUDAGraphPass(model, image, amp)
 
-    state = RunState(recipe, run, model, average, adam, here, sharded, say)
+    state = RunState(recipe, run, model, average, adam, here, say)
     if resume:
         state.load()
     to_beat: Scores = {}
     if state.done == 0 and here.first:
         for chosen in tests:
             to_beat |= baselines(task, chosen, progress)
-    report = _open_report(state)
+    report = _open_report(state, record)
     for name, score in to_beat.items():
         report.write(step=0, baseline=name, **score)
     say(
-        f"{run}: {recipe.backbone}, {recipe.norm}, {recipe.precision}, {len(pictures)} pictures, "
-        f"{here.size} process(es), step {state.done} of {recipe.steps}"
+        f"{printable(run)}: {recipe.backbone}, {recipe.norm}, {recipe.precision}, "
+        f"{len(pictures)} pictures, {here.size} process(es), step {state.done} of {recipe.steps}"
     )
 
     share = Batches(pictures, task, recipe.seed, recipe.stage, (here.rank, here.size))
@@ -243,12 +249,13 @@ def _train(
             if state.done % recipe.log_every == 0 or over:
                 _log(state, meter, report)
             if state.done % recipe.validate_every == 0 or over:
-                _validate(state, task, tests, report, progress)
+                _validate(state, task, tests, record, report, progress)
             if state.done % recipe.save_every == 0 or over or stopping:
                 state.save(must=over or stopping)
         report.close()
         finished = state.done == recipe.steps
-        say(f"{run}: step {state.done} of {recipe.steps}" + ("" if finished else ", stopped"))
+        end = "" if finished else ", stopped"
+        say(f"{printable(run)}: step {state.done} of {recipe.steps}{end}")
     return finished
 
 
@@ -280,7 +287,12 @@ def _observed(report: NullReport, step: int, measures: dict[str, BlockMeasures])
 
 
 def _validate(
-    state: RunState, task: Task, tests: list[PictureSet], report: NullReport, progress: Progress
+    state: RunState,
+    task: Task,
+    tests: list[PictureSet],
+    record: Record,
+    report: NullReport,
+    progress: Progress,
 ) -> None:
     """Score the averaged weights on all folders; keep the best, and those of the last step."""
     done, scores = state.done, Scores()
@@ -293,16 +305,27 @@ def _validate(
     files = ["last"] if done == state.recipe.steps else []
     deciding = next(iter(task.metrics()))
     mean = sum(score[deciding] for score in scores.values()) / max(1, len(scores))
-    if scores and mean > state.best:
+    best = state.best
+    if scores and mean > best:
         state.best = mean
         files.append("best")
     for file in files:
-        weights = state.whole_average()
+        weights, problem = state.whole_average(), ""
         if state.here.first:
-            save_weights(weights, state.run / f"{file}.safetensors", state.recipe, done, scores)
+            target = state.run / f"{file}.safetensors"
+            try:
+                save_weights(weights, target, state.recipe, done, scores, record.init)
+            except InputError as error:
+                problem = str(error)
+        if not state.here.any(bool(problem)):
+            continue
+        if done == state.recipe.steps:
+            raise InputError(f"{problem}; {state.saved() or 'nothing'} is there to resume from")
+        state.best = best
+        state.say(f"warning: {problem}; going on")
 
 
-def _open_report(state: RunState) -> NullReport:
+def _open_report(state: RunState, record: Record) -> NullReport:
     """The run's folder with its recipe and environment, and what writes into it."""
     if not state.here.first:
         return NullReport()
@@ -310,8 +333,12 @@ def _open_report(state: RunState) -> NullReport:
     run.mkdir(parents=True, exist_ok=True)
     with atomic_write(run / "recipe.json", overwrite=True) as file:
         file.write_text(recipe.model_dump_json(indent=2) + "\n")
+    record.write(run)
     starts = run / "environment.json"
-    before = json.loads(starts.read_text()) if done and starts.exists() else []
+    before = []
+    if done and starts.exists():
+        with suppress(ValueError):  # damaged, as by a power cut
+            before = json.loads(starts.read_text())
     with atomic_write(starts, overwrite=True) as file:
         file.write_text(json.dumps([*before, environment(done)], indent=2) + "\n")
     return Report(run, done, recipe.tensorboard, state.say)

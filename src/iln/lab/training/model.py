@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from iln import backbones
+from iln.atomic import printable
 from iln.backbones import Backbone, convert
 from iln.checkpoints import native
 from iln.checkpoints.published import Answers
@@ -54,6 +55,14 @@ def automatic_precision(device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and instructions().bf16 else "fp32"
 
 
+def init_training(recipe: Recipe) -> dict[str, Any] | None:
+    """What the weights that a run starts from say of their own training; None without any."""
+    if recipe.init is None:
+        return None
+    said = said_by(recipe.init).get("training") or {}
+    return said if isinstance(said, dict) else {"said": said}
+
+
 def _start_from(model: nn.Module, init: nn.Module, recipe: Recipe) -> None:
     """Copy its parameters; only what enlarges may differ, so that x4 can start from x2."""
     found = dict(init.named_parameters())
@@ -62,7 +71,8 @@ def _start_from(model: nn.Module, init: nn.Module, recipe: Recipe) -> None:
             parameter.data.copy_(found[name].data)
         elif not name.startswith(_HEAD):
             raise InputError(
-                f"{recipe.init} does not fit the recipe's network: {name} is not the same"
+                f"{printable(recipe.init or '')} does not fit the recipe's network: "
+                f"{name} is not the same"
             )
 
 
@@ -72,16 +82,17 @@ def save_weights(
     recipe: Recipe,
     step: int,
     scores: dict[str, dict[str, float]],
+    init: dict[str, Any] | None,
 ) -> None:
     """Write weights with the recipe they come from, without the places of this computer.
 
-    Of the weights that the run started from, what they say of their own training.
+    init: of the weights that the run started from, what they say of their own training.
     """
     local = {*LOCAL, "init"}
     training: dict[str, Any] = recipe.model_dump(mode="json", exclude=local)
     for key in ("data", "validation"):
         training[key] = [p.name if p.is_absolute() else str(p) for p in getattr(recipe, key)]
     training["step"] = step
-    if recipe.init is not None:
-        training["init"] = said_by(recipe.init).get("training") or {}
+    if init is not None:
+        training["init"] = init
     native.save(model, file, overwrite=True, task=recipe.task, training=training, scores=scores)

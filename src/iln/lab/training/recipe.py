@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from iln.atomic import printable
 from iln.errors import InputError
 from iln.lab.tasks import Task
 from iln.lab.tasks import task as task_by_name
@@ -109,14 +110,18 @@ class Recipe(BaseModel):
     dynamics: Dynamics = Dynamics()
     workers: Annotated[int, Field(ge=0)] | None = None
     """Processes that prepare batches ahead; None: none on the CPU, up to 8 beside a GPU."""
-    threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads; 0 leaves PyTorch's choice. Sums depend on it in the last bits."""
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """CPU threads, 1024 at most; 0 leaves PyTorch's choice. Sums depend on it in the last bits."""
     device: str = "auto"
     """`auto` is CUDA where there is one, else the CPU."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        self.make_task()
+        task = self.make_task()
+        if task.scale != self.scale:
+            raise ValueError(f"degradation.scale {task.scale}: is the recipe's; say scale=")
+        if "norm" in self.spec:
+            raise ValueError("spec.norm: is the recipe's; say norm=")
         if self.adopt and (self.init is None or self.norm != "i-ln"):
             raise ValueError("adopt needs a LayerNorm network, init=FILE, and norm i-ln")
         if self.schedule == "multistep" and not self.milestones:
@@ -177,6 +182,10 @@ def load_recipe(run: Path) -> Recipe:
     try:
         return Recipe.model_validate_json((run / "recipe.json").read_text())
     except OSError:
-        raise InputError(f"{run} holds no run to resume (no recipe.json)") from None
+        raise InputError(f"{printable(run)} holds no run to resume (no recipe.json)") from None
     except ValidationError as error:
-        raise InputError(f"{run / 'recipe.json'} does not fit this version: {error}") from None
+        shown, first = printable(run / "recipe.json"), error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{shown} does not fit this version: {where}: {first['msg']}") from None
+    except ValueError:
+        raise InputError(f"{printable(run / 'recipe.json')} is damaged: no text") from None

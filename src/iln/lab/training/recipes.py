@@ -28,6 +28,7 @@ RESEARCH = (*OPEN, Path("BSDS500/train"), Path("BSDS500/test"))
 from it."""
 DIV2K = (Path("DIV2K_train_HR"),)
 DF2K = (*DIV2K, Path("Flickr2K_HR"))
+_FOLDERS = ("data", "validation")
 
 
 def sr_x2() -> Recipe:
@@ -335,6 +336,8 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
         table, dot, inner = key.partition(".")
         if dot and table in ("spec", "degradation", "dynamics"):
             before = changes.get(table, base.model_dump()[table])
+            if not isinstance(before, dict):
+                raise InputError(f"recipe {table}={before!r}: is a table; say {table}.KEY=VALUE")
             changes[table] = {**before, inner: value}
         else:
             changes[key] = value
@@ -354,8 +357,11 @@ def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
     for key, value in changes.items():
         if key not in fields:
             raise InputError(f"a recipe has no {key!r}; {nearest(key.partition('.')[0], fields)}")
-        if isinstance(value, str) and isinstance(getattr(base, key), tuple):
-            changes = {**changes, key: (value,)}
+        if key in _FOLDERS:
+            names = value if isinstance(value, (list, tuple)) else [value]
+            changes = {**changes, key: tuple(n if isinstance(n, Path) else str(n) for n in names)}
+            if "" in changes[key]:
+                raise InputError(f"recipe {key}=: name a folder, or none by {key}=[]")
     try:
         return Recipe.model_validate({**base.model_dump(), **changes})
     except ValidationError as error:

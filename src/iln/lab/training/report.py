@@ -7,7 +7,8 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from iln.atomic import atomic_write
+from iln.checkpoints.files import first_line
+from iln.errors import InputError
 from iln.images import Picture, write
 from iln.lab.tasks import Damaged, Pixels, to_uint8
 
@@ -51,15 +54,16 @@ class Report(NullReport):
 
     def __init__(self, run: Path, step: int, tensorboard: bool, say: Say) -> None:
         """`step`: where the run resumes; what was logged beyond it is cut off."""
+        self._say, self._warned = say, False
         self._log = run / "log.jsonl"
         self._samples = run / "samples"
         kept = []
         if self._log.exists():
-            for line in self._log.read_text().splitlines(keepends=True):
+            for line in self._log.read_text(errors="replace").splitlines(keepends=True):
                 try:
                     if line.endswith("\n") and step and json.loads(line)["step"] <= step:
                         kept.append(line)
-                except ValueError:  # half a line, from a power cut
+                except (ValueError, TypeError, KeyError):  # half a line, from a power cut
                     continue
         with atomic_write(self._log, overwrite=True) as file:
             file.write_text("".join(kept))
@@ -71,26 +75,41 @@ class Report(NullReport):
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in values.items()
         }
-        with self._log.open("a") as out:
+        with self._or_warning(), self._log.open("a") as out:
             out.write(json.dumps(plain, allow_nan=False) + "\n")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Curves in TensorBoard."""
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            with self._or_warning():
+                for name, value in values.items():
+                    self._board.add_scalar(name, value, step)
 
     def sample(self, step: int, name: str, parts: tuple[Damaged, Pixels, Pixels]) -> None:
         """The middle of (input, output, target) side by side, as a PNG and in TensorBoard."""
         strip = side_by_side(*parts)
-        self._samples.mkdir(exist_ok=True)
-        write(Picture(strip), self._samples / f"{name}-{step:07}.png", overwrite=True)
-        if self._board is not None:
-            self._board.add_image(f"{name}: input, output, target", strip, step, dataformats="HWC")
+        file = f"{name}-{step:07}.png".replace("/", "-").replace("\\", "-")
+        with self._or_warning():
+            self._samples.mkdir(exist_ok=True)
+            write(Picture(strip), self._samples / file, overwrite=True)
+            if self._board is not None:
+                title = f"{name}: input, output, target"
+                self._board.add_image(title, strip, step, dataformats="HWC")
 
     def close(self) -> None:
         if self._board is not None:
-            self._board.close()
+            with self._or_warning():
+                self._board.close()
+
+    @contextmanager
+    def _or_warning(self) -> Iterator[None]:
+        """What is only to be looked at ends no run: a full disk is told of once."""
+        try:
+            yield
+        except (OSError, InputError) as error:
+            if not self._warned:
+                self._say(f"warning: {first_line(error)}; the log has gaps from here on")
+            self._warned = True
 
 
 def side_by_side(damaged: Damaged, output: Pixels, target: Pixels) -> Pixels:

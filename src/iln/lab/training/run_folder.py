@@ -16,7 +16,15 @@ def pairs_folder(run: Path) -> Path:
 
 
 def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
-    """A run folder is new or, to resume, this recipe's. Raises InputError otherwise."""
+    """A run folder is new or, to resume, this recipe's. Raises InputError otherwise, and for names
+    of folders that recipe.json cannot hold."""
+    for name in (recipe.data_root, *recipe.data, *recipe.validation, recipe.init or ""):
+        try:
+            str(name).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{printable(name)}: the name is not UTF-8; rename it, or link to it by another"
+            ) from None
     if resume:
         _check_same(load_recipe(run), recipe, run)
     elif (run / "recipe.json").exists():
@@ -30,8 +38,8 @@ def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
 
 @contextmanager
 def new_run(run: Path) -> Iterator[None]:
-    """Make the folder of a new run. Where an error ends the block before anything was saved, all
-    that was made is removed again, so that the same command, corrected, can begin.
+    """Make the folder of a new run. Where an error ends the block before a state or weights were
+    saved, all that was made is removed again, so that the same command, corrected, can begin.
 
     A step that was not finite (FloatingPointError) is a result, whose log stays.
 
@@ -53,7 +61,7 @@ def new_run(run: Path) -> Iterator[None]:
     except FloatingPointError:
         raise
     except BaseException:
-        if not any(run.glob("state*")):
+        if not any([*run.glob("state*"), *run.glob("*.safetensors")]):
             _clear(run)
             for folder in made:
                 with suppress(OSError):  # somebody else's files are there by now

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.distributed.checkpoint import state_dict as distributed
 
+from iln.atomic import printable
 from iln.backbones import Backbone
 from iln.errors import InputError
 from iln.lab.training.distributed import World
@@ -21,14 +22,15 @@ from iln.lab.training.state import load_shares, load_state, previous, save_share
 _PLAIN = ("done", "best", "skipped", "in_a_row", "loss_sum", "norm_sum", "counted")
 
 
-def saved_state(run: Path, sharded: bool) -> Path | None:
-    """The newest state of a run on disk, with its parameters in one piece or spread (FSDP2)."""
-    place = _place(run, sharded)
+def saved_state(run: Path, recipe: Recipe) -> Path | None:
+    """The newest state of a run on disk."""
+    place = _place(run, recipe)
     return next((p for p in (place, previous(place)) if p.exists()), None)
 
 
-def _place(run: Path, sharded: bool) -> Path:
-    return run / ("state" if sharded else "state.pt")
+def _place(run: Path, recipe: Recipe) -> Path:
+    """A file, or with FSDP a folder of shares, which any number of processes, also one, reads."""
+    return run / ("state" if recipe.parallel == "fsdp" else "state.pt")
 
 
 class RunState:
@@ -42,14 +44,12 @@ class RunState:
         average: Backbone,
         optimizer: torch.optim.Optimizer,
         here: World,
-        sharded: bool,
         say: Say,
     ) -> None:
-        """`sharded`: parameters are spread over the processes (FSDP2)."""
         self.recipe, self.run, self.here, self.say = recipe, run, here, say
         self.model, self.average, self.optimizer = model, average, optimizer
-        self._sharded = sharded
-        self._place = _place(run, sharded)
+        self._shares = recipe.parallel == "fsdp"
+        self._place = _place(run, recipe)
         self.done = self.skipped = self.in_a_row = self.counted = 0
         self.best = -math.inf
         self.loss_sum = self.norm_sum = 0.0
@@ -75,7 +75,7 @@ class RunState:
 
     def saved(self) -> Path | None:
         """The newest state on disk."""
-        return saved_state(self.run, self._sharded)
+        return saved_state(self.run, self.recipe)
 
     def save(self, must: bool) -> None:
         """Write everything; where the disk is full, warn and keep what is there.
@@ -86,7 +86,7 @@ class RunState:
         plain = {name: getattr(self, name) for name in _PLAIN}
         problem = ""
         try:
-            if self._sharded:
+            if self._shares:
                 save_shares(self._place, self._tensors(), plain, self.here)
             elif self.here.first:
                 tensors = {
@@ -99,14 +99,23 @@ class RunState:
             problem = error.strerror or str(error).partition("\n")[0]
         if not self.here.any(bool(problem)):
             return
-        line = f"{self._place} cannot be written after step {self.done}: {problem}"
+        line = f"{printable(self._place)} cannot be written after step {self.done}: {problem}"
         if must:
             raise InputError(f"{line}; {self.saved() or 'nothing'} is the state to resume from")
         self.say(f"warning: {line}; going on, {self.saved() or 'nothing'} is kept")
 
     def load(self) -> None:
-        """Take over the newest whole state; a run that was never saved begins at step 0."""
-        if self._sharded:
+        """Take over the newest whole state; a run that was never saved begins at step 0.
+
+        Raises:
+            InputError: for states of which none is whole or of this run's kind.
+        """
+        if self._shares and self.saved() is None and (self.run / "state.pt").exists():
+            raise InputError(
+                f"{printable(self.run)} was saved in one piece by an iln that could not resume "
+                "that with FSDP; start a new run from its weights with init="
+            )
+        if self._shares:
             tensors = self._tensors()
             plain = load_shares(self._place, tensors, self.here, self.say)
             if plain is None:
@@ -127,7 +136,7 @@ class RunState:
 
     def whole_average(self) -> Backbone:
         """The averaged network in one piece; all processes call it, the first one gets it."""
-        if not self._sharded:
+        if not self._shares:
             return self.average
         options = distributed.StateDictOptions(full_state_dict=True, cpu_offload=True)
         weights = distributed.get_model_state_dict(self.average, options=options)

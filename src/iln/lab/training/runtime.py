@@ -29,6 +29,8 @@ def find_device(name: str, here: World) -> torch.device:
         device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):  # the latter from a PyTorch without CUDA
         raise InputError(f"device {name!r} cannot be used; auto and cpu always can") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"device {name!r} cannot be trained on; auto and cpu always can")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device

@@ -1,13 +1,21 @@
 """The training and validation sets of a run."""
 
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from iln.atomic import printable
+from iln.atomic import atomic_write, printable
 from iln.errors import InputError
+from iln.lab.evaluation.models import distinct
 from iln.lab.tasks.folders import Source, sources
+from iln.lab.training.model import init_training
 from iln.lab.training.recipe import Recipe
 
+_RECORD = "begun.json"
+HELD_OUT = "held out"
+"""What the pictures that are held out are called in logs."""
 HOLD_OUT = 0.1
 """Share of the pictures that is held out where no validation set of a recipe is there."""
 
@@ -51,23 +59,75 @@ def with_validation(recipe: Recipe) -> tuple[Recipe, list[str]]:
     return recipe.model_copy(update={"validation": there, "hold_out": share}), [note]
 
 
-def picture_sets(recipe: Recipe) -> tuple[list[Source], list[PictureSet]]:
-    """The pictures to learn from and the sets to test on.
+@dataclass(frozen=True)
+class Record:
+    """What a run began with, and what may be gone or changed when it is resumed.
+
+    Attributes:
+        learned: how many pictures are learned from.
+        fingerprint: of their names in the recipe's folders.
+        held_out: the names of those that are held out.
+        init: what the weights that it started from say of their own training.
+    """
+
+    learned: int
+    fingerprint: str
+    held_out: tuple[str, ...]
+    init: dict[str, Any] | None
+
+    def write(self, run: Path) -> None:
+        """Into the folder of a run."""
+        with atomic_write(run / _RECORD, overwrite=True) as file:
+            file.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def record_of(run: Path) -> Record | None:
+    """What a run began with; None where its folder does not say."""
+    try:
+        said = json.loads((run / _RECORD).read_text())
+        held_out = tuple(said["held_out"])
+        return Record(said["learned"], said["fingerprint"], held_out, said["init"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def picture_sets(
+    recipe: Recipe, begun: Record | None = None
+) -> tuple[list[Source], list[PictureSet], Record]:
+    """The pictures to learn from, the sets to test on, and what to remember of them.
+
+    Args:
+        begun: what the run began with: what it held out stays held out, whatever came since.
 
     Raises:
         InputError: for a folder that is missing or holds no pictures.
     """
-    found = _learned(recipe)
-    tests = [PictureSet.of(folder) for folder in recipe.folders(recipe.validation)]
-    if kept := _held_out(len(found), recipe.hold_out):
-        chosen = {(2 * i + 1) * len(found) // (2 * kept) for i in range(kept)}  # evenly spread
-        tests.append(PictureSet("held out", [found[i] for i in sorted(chosen)]))
-        found = [source for i, source in enumerate(found) if i not in chosen]
-    return found, tests
+    named = _learned(recipe)
+    folders = recipe.folders(recipe.validation)
+    names = distinct(
+        [folder.name for folder in folders], [str(f) for f in folders], (HELD_OUT,), "folder"
+    )
+    tests = [PictureSet(*named) for named in zip(names, map(sources, folders), strict=True)]
+    held = set[str]()
+    if begun is not None:
+        held = {name for name in begun.held_out if name in named}
+    elif kept := _held_out(len(named), recipe.hold_out):
+        names = list(named)
+        held = {names[(2 * i + 1) * len(names) // (2 * kept)] for i in range(kept)}  # evenly spread
+    if held:
+        tests.append(PictureSet(HELD_OUT, [named[name] for name in named if name in held]))
+    learned = [name for name in named if name not in held]
+    if not learned:
+        raise InputError("of the pictures in data all that are left are held out; none to learn")
+    fingerprint = hashlib.sha256("\n".join(map(ascii, learned)).encode()).hexdigest()
+    init = init_training(recipe) if begun is None else begun.init
+    held_out = tuple(name for name in named if name in held)
+    record = Record(len(learned), fingerprint, held_out, init)
+    return [named[name] for name in learned], tests, record
 
 
-def _learned(recipe: Recipe) -> list[Source]:
-    """All pictures in `data`."""
+def _learned(recipe: Recipe) -> dict[str, Source]:
+    """All pictures in `data`, by the number of their folder and their name."""
     folders = recipe.folders(recipe.data)
     for folder in folders:
         if not folder.is_dir():
@@ -75,7 +135,11 @@ def _learned(recipe: Recipe) -> list[Source]:
                 f"{printable(folder)} is not a folder of pictures; name your own with data=FOLDER, "
                 "or with data_root=FOLDER the one that holds the recipe's sets"
             )
-    return [source for folder in folders for source in sources(folder)]
+    return {
+        f"{number}/{source.target.name}": source
+        for number, folder in enumerate(folders)
+        for source in sources(folder)
+    }
 
 
 def _held_out(count: int, share: float) -> int:

@@ -45,9 +45,13 @@ def check_sizes(
             printable(source.target.name) for source in found if sides.get(source, patch) < patch
         ]
         if patch > largest:
+            possible = (
+                f"the largest that is possible with these pictures is patch={largest}"
+                if largest
+                else "these pictures are smaller than any"
+            )
             raise InputError(
-                f"no training picture is as large as the patch, {patch} pixels ({crop}); the "
-                f"largest that is possible with these pictures is patch={largest}"
+                f"no training picture is as large as the patch, {patch} pixels ({crop}); {possible}"
             )
         if small:
             say(

@@ -9,7 +9,10 @@ import json
 import os
 import pickle
 import shutil
+import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load as load_distributed
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
+from iln.atomic import printable
 from iln.errors import InputError
 from iln.lab.training.distributed import World
 from iln.lab.training.report import Say
@@ -62,14 +66,16 @@ def load_state(file: Path, say: Say) -> dict[str, Any] | None:
                     raise zipfile.BadZipFile(f"wrong checksum of {broken}")
             state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.PickleError) as error:
-            say(f"warning: {candidate} is damaged ({error}); looking for the one before")
+            say(f"warning: {printable(candidate)} is damaged ({error}); looking for the one before")
             damaged = candidate
         else:
             if candidate != found[0]:
                 found[0].unlink()
             return state
     if found:
-        raise InputError(f"{damaged} is damaged and there is no older state; start a new run")
+        raise InputError(
+            f"{printable(damaged)} is damaged and there is no older state; start a new run"
+        )
     return None
 
 
@@ -82,7 +88,8 @@ def save_shares(folder: Path, tensors: dict[str, Any], rest: dict[str, Any], wor
     if world.first and part.exists():
         shutil.rmtree(part)
     world.wait()
-    save_distributed(tensors, checkpoint_id=str(part))
+    with _alone_or_not():
+        save_distributed(tensors, checkpoint_id=str(part))
     if world.first:
         with (part / SAVED).open("w") as out:
             json.dump(rest, out)
@@ -107,18 +114,30 @@ def load_shares(
     for candidate in found:
         try:
             rest: dict[str, Any] = json.loads((candidate / SAVED).read_text())
-            load_distributed(tensors, checkpoint_id=str(candidate))
+            with _alone_or_not():
+                load_distributed(tensors, checkpoint_id=str(candidate))
         except (OSError, ValueError, CheckpointException) as error:
             reason = str(error).partition("\n")[0]
-            say(f"warning: {candidate} is damaged ({reason}); looking for the one before")
+            shown = printable(candidate)
+            say(f"warning: {shown} is damaged ({reason}); looking for the one before")
         else:
             world.wait()
             if candidate != found[0] and world.first:
                 shutil.rmtree(found[0])
             return rest
     if found:
-        raise InputError(f"{folder} is damaged and there is no older state; start a new run")
+        raise InputError(
+            f"{printable(folder)} is damaged and there is no older state; start a new run"
+        )
     return None
+
+
+@contextmanager
+def _alone_or_not() -> Iterator[None]:
+    """One process may do it as well, which PyTorch warns of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"torch\.distributed is disabled")
+        yield
 
 
 def previous(file: Path) -> Path:

@@ -20,6 +20,9 @@ Triple: TypeAlias = tuple[Damaged, Pixels, Pixels]
 Scores: TypeAlias = dict[str, dict[str, float]]
 """Folder and protocol -> metric -> mean over the pictures."""
 
+EXACT = 100.0
+"""Decibels that count for a picture that comes back exactly, whose PSNR is infinite: one of a set
+must not decide alone which weights are best."""
 _STRIP = 64
 """Rows of a strip: they bound the memory and change nothing in the result."""
 
@@ -31,14 +34,15 @@ def validate(
     sample: Callable[[str, Triple], None],
     progress: Progress = unheard,
 ) -> Scores:
-    """Scores of a model in eval mode, its output clamped and rounded to 8 bits.
+    """Scores of a model in eval mode, its output clamped and rounded to 8 bits; no picture's is
+    above `EXACT`.
 
     Args:
         sample: is shown the first picture of each protocol, with the protocol's name.
     """
     tell = partial(progress, f"validating: {chosen.name}")
     return {
-        name: mean_scores(fixed, partial(_restored, model), pairs, partial(sample, name))
+        name: mean_scores(fixed, partial(_restored, model), pairs, partial(sample, name), EXACT)
         for name, fixed, pairs in _protocols(task, chosen, tell)
     }
 
@@ -47,7 +51,7 @@ def baselines(task: Task, chosen: PictureSet, progress: Progress = unheard) -> S
     """The same scores of what a network has to beat: the input, or its bicubic enlargement."""
     tell = partial(progress, f"scoring the input, which is to be beaten: {chosen.name}")
     return {
-        name: mean_scores(fixed, fixed.baseline, pairs)
+        name: mean_scores(fixed, fixed.baseline, pairs, most=EXACT)
         for name, fixed, pairs in _protocols(task, chosen, tell)
     }
 

@@ -218,6 +218,7 @@ at("clear").addEventListener("click", () => {
 async function openMarks() {
   const job = jobs.get(current);
   await attempt(marks.load(job));
+  if (marks.job?.id !== job.id || current !== job.id) return;
   at("marks").hidden = false;
   at("marks-open").setAttribute("aria-expanded", "true");
   viewer.setLayer(marks);
@@ -240,7 +241,7 @@ at("marks-open").addEventListener("click", () => (at("marks").hidden ? openMarks
 at("marks").addEventListener("change", brushes);
 at("marks-undo").addEventListener("click", () => marks.undo());
 at("marks-apply").addEventListener("click", async () => {
-  await attempt(api.putMask(current, await marks.picture()));
+  await attempt(marks.picture().then((mask) => api.putMask(current, mask)));
 });
 at("marks-reset").addEventListener("click", () => attempt(api.dropMask(current)));
 

@@ -15,13 +15,16 @@ export class Marks {
     this.canvas = null;
     this.strokes = [];
     this.job = null;
+    this.wanted = null;
   }
 
   // Loads where a restoration changed the picture: a gray picture, which becomes a coloured veil.
   async load(job) {
     const image = new Image();
     image.src = `jobs/${job.id}/mask?run=${job.run}`;
+    this.wanted = job;
     await image.decode();
+    if (this.wanted !== job) return; // another picture was opened meanwhile
     this.base = document.createElement("canvas");
     this.base.width = image.naturalWidth;
     this.base.height = image.naturalHeight;

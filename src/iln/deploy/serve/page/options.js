@@ -105,7 +105,7 @@ export class Options {
     for (const [name, usual] of Object.entries(DEFAULTS)) {
       const field = this.form.elements[name];
       let value = field.type === "checkbox" ? field.checked : field.value.trim();
-      if (typeof usual === "number") value = Number(value);
+      if (typeof usual === "number") value = value === "" ? usual : Number(value);
       if (value !== usual) found[name] = value;
     }
     return found;
