@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -365,7 +366,7 @@ def test_damaged_files_of_a_run(
     assert expected in str(raised.value) and "\n" not in str(raised.value)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="names there are always Unicode")
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always Unicode")
 def test_names_that_are_not_utf_8(made: Recipe, tmp_path: Path) -> None:
     name = os.fsdecode(b"M\xfcller")
     folder = draw(tmp_path / "set", 2)
