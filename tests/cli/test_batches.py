@@ -1,11 +1,13 @@
 """One picture's trouble is its own."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from iln.images import Picture, write
+from iln.images import Picture, read, write
 from iln.restoration.batch import BatchOptions, run_jobs
 from iln.restoration.jobs import Job, Plan, plan_jobs
 
@@ -66,3 +68,52 @@ def test_an_empty_pattern_beside_a_picture_is_one_more_problem(pictures: Path) -
     jobs = plan_jobs(words, None, recursive=False, overwrite=False).jobs
     assert jobs[0].problem == f"{pictures / 'no*.png'} matches no file"
     assert [job.source.name for job in jobs if job.problem is None] == ["a.png"]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_png_in_place_of_another_format_is_nobody_elses(
+    skip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture with alpha cannot be a JPEG: its result would be a.png, as another's is."""
+    pictures, out = tmp_path / "pictures", tmp_path / "out"
+    pictures.mkdir()
+    clear = Picture(np.full((3, 4, 3), 90, np.uint8), np.full((3, 4), 128, np.uint8))
+    write(clear, tmp_path / "clear.png")
+    (tmp_path / "clear.png").rename(pictures / "a.jpg")
+    write(Picture(np.full((3, 4, 3), 7, np.uint8)), pictures / "a.png")
+
+    class Same(Fake):
+        def restore_picture(self, picture: Picture, progress: object, marks: object) -> Picture:
+            return picture
+
+    monkeypatch.setattr("iln.restoration.Pipeline", Same)
+    options = BatchOptions(models=("photo",), overwrite=not skip, skip_existing=skip)
+    plan = plan_jobs([str(pictures)], out, recursive=False, overwrite=not skip, skip_existing=skip)
+    assert run_jobs(plan, options) == 1
+    assert (read(out / "a.png").pixels == 7).all()
+    assert "a.jpg" in capsys.readouterr().err
+    # Nor is it an input.
+    both = [str(pictures / "a.jpg"), str(out / "a.png")]
+    plan = plan_jobs(both, out, recursive=False, overwrite=True)
+    assert run_jobs(plan, BatchOptions(models=("photo",), overwrite=True)) == 2
+    assert (read(out / "a.png").pixels == 7).all()
+
+
+def test_a_picture_that_is_done_is_let_go(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones are worked on alone, and alone in memory."""
+    done: list[weakref.ref[Picture]] = []
+    alive = []
+
+    class Watched(Fake):
+        def restore_picture(self, picture: Picture, progress: object, marks: object) -> Picture:
+            gc.collect()
+            alive.append(sum(result() is not None for result in done))
+            result = Picture(picture.pixels.repeat(2, 0).repeat(2, 1))
+            done.append(weakref.ref(result))
+            return result
+
+    monkeypatch.setattr("iln.restoration.Pipeline", Watched)
+    monkeypatch.setattr("iln.restoration.batch._BESIDE", 0)
+    plan = plan_jobs([str(pictures)], None, recursive=False, overwrite=False)
+    assert run_jobs(plan, BatchOptions(models=("photo",))) == 0
+    assert alive == [0, 0]

@@ -181,6 +181,9 @@ def test_without_the_extra_one_line_says_how_to_get_it(
         ("file:///a/b", "file:///a/b"),
         ("/a/what?", "/a/what?"),
         ("s3://bucket", "s3://bucket"),
+        ("s3://key:sec/ret@bucket/x?a=b", "s3://bucket/x"),
+        ("hdfs://host:9000/a@b", "hdfs://host:9000/a@b"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
         ("/odd\n/x", "/odd\\n/x"),
     ],
 )

@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -13,8 +14,9 @@ from PIL import Image, PngImagePlugin
 from samples import GRAY_PROFILE, SRGB, exif_block, exif_fields, photo
 
 from iln.errors import InputError
-from iln.images import Picture, read, write
+from iln.images import Picture, encode, read, write
 from iln.images.exif import with_resolution
+from iln.images.xmp import upright
 
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
@@ -494,3 +496,87 @@ def test_xmp_that_announces_a_gain_map_no_longer_does():
     left = xmp.upright(packet, 10, 10)
     assert b"Version" not in left
     assert left.endswith(b"><a/></rdf:Description>")
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_a_padded_profile_is_kept_and_one_that_is_cut_off_is_told(kind: str) -> None:
+    def stored(profile: bytes) -> Picture:
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8), (9, 9, 9)).save(file, kind, icc_profile=profile)
+        return read(file.getvalue())
+
+    padded = stored(SRGB + b"\0\0")
+    assert (padded.icc, padded.notes) == (SRGB, ())
+    _, notes = encode(padded, ".png")
+    assert not notes
+    cut = stored(SRGB[:-40])
+    assert (cut.icc, cut.notes) == (None, ("its colour profile is damaged and left out",))
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_a_profile_of_other_colours_does_not_outlive_cmyk(kind: str) -> None:
+    file = io.BytesIO()
+    Image.new("CMYK", (8, 8), (255, 0, 255, 0)).save(file, kind, icc_profile=SRGB)
+    found = read(file.getvalue())
+    assert found.icc is None and found.channels == 3
+
+
+def test_cicp_counts_more_than_a_profile() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), (200, 40, 40)).save(file, "PNG", icc_profile=SRGB)
+    data = file.getvalue()
+    body = b"cICP" + bytes([12, 13, 0, 1])  # Display P3
+    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+    found = read(data[:33] + chunk + data[33:])
+    assert found.icc is None and "its colours are turned to sRGB" in found.notes
+    assert found.pixels[0, 0, 0] > 200 > found.pixels[0, 0, 1]
+
+
+def test_names_of_document_page_and_computer_are_kept_in_tiff() -> None:
+    said = {0x010D: "an album", 0x011D: "page 3", 0x013C: "a phone"}
+    exif = Image.Exif()
+    for tag, words in said.items():
+        exif[tag] = words
+    for kind in ("TIFF", "JPEG"):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(file, kind, exif=exif)
+        parts, notes = encode(read(file.getvalue()), ".tif")
+        assert not notes
+        kept = Image.open(io.BytesIO(b"".join(parts))).getexif()
+        assert {tag: kept.get(tag) for tag in said} == said
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"<?xml ", b"<xmp:Thumbnails>", b"<tiff:Orientation ", b' tiff:Orientation="', b"<?xml a "],
+)
+def test_a_packet_that_is_made_to_be_slow_is_not(unit: bytes) -> None:
+    spaces = b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+    started = time.process_time()
+    assert upright(b"<x " + spaces + b">" + unit * (2_000_000 // len(unit)), 4, 4) is not None
+    assert upright(unit * (2_000_000 // len(unit)), 4, 4) is not None
+    assert time.process_time() - started < 5  # it took hours
+
+
+def test_thumbnails_are_taken_out_however_many() -> None:
+    text = (
+        '<x xmlns:xmp="http://ns.adobe.com/xap/1.0/"><xmp:Thumbnails>1</xmp:Thumbnails>'
+        "<b/><xmp:Thumbnails a='1'>\n<c>2</c></xmp:Thumbnails ><xmp:Thumbnails/>"
+        "<xmp:Thumbnails>3</x>"
+    )
+    expected = '<x xmlns:xmp="http://ns.adobe.com/xap/1.0/"><b/><xmp:Thumbnails>3</x>'
+    assert upright(text.encode(), 4, 4) == expected.encode()
+
+
+@pytest.mark.parametrize("size", [65_505, 65_506, 65_507, 65_508])
+def test_iptc_at_the_limit_of_a_segment(size: int) -> None:
+    picture = Picture(np.zeros((4, 4, 3), np.uint8), iptc=b"\x1c" * size)
+    parts, notes = encode(picture, ".jpg")
+    assert read(b"".join(parts)).pixels.shape == (4, 4, 3)
+    assert bool(notes) == (size > 65_506)
+
+
+def test_xmp_of_a_program_that_is_no_text_is_left_out_with_a_note() -> None:
+    picture = Picture(np.zeros((4, 4, 3), np.uint8), xmp=b"\xff\xfe\xfd")
+    for suffix in (".png", ".jpg", ".tif", ".webp"):
+        assert "XMP left out: it is no text" in encode(picture, suffix)[1]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,6 +23,7 @@ from samples import SRGB, exif_block, photo
 
 from iln.errors import InputError
 from iln.images import read
+from iln.images.reading import _complaints, size_of
 
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "jpeg": ("JPEG", "RGB", {"exif": exif_block(), "icc_profile": SRGB}),
@@ -105,3 +108,22 @@ def test_sides_that_no_picture_has(tmp_path: Path) -> None:
     file.write_bytes(avif)
     with pytest.raises(InputError, match="claims a size of 2147483647 x 24; sides of up to"):
         read(file)
+
+
+def test_looking_at_a_size_does_not_disturb_a_picture_that_is_read(tmp_path: Path) -> None:
+    """libvips has one list of errors for all threads."""
+    (tmp_path / "text.jpg").write_text("no picture")
+    found = []
+    looking = threading.Thread(target=lambda: found.append(size_of(tmp_path / "text.jpg")))
+    with _complaints():
+        looking.start()
+        looking.join(0.3)
+        assert not found
+    looking.join(10)
+    assert found == [None]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_the_size_of_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert size_of(tmp_path / "pipe.png") is None

@@ -281,6 +281,12 @@ def test_ppm_and_pgm_are_read(bits, channels):
 def test_ascii_and_bitmap_pnm_are_read():
     assert read(b"P2\n2 1\n255\n0 200\n").pixels.tolist() == [[[0], [200]]]
     assert read(b"P1\n2 1\n1 0\n").pixels.tolist() == [[[0], [255]]]
+    deep = read(b"P2\n3 1 # a comment\n65535\n0 300\n# another\n65535\n").pixels
+    assert (deep.dtype, deep.tolist()) == (np.uint16, [[[0], [300], [65535]]])
+    colours = read(b"P3 1 1 1000 0 500 2000").pixels
+    assert (colours.dtype, colours.tolist()) == (np.uint16, [[[0, 32768, 65535]]])
+    assert "damaged or cut off" in refusal(b"P2\n3 1\n65535\n0 300\n")
+    assert "damaged or cut off" in refusal(b"P2\n3 1\n65535\n0 300 x\n")
 
 
 def segment_changed(data, marker, offset, value):

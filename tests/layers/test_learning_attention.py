@@ -98,3 +98,18 @@ def test_gradient_of_the_position_bias() -> None:
     again = torch.autograd.grad((position_bias(table, index) * weight).sum(), table)[0]
     assert torch.equal(found, again)
     assert torch.autograd.gradgradcheck(lambda t: position_bias(t, index).square(), (table,))
+
+
+def test_autocast_that_widens_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does on a GPU, where bfloat16 is the default of training."""
+    plain = Tensor.softmax
+
+    def widened(self: Tensor, dim: int) -> Tensor:
+        return plain(self.float(), dim)
+
+    monkeypatch.setattr(Tensor, "softmax", widened)
+    tensors = [t.detach().bfloat16().requires_grad_() for t in inputs(4)]
+    out = attend_learning(*tensors, None, bottom=True)
+    assert out.dtype == torch.bfloat16
+    out.sum().backward()
+    assert all(t.grad is not None and t.grad.dtype == torch.bfloat16 for t in tensors)

@@ -37,7 +37,12 @@ HEAD_DIM = 64
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and type(value) is not bool and math.isfinite(value)
+    if not isinstance(value, (int, float)) or type(value) is bool:
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -68,8 +73,8 @@ class Spec:
         resi_connection: `1conv` or `3conv` at the end of a group.
         img_range: the network's own value range, 1 or 255; callers always use [0, 1].
         input_stats: what is taken from RGB input: `none`, `mean`, or `mean+std` (gray: nothing).
-        norm: one of `iln.norm.NORMS` and the number inside its square root.
-        eps: one of `iln.norm.NORMS` and the number inside its square root.
+        norm: one of `iln.norm.NORMS`.
+        eps: the number inside the norm's square root.
         unshuffle: side of the cells of pixels whose colours the network sees as the channels of one
             (pixel unshuffling, as Real-ESRGAN's networks for scale 1 and 2 have it); goes with
             scale 1 and with `pixelshuffledirect`.

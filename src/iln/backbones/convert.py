@@ -32,6 +32,7 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
     eps = NORMS[norm].default_eps if eps is None else eps
     model = copy.deepcopy(model)
     model.spec = replace(model.spec, norm=norm, eps=eps)
+    model.ranges = {}  # of other features
     for path, old in [(n, m) for n, m in model.named_modules() if isinstance(m, Norm)]:
         parent = model.get_submodule(path.rpartition(".")[0])
         outside = path in ("norm", "patch_embed.norm")

@@ -103,6 +103,10 @@ def divide_stream(model: Backbone, exponents_of_groups: Sequence[int]) -> None:
         if name in tensors:  # a layer may have no bias
             exponent = totals[group_of(name, len(totals))]
             tensors[name].copy_(divided(tensors[name], power * exponent))
+    for name, (low, high) in model.ranges.items():
+        if isinstance(model.get_submodule(name), nn.Conv2d):  # which reads the stream itself
+            factor = 2.0 ** -totals[group_of(name, len(totals))]
+            model.ranges[name] = low * factor, high * factor
     before = model.spec.stream_steps or (0,) * len(totals)
     steps = [0, *(b - a for a, b in pairwise(totals))]
     total_steps = tuple(old + new for old, new in zip(before, steps, strict=True))

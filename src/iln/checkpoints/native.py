@@ -314,7 +314,7 @@ def _rebuild(weights: Mapping[str, Tensor], text: str, answers: Answers) -> Back
 def _ranges(found: Any) -> dict[str, tuple[float, float]]:
     try:
         ranges = {str(name): (float(low), float(high)) for name, (low, high) in found.items()}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         if found is None:
             return {}
         raise InputError("has damaged iln metadata (ranges); get the file again") from error

@@ -99,6 +99,11 @@ def floats_as_integers(stored: Any) -> Any:
     """Floats in [0, 1] as 16 bits; anything else stays as it is."""
     if stored.format not in ("float", "double"):
         return stored
+    if stored.interpretation not in ("b-w", "grey16", "srgb", "scrgb", "rgb16", "rgb", "multiband"):
+        raise Refused(
+            f"holds floating-point values of kind {stored.interpretation}; accepted are gray and "
+            "RGB: convert it to one of them"
+        )
     # Seen twice, once for its range: so the whole of it is held.
     stored = stored.copy_memory()
     if (stored != stored).max():

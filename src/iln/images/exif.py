@@ -31,6 +31,7 @@ _POINTERS = (_EXIF, _GPS, _INTEROP)
 # The tags of a TIFF file's main directory that describe the photograph, not the file.
 # Ratings and the Windows XP texts included; XMP, IPTC and ICC have places of their own.
 _DESCRIPTIVE = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x4746, 0x4749, 0x8298}
+_DESCRIPTIVE |= {0x010D, 0x011D, 0x013C}  # names of the document, of the page, of the computer
 _DESCRIPTIVE |= {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F, _EXIF, _GPS}
 
 Buffer = bytes | bytearray | mmap.mmap
@@ -374,7 +375,7 @@ def _values(block: Buffer, entries: list[Entry], order: str, depth: int = 0) -> 
     same = byte_order(block) == order
     found: dict[int, _Value] = {}
     for entry in entries:
-        if entry.tag in found:
+        if entry.tag in found or entry.kind not in _SIZES:
             continue
         if entry.tag in _POINTERS and depth < 2:
             try:

@@ -179,8 +179,9 @@ def insert(
 
 def fits(kind: str, block: bytes) -> bool:
     """Whether "EXIF", "XMP", "IPTC" or a "comment" is short enough for a segment."""
-    around = {"EXIF": len(EXIF), "XMP": len(XMP), "IPTC": len(_photoshop(b"")), "comment": 0}
-    return len(block) + around[kind] <= _LIMIT
+    around = {"EXIF": len(EXIF), "XMP": len(XMP), "comment": 0}
+    size = len(_photoshop(block)) if kind == "IPTC" else len(block) + around[kind]
+    return size <= _LIMIT
 
 
 def _photoshop(iptc: bytes) -> bytes:

@@ -21,6 +21,7 @@ def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
         raise animated()
     found.dpi, found.text, found.xmp = chunks.dpi, chunks.text, chunks.xmp
     found.exif, found.iptc, found.encoding = chunks.exif, chunks.iptc, chunks.encoding
+    found.icc_counts = chunks.code_points is None
 
 
 def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:

@@ -14,6 +14,7 @@ class Found:
         xmp: a packet of XMP.
         iptc: IPTC records (IIM), without Photoshop's resource around them.
         icc: an ICC profile.
+        icc_counts: nothing that the file says counts more than its profile.
         text: keywords and texts.
         dpi: pixels per inch, across and down, as stored.
         encoding: what the pixels mean, where no profile says it; None is sRGB.
@@ -24,6 +25,7 @@ class Found:
     xmp: bytes | None = field(default=None, repr=False)
     iptc: bytes | None = field(default=None, repr=False)
     icc: bytes | None = field(default=None, repr=False)
+    icc_counts: bool = True
     text: list[tuple[str, str]] = field(default_factory=list)
     dpi: tuple[float, float] | None = None
     encoding: colour.Encoding | None = None

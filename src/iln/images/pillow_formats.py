@@ -41,11 +41,11 @@ def read_with_pillow(file: BinaryIO, kind: str, max_pixels: int) -> tuple[Array,
 
 
 def _deep_pnm(file: BinaryIO) -> Array | None:
-    """A binary PGM or PPM of more than 8 bits, as 16, which Pillow would round to 8."""
+    """A PGM or PPM of more than 8 bits, as 16, which Pillow would round to 8 or cut off at it."""
     file.seek(0)
     data = file.read()
     header = re.match(
-        rb"(P[56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)"
+        rb"(P[2356])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)"
         rb"(?:\s|#[^\n]*\n)+(\d+)\s",
         data,
     )
@@ -53,8 +53,13 @@ def _deep_pnm(file: BinaryIO) -> Array | None:
         file.seek(0)
         return None
     width, height, full = int(header[2]), int(header[3]), int(header[4])
-    channels = 3 if header[1] == b"P6" else 1
-    values = np.frombuffer(data, ">u2", width * height * channels, header.end())
+    channels = 3 if header[1] in (b"P3", b"P6") else 1
+    count = width * height * channels
+    if header[1] in (b"P5", b"P6"):
+        values = np.frombuffer(data, ">u2", count, header.end())
+    else:
+        words = re.sub(rb"#[^\n]*", b"", data[header.end() - 1 :]).split(maxsplit=count)[:count]
+        values = np.array([int(word) for word in words]).clip(0)
     scaled = (np.minimum(values, full).astype(np.uint32) * 65535 + full // 2) // full
     pixels: Array = scaled.astype(np.uint16).reshape(height, width, channels)
     return pixels

@@ -118,12 +118,17 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Width and height that a picture's header declares, as stored; None where it cannot be told
     quickly. Nothing is decoded, and nothing raised."""
     pyvips = libvips()
-    try:
-        header = pyvips.Image.new_from_file(os.fspath(path), access="sequential")
-        return int(header.width), int(header.height)
-    except (pyvips.Error, UnicodeDecodeError, ValueError):
-        forget_errors()
-        return None
+    with (
+        _COMPLAINTS
+    ):  # of another picture, which is read meanwhile, would be lost, and ours its own
+        try:
+            if not Path(path).is_file():  # opening a named pipe would wait forever
+                return None
+            header = pyvips.Image.new_from_file(os.fspath(path), access="sequential")
+            return int(header.width), int(header.height)
+        except (pyvips.Error, UnicodeDecodeError, ValueError, OSError):
+            forget_errors()
+            return None
 
 
 def _read_open(file: BinaryIO, name: str, max_pixels: int, allow_damaged: bool) -> Picture:
@@ -245,7 +250,7 @@ def _decoded(
     if kind == "png":  # libvips looks for EXIF before the pixels alone
         turned = exif_blocks.orientation(_plain(found.exif)) if found.exif else 1
     view = STORED.get(turned, STORED[1])
-    found.icc = _blob(stored, "icc-profile-data")
+    found.icc = _whole_profile(_blob(stored, "icc-profile-data"), found)
     if kind != "png":
         found.xmp = _blob(stored, "xmp-data")
     if kind not in ("tiff", "png"):
@@ -256,7 +261,21 @@ def _decoded(
     stored = floats_as_integers(stored) if kind == "tiff" else stored
     space = _check_space(stored)
     forget_errors()
-    return view, *decode(cmyk_to_srgb(stored) if space == "cmyk" else stored, view)
+    if space == "cmyk":
+        found.icc = None  # of what is sRGB from here on
+        stored = cmyk_to_srgb(stored)
+    return view, *decode(stored, view)
+
+
+def _whole_profile(profile: bytes | None, found: Found) -> bytes | None:
+    """An ICC profile without padding after it, which PNG does not take; None for one cut off."""
+    if profile is None or not found.icc_counts:
+        return None
+    size = int.from_bytes(profile[:4])
+    if 128 <= size <= len(profile):
+        return profile[:size]
+    found.notes.append("its colour profile is damaged and left out")
+    return None
 
 
 def _vips_source(file: BinaryIO) -> Any:

@@ -47,7 +47,6 @@ class TiffFile:
             of another one. None where the directories cannot be read.
         raw: the data of a camera's sensor (DNG and others).
         reduced: all directories hold reduced copies; the picture lies where libvips does not look.
-        premultiplied: colours are multiplied by alpha.
         unspecified: there is one channel more than colours, and nothing says that it is alpha.
         packed: the page of 10, 12 or 14 bits a value as one of bytes, for `unpack`.
         unusual: what a page holds that is hardly ever read, in words; None for a usual one.
@@ -60,7 +59,6 @@ class TiffFile:
     raw: bool = False
     reduced: bool = False
     unspecified: bool = False
-    premultiplied: bool = False
     unusual: str | None = None
     packed: "PackedPage | None" = None
     straightened: bytes | None = None
@@ -189,7 +187,6 @@ def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> 
     elif numbers.first(_PLANAR, 1) == 2 and samples > 1 and page.find(_TILE_WIDTH) is not None:
         found.unusual = "holds its colours apart, in tiles"
     if extra[:1] == [1]:
-        found.premultiplied = True
         entry = page.find(exif.EXTRA_SAMPLES)
         assert entry is not None
         straightened = bytearray(block)

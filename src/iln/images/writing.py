@@ -140,7 +140,10 @@ def _encode(picture: Picture, kind: str, quality: int, name: str, notes: list[st
     packet = None
     if picture.xmp is not None:
         packet = xmp.upright(picture.xmp, picture.width, picture.height)
-        image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
+        if packet is None:
+            notes.append("XMP left out: it is no text")
+        else:
+            image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
     block = _exif(picture, kind, notes)
     keep = "icc" if kind in ("png", "jpeg") else "icc:xmp"
     if block is not None and kind == "avif":

@@ -58,7 +58,7 @@ def _decoded(packet: bytes) -> str:
             encoding = wide
             break
     text = packet.decode(encoding).removeprefix("\ufeff")
-    return re.sub(r"""(<\?xml[^>]*?)\sencoding\s*=\s*["'][^"']*["']""", r"\1", text, count=1)
+    return re.sub(r"""\A(\s*<\?xml[^<>]*?)\sencoding\s*=\s*["'][^"'<>]*["']""", r"\1", text)
 
 
 def _prefixes(text: str, namespace: str) -> set[str]:
@@ -68,11 +68,21 @@ def _prefixes(text: str, namespace: str) -> set[str]:
 def _with_value(text: str, name: str, value: str) -> str:
     name = re.escape(name)
     text = re.sub(rf"""(\s{name}\s*=\s*["'])[^"']*""", rf"\g<1>{value}", text)
-    return re.sub(rf"(<{name}(?:\s[^>]*)?>)[^<]*(?=</{name}\s*>)", rf"\g<1>{value}", text)
+    return re.sub(rf"(<{name}(?:\s[^<>]*)?>)[^<]*(?=</{name}\s*>)", rf"\g<1>{value}", text)
 
 
 def _without(text: str, name: str) -> str:
     """name: a regular expression."""
     text = re.sub(rf"""\s{name}\s*=\s*(?:"[^"]*"|'[^']*')""", "", text)
-    text = re.sub(rf"<({name})(?:\s[^>]*)?/>", "", text)
-    return re.sub(rf"<({name})(?:\s[^>]*)?>.*?</\1\s*>", "", text, flags=re.DOTALL)
+    text = re.sub(rf"<({name})(?:\s[^<>]*)?/>", "", text)
+    opening = re.compile(rf"<({name})(?:\s[^<>]*)?>")
+    kept, at, unclosed = list[str](), 0, set[str]()
+    while (start := opening.search(text, at)) is not None:
+        end = None
+        if start[1] not in unclosed:  # searched for once: a packet may be made to be slow
+            end = re.compile(rf"</{re.escape(start[1])}\s*>").search(text, start.end())
+        if end is None:
+            unclosed.add(start[1])
+        kept.append(text[at : start.end() if end is None else start.start()])
+        at = start.end() if end is None else end.end()
+    return "".join([*kept, text[at:]])

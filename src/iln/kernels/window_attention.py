@@ -111,7 +111,8 @@ class _Attention(torch.autograd.Function):
         scores_of = _Scores(bias, below, right, q.dtype)
         kept = []
         for place in _places(q, k.shape[4]):
-            weights = scores_of(q[place], k[place], place[1].stop == rows).softmax(-1)
+            scores = scores_of(q[place], k[place], place[1].stop == rows)
+            weights = scores.softmax(-1).to(q.dtype)  # autocast on a GPU widens it
             product = torch.bmm(_flat(v[place]).mT, weights.mT)
             slots[place] = product.view(slots[place].shape)
             kept.append(weights)

@@ -156,6 +156,7 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
                     problems.append(str(error))
                 except (MemoryError, RuntimeError, OSError) as error:
                     problems.append(f"{_name(job.source)}: {trouble(error)}")
+                del restored  # which holds both pictures, while the next one is computed
     for problem in problems:
         say(f"error: {problem}")
     if problems and done:

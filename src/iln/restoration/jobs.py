@@ -226,8 +226,8 @@ def _plan_jobs(
         if output.suffix.lower() in SUFFIXES and not output.is_dir():
             raise InputError(f"{printable(output)} names one file, but there are several inputs")
     plan.jobs += [Job(Path(), Path(), problem=problem) for problem in empty]
-    names = _Names()
-    originals = {identity(source) for source in sources}
+    targets: dict[Path, Path] = {}
+    every, names = _Names(), _Names()
     for source, relative in sources.items():
         if to_file:
             assert output is not None
@@ -236,13 +236,21 @@ def _plan_jobs(
             target = output / _result_of(relative)
         else:
             target = source.with_name(f"{source.stem}{MARK}{writable(source.suffix)}")
+        targets[source] = target
+        every.take(target, source)
+    originals = {identity(source) for source in sources}
+    for source, relative in sources.items():
+        target = targets[source]
         if _part(relative, shard[1]) != shard[0] - 1:
             plan.others += 1
         elif skip_existing and target.is_file() and identity(target) not in originals:
             plan.finished += 1
         else:
             problem = _problem(target, originals, names, overwrite)
-            plan.jobs.append(Job(source, target, to_file, problem))
+            # A PNG, written in place of another format, may have the name of another's.
+            png = target.with_suffix(".png")
+            taken = every.source_of(png) not in (None, source) or identity(png) in originals
+            plan.jobs.append(Job(source, target, to_file or taken, problem))
         names.take(target, source)
     return plan
 

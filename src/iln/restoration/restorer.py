@@ -273,7 +273,7 @@ class Restorer(PictureRestorer):
         except InputError as error:
             if not self._may_move:
                 raise
-            log.info("restoring on the CPU: %s", error)
+            log.info("restoring on the CPU, and so the next pictures: %s", error)
             self.device = torch.device("cpu")
             self._widen()
             self.model.to(self.device)

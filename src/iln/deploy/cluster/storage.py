@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -94,8 +95,9 @@ class Storage:
                 return
             folder, _, last = path.rpartition("/")
             self.system.create_dir(folder, recursive=True)
-            self._write(f"{folder}/.{last}.part", parts)
-            self.system.move(f"{folder}/.{last}.part", path)
+            part = f"{folder}/.{last[:40]}.{secrets.token_hex(6)}.part"  # others may write it, too
+            self._write(part, parts)
+            self.system.move(part, path)
 
     def _write(self, path: str, parts: Sequence[bytes]) -> None:
         # In one piece: a stream that is closed after an error would leave the first parts.
@@ -164,6 +166,9 @@ def without_secrets(address: str) -> str:
     scheme, found, rest = shown.partition("://")
     if not found:
         return printable(address)
+    user = rest.partition("@")[0]
+    if ":" in user and not re.match(r"[^/:]*:\d*/", user):  # a key may hold a slash
+        return f"{scheme}://{rest.rpartition('@')[2]}"
     place, slash, path = rest.partition("/")
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 

@@ -13,7 +13,7 @@ KEY = "iln"
 
 
 def said_by(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `iln.describe` tells of a shipped model or a file; nothing for files of others."""
+    """What `describe` tells of a shipped model or a file; nothing for files of others."""
     try:
         return describe(source)
     except InputError:  # or a bad one, which loading will say more about

@@ -45,7 +45,7 @@ def choose_task(
 def task_of(name: str, spec: Spec, about: Mapping[str, Any]) -> Task | None:
     """What a network was trained for: as its file says, else super-resolution if it enlarges.
 
-    name: the network's, for errors. about: as `iln.describe` gives it, or empty. None where nobody
+    name: the network's, for errors. about: as `describe` gives it, or empty. None where nobody
     says. Raises InputError if the file's task does not fit the network.
     """
     said = trained_for(about) or (("sr", {}) if spec.scale > 1 else None)
@@ -75,7 +75,7 @@ def _trained(models: Sequence[Model]) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def trained_for(about: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """(task, its parameters), as `iln.describe` gives them; None where the file says neither."""
+    """(task, its parameters), as `describe` gives them; None where the file says neither."""
     # Files of training hold the task's bare name; others may say more in words after it.
     word = re.match(r"[a-z]+", str(about.get("task") or ""))
     if word is None or word[0] not in TASKS:
