@@ -123,3 +123,10 @@ def test_refusals() -> None:
         convert(nn.Linear(2, 2), "i-ln")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="eps is -1"):
         convert(network(spec("swinir")), "i-ln", eps=-1)
+
+
+def test_ranges_for_int8_are_not_those_of_other_features() -> None:
+    model = network(spec("swinir", "i-ln"))
+    model.ranges = dict.fromkeys(model.body_layers(), (-1.0, 1.0))
+    assert convert(model, "ln").ranges == {}
+    assert model.ranges  # the original stays as it is

@@ -99,12 +99,15 @@ def divide_stream(model: Backbone, exponents_of_groups: Sequence[int]) -> None:
     """
     totals = list(exponents_of_groups)
     tensors = dict(model.state_dict())
-    for name, power in exponents(model).items():
+    powers = exponents(model)
+    for name, power in powers.items():
         if name in tensors:  # a layer may have no bias
             exponent = totals[group_of(name, len(totals))]
             tensors[name].copy_(divided(tensors[name], power * exponent))
+    blocks = tuple(f"{name}." for name in model.blocks())
     for name, (low, high) in model.ranges.items():
-        if isinstance(model.get_submodule(name), nn.Conv2d):  # which reads the stream itself
+        reads_stream = name.startswith("layers.") and not name.startswith(blocks)
+        if reads_stream or powers.get(f"{name}.weight") == 1:
             factor = 2.0 ** -totals[group_of(name, len(totals))]
             model.ranges[name] = low * factor, high * factor
     before = model.spec.stream_steps or (0,) * len(totals)

@@ -8,6 +8,7 @@ import torch
 from wild_networks import SMALL, network, picture, wild
 
 from iln.backbones import from_spec
+from iln.deploy.quantization import calibrate
 from iln.deploy.rescue import divide_stream, exponents
 from iln.errors import InputError
 from iln.layers.forward_pass import Strips
@@ -98,3 +99,18 @@ def test_steps_are_part_of_the_spec() -> None:
     out = model(picture())
     out.mean().backward()  # and training goes through them
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("powers", [(4, 4), (3, 9)])
+@pytest.mark.parametrize("preset", SMALL)
+@torch.no_grad()
+def test_ranges_for_int8_are_those_of_the_divided_stream(
+    preset: str, powers: tuple[int, int]
+) -> None:
+    model = network(preset, "ln", eps=1e-30).double()
+    model.ranges = calibrate(model, [picture().double()], 100.0)
+    divide_stream(model, powers)
+    measured = calibrate(model, [picture().double()], 100.0)
+    assert model.ranges.keys() == measured.keys()
+    for name, limits in measured.items():
+        assert model.ranges[name] == pytest.approx(limits, rel=1e-6, abs=1e-12), name
