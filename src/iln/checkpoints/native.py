@@ -45,6 +45,7 @@ from torch import Tensor, nn
 from iln.atomic import atomic_write, printable
 from iln.backbones import BACKBONES, Backbone, Spec, from_spec, name_of
 from iln.checkpoints.files import (
+    OUR_KEY,
     SUFFIX,
     about,
     called,
@@ -56,14 +57,12 @@ from iln.checkpoints.files import (
     shipped_files,
 )
 from iln.checkpoints.packing import packed, unpacked
-from iln.checkpoints.published import Answers, clean, has_gamma, recognise, rename
+from iln.checkpoints.published import WRAPPERS, Answers, clean, has_gamma, recognise, rename
 from iln.errors import InputError
 
 FORMAT = 3
-_KEY = "iln"
 _DESCRIPTION = ("task", "training", "scores", "licence")
 _STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_WRAPPERS = ("module", "_orig_mod")
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 log = logging.getLogger("iln")
@@ -115,8 +114,8 @@ def load_explained(
     """As `load`, on the CPU, and what was assumed: by name, empty where the file says it all."""
     with located(name_or_file) as path, about(called(name_or_file, path)):
         weights, metadata = read_tensors(path)
-        if _KEY in metadata:
-            return _rebuild(weights, metadata[_KEY], answers).eval(), {}
+        if OUR_KEY in metadata:
+            return _rebuild(weights, metadata[OUR_KEY], answers).eval(), {}
         return from_weights(weights, answers, printable(called(name_or_file, path)))
 
 
@@ -124,8 +123,8 @@ def from_weights(
     weights: Mapping[str, Tensor], answers: Answers, shown: str
 ) -> tuple[Backbone, dict[str, Any]]:
     """As `load_explained`, from the tensors of a file alone. shown: what the log calls it."""
-    if _KEY in weights:
-        return _rebuild(weights, _text(weights[_KEY]), answers).eval(), {}
+    if OUR_KEY in weights:
+        return _rebuild(weights, _text(weights[OUR_KEY]), answers).eval(), {}
     model, assumed = _build_foreign(weights, answers, shown)
     return model.eval(), assumed
 
@@ -188,9 +187,9 @@ def save(
         **_json_only(task=task, training=training, scores=scores, licence=licence),
     }
     card["card_checksum"] = _card_checksum(card)
-    metadata = {_KEY: json.dumps(card, allow_nan=False)}
+    metadata = {OUR_KEY: json.dumps(card, allow_nan=False)}
     if twice:
-        weights[_KEY] = torch.tensor(list(metadata[_KEY].encode()), dtype=torch.uint8)
+        weights[OUR_KEY] = torch.tensor(list(metadata[OUR_KEY].encode()), dtype=torch.uint8)
     with atomic_write(file, overwrite) as temporary:
         # Bytes, because safetensors' own writing reports a full disk in a way of its own.
         temporary.write_bytes(safetensors.torch.save(weights, metadata))
@@ -213,12 +212,12 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
             raise InputError(undescribed)
         with opened(path) as file:
             metadata, names = file.metadata() or {}, set(file.keys())
-            if _KEY not in metadata and _KEY not in names:
+            if OUR_KEY not in metadata and OUR_KEY not in names:
                 raise InputError(undescribed)
-            tensor = None if _KEY in metadata else file.get_tensor(_KEY)
-            card = _parse(metadata[_KEY] if tensor is None else _text(tensor))
+            tensor = None if OUR_KEY in metadata else file.get_tensor(OUR_KEY)
+            card = _parse(metadata[OUR_KEY] if tensor is None else _text(tensor))
             sizes: Counter[str] = Counter()
-            for name in names - {_KEY}:
+            for name in names - {OUR_KEY}:
                 part = file.get_slice(name)
                 sizes[part.get_dtype()] += prod(part.get_shape())
         most = max(sizes, key=lambda stored: sizes[stored], default="")
@@ -294,7 +293,7 @@ def _text(card: Tensor) -> str:
 
 
 def _rebuild(weights: Mapping[str, Tensor], text: str, answers: Answers) -> Backbone:
-    weights = {name: tensor for name, tensor in weights.items() if name != _KEY}
+    weights = {name: tensor for name, tensor in weights.items() if name != OUR_KEY}
     card = _parse(text)
     spec: Spec = card["spec"]
     for name, value in asdict(answers).items():
@@ -469,7 +468,7 @@ def _unwrapped(model: nn.Module) -> Backbone:
     """The backbone inside DistributedDataParallel or torch.compile."""
     inner = model
     while not isinstance(inner, Backbone):
-        wrapped = [module for name, module in inner.named_children() if name in _WRAPPERS]
+        wrapped = [module for name, module in inner.named_children() if name in WRAPPERS]
         if not wrapped:
             raise InputError(
                 f"{type(model).__name__} cannot be saved; accepted: {', '.join(BACKBONES)}"

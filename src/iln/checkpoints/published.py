@@ -164,6 +164,10 @@ def _check_kind(names: list[str]) -> None:
     raise InputError("is a ZIP archive and no file of torch.save; unpack it first")
 
 
+WRAPPERS = ("module", "_orig_mod")
+"""What DistributedDataParallel and torch.compile put into names, anywhere."""
+
+
 def clean(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names without the prefixes of DDP and torch.compile, and without what we build ourselves.
 
@@ -171,7 +175,7 @@ def clean(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     parts = {name: name.split(".") for name in weights}
     return {
-        ".".join(p for p in parts[name] if p not in ("module", "_orig_mod")): tensor
+        ".".join(p for p in parts[name] if p not in WRAPPERS): tensor
         for name, tensor in weights.items()
         if not parts[name][-1].startswith(("relative_position_index", "attn_mask"))
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from iln.checkpoints.published import WRAPPERS
 from iln.errors import InputError
 
 _MARK = "conv_first.weight"
@@ -24,8 +25,6 @@ _ONLINE = {"online"}
 _NO_WEIGHTS = {"optimizer", "optimizers", "optim", "exp", "grad", "grads", "gradients", "momentum"}
 """Of an optimizer, which keeps numbers by the names of the weights, averages among them."""
 _CRITICS = {"d", "netd", "dis", "disc", "discriminator", "critic"}
-_GLOBALS = ("module", "_orig_mod")
-"""What DistributedDataParallel and torch.compile put into names, anywhere."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _sets(keys: tuple[str, ...], tensors: dict[str, Tensor]) -> Iterator[Weights
             for name, tensor in tensors.items()
             if name.startswith(prefix)
         }
-        parts = [part for part in prefix.split(".") if part and part not in _GLOBALS]
+        parts = [part for part in prefix.split(".") if part and part not in WRAPPERS]
         place = ".".join((*keys, *parts))
         averaged = (_says(place, _AVERAGED) or "n_averaged" in tensors) and not _says(
             place, _ONLINE | _NO_WEIGHTS

@@ -34,6 +34,10 @@ class SamplePicture:
     height: int
     synthetic: bool = False
 
+    @property
+    def cropped(self) -> bool:
+        return self.pixels.shape[:2] != (self.height, self.width)
+
     def image(self, channels: int) -> Tensor:
         """(1, channels, H, W): gray three times for RGB, luma (BT.601) of RGB for gray."""
         pixels = self.pixels

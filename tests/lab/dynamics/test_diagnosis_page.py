@@ -145,7 +145,7 @@ def test_gray_and_broken_ones_too() -> None:
 
 def test_sample_pictures() -> None:
     drawn = draw_sample_picture()
-    assert drawn.pixels.shape == (128, 128, 3) and drawn.synthetic
+    assert drawn.pixels.shape == (128, 128, 3) and drawn.synthetic and not drawn.cropped
     assert np.array_equal(drawn.pixels, draw_sample_picture().pixels)
     assert drawn.pixels.min() >= 0 and drawn.pixels.max() <= 1
     gray = drawn.image(1)

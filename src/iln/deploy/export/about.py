@@ -9,8 +9,6 @@ from iln.backbones import BACKBONES, Backbone, Spec, name_of
 from iln.checkpoints.native import describe
 from iln.errors import InputError
 
-KEY = "iln"
-
 
 def said_by(source: str | os.PathLike[str]) -> dict[str, Any]:
     """What `describe` tells of a shipped model or a file; nothing for files of others."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
-from iln.deploy.export.about import KEY
+from iln.checkpoints.files import OUR_KEY
 from iln.extras import need
 
 
@@ -27,7 +27,7 @@ def executorch_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
         lowered = to_edge_transform_and_lower(
             program,
             partitioner=[XnnpackPartitioner()],
-            constant_methods={KEY: json.dumps(card)},
+            constant_methods={OUR_KEY: json.dumps(card)},
         )
         return bytes(lowered.to_executorch().buffer)
 

@@ -10,8 +10,9 @@ import torch
 
 from iln.atomic import atomic_write, check_folder, exists_already, printable
 from iln.backbones import Backbone
+from iln.checkpoints.files import OUR_KEY
 from iln.checkpoints.native import load
-from iln.deploy.export.about import KEY, card
+from iln.deploy.export.about import card
 from iln.deploy.export.executorch_file import executorch_bytes
 from iln.deploy.export.graph import Size, trace
 from iln.deploy.export.official import write_official
@@ -112,7 +113,7 @@ def export(
         content = executorch_bytes(program, about)
     else:
         buffer = io.BytesIO()
-        torch.export.save(program, buffer, extra_files={KEY: json.dumps(about)})
+        torch.export.save(program, buffer, extra_files={OUR_KEY: json.dumps(about)})
         content = buffer.getvalue()
     with atomic_write(file, overwrite) as temporary:
         temporary.write_bytes(content)

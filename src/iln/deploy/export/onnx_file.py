@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from iln.deploy.export.about import KEY
+from iln.checkpoints.files import OUR_KEY
 from iln.deploy.export.graph import IMAGE, RESTORED
 from iln.extras import need
 
@@ -22,7 +22,7 @@ def onnx_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
     `restored_width`. Raises InputError where onnx or onnxscript are missing.
     """
     exported = _converted(program, [IMAGE], RESTORED)
-    exported.model.metadata_props[KEY] = json.dumps(card)
+    exported.model.metadata_props[OUR_KEY] = json.dumps(card)
     content = exported.model_proto
     for values, names in (
         (content.graph.input, ("height", "width")),

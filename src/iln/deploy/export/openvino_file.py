@@ -7,8 +7,8 @@ from typing import Any
 
 from iln.atomic import atomic_write
 from iln.backbones import Spec
-from iln.checkpoints.files import about
-from iln.deploy.export.about import KEY, read_card
+from iln.checkpoints.files import OUR_KEY, about
+from iln.deploy.export.about import read_card
 from iln.errors import InputError
 from iln.extras import need, openvino_core
 
@@ -20,7 +20,7 @@ def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool
         InputError: if either file exists and may not be replaced, or cannot be written.
     """
     openvino = need("openvino", "openvino")
-    graph.set_rt_info(json.dumps(card), [KEY])
+    graph.set_rt_info(json.dumps(card), [OUR_KEY])
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.xml"
         openvino.save_model(graph, made, compress_to_fp16=card["precision"] == "fp16")
@@ -42,7 +42,7 @@ def read_graph(file: Path) -> tuple[Any, Spec, dict[str, Any]]:
         except RuntimeError:
             raise InputError("is no OpenVINO graph, or its .bin is not beside it") from None
         try:
-            text = graph.get_rt_info(KEY).astype(str)
+            text = graph.get_rt_info(OUR_KEY).astype(str)
         except RuntimeError:
             raise InputError("was not written by iln export or iln quantize") from None
         return graph, *read_card(text)
