@@ -106,6 +106,14 @@ MODELS = {
             {"Set14 undamaged": 38.0, "McMaster undamaged": 38.0},
         ),
         Model(
+            "sharp",
+            "photo",
+            "cleans and sharpens, as Real-ESRGAN would",
+            (Test(("TaughtHeld-x1",), RGB, called=""),),
+            "TaughtHeld-x1",
+            {"TaughtHeld-x1": 36.0},
+        ),
+        Model(
             "sharp-x2",
             "sr",
             "cleans, sharpens and enlarges twofold, as Real-ESRGAN would",

@@ -381,7 +381,7 @@ def test_an_unknown_name_lists_the_known_ones(zoo: Spec) -> None:
         load("sr-x22")
     assert str(raised.value) == (
         "no shipped model and no file is called 'sr-x22'; did you mean sr-x2? "
-        "shipped: denoise, old-print, sharp, sharp-x4, sr-x2; the path of a weights file and "
+        "shipped: denoise, old-print, sharp-x4, sr-x2; the path of a weights file and "
         "hf://OWNER/NAME are accepted as well"
     )
     for name in ("", "mine.pth", "a\0b", ".", "line\nbreak"):

@@ -507,6 +507,6 @@ def test_the_commands_of_the_guide(line: str, command: Command, here: Path) -> N
 
 def test_a_chain_is_no_file_that_lacks_answers(command: Command) -> None:
     save("a.png")
-    done = command("restore", "a.png", "--model", "sharp", "--norm", "ln")
+    done = command("restore", "a.png", "--model", "sharp-x4", "--norm", "ln")
     assert done.code == 2
-    assert done.lines == ["error: --norm says what one file does not; those of sharp say it"]
+    assert done.lines == ["error: --norm says what one file does not; those of sharp-x4 say it"]

@@ -21,6 +21,7 @@ from iln.lab.training.recipes import RECIPES
 ROWS = {
     "sr-x2": ["Set5", "Set14", "BSD100"],
     "sr-x4": ["Set5", "Set14", "BSD100"],
+    "sharp": ["TaughtHeld-x1"],
     "sharp-x2": ["TaughtHeld"],
     "denoise": [f"{s} sigma {n}" for s in ("CBSD68", "McMaster") for n in (15, 25, 50)],
     "jpeg": [f"{s} q {n}" for s in ("Classic5", "Set14") for n in (10, 20, 30, 40)],

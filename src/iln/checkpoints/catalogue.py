@@ -69,7 +69,7 @@ def entries() -> list[Entry]:
                 name,
                 _PICTURES.get(name, chain.does),
                 chain.does,
-                1 if chain.same_size else prod(part.scale for part in parts),
+                prod(part.scale for part in parts),
                 sum(part.size for part in parts),
                 chain.score,
                 next((p.commercial for p in parts if p.commercial != _OPEN), _OPEN),

@@ -1,4 +1,4 @@
-"""Models one after the other, and what is done after them, under one name."""
+"""Models one after the other under one name."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,12 @@ class Chain:
         does: in words.
         score: the main one of its card, in words.
         unfade: stretch the colours of a faded print afterwards.
-        same_size: bring what each model makes back to the size of what it was given.
     """
 
     models: tuple[str, ...]
     does: str
     score: str
     unfade: bool = False
-    same_size: bool = False
 
 
 CHAINS = {
@@ -28,12 +26,6 @@ CHAINS = {
         "restores old prints: scratches, noise, faded colours",
         "24.44 dB, Set14 worn prints",
         unfade=True,
-    ),
-    "sharp": Chain(
-        ("sharp-x2",),
-        "cleans and sharpens, as Real-ESRGAN would",
-        "35.32 dB, TaughtHeld-x1",
-        same_size=True,
     ),
     "sharp-x4": Chain(
         ("sharp-x2", "sr-x2"),

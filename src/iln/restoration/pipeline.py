@@ -73,8 +73,7 @@ class Pipeline(PictureRestorer):
             raise InputError("no model; name one at least")
         names = [model for model in models if isinstance(model, str)]
         self.unfade = unfade or any(CHAINS[name].unfade for name in names if name in CHAINS)
-        loading = partial(load, **options)
-        self.restorers = [step for model in models for step in _steps(model, loading)]
+        self.restorers = [load(step, **options) for model in models for step in _steps(model)]
         self.scale = prod(restorer.scale for restorer in self.restorers)
         alone = len(self.restorers) == 1 and not self.unfade
         marking = (n for n, restorer in enumerate(self.restorers) if restorer.marks_only)
@@ -169,29 +168,10 @@ class Pipeline(PictureRestorer):
         return time.perf_counter() - started
 
 
-class _SameSize(PictureRestorer):
-    """A model that enlarges, whose result is brought back to the size of the picture."""
-
-    scale = 1
-    marks_only = False
-
-    def __init__(self, restorer: Restorer) -> None:
-        self.restorer = restorer
-
-    def restore_arrays(
-        self, colours: NDArray[Any], alpha: NDArray[Any] | None, progress: Progress
-    ) -> Planes:
-        large = self.restorer.restore_arrays(colours, alpha, progress)
-        return resized_with_alpha(*large, *colours.shape[:2])
-
-
-def _steps(model: Model, load: Callable[[Model], Restorer]) -> list[Restorer | _SameSize]:
-    """A model, or the steps that a chain stands for."""
+def _steps(model: Model) -> Sequence[Model]:
+    """A model, or those that a chain stands for."""
     chain = CHAINS.get(model) if isinstance(model, str) else None
-    if chain is None:
-        return [load(model)]
-    restorers = [load(name) for name in chain.models]
-    return [_SameSize(one) for one in restorers] if chain.same_size else [*restorers]
+    return [model] if chain is None else chain.models
 
 
 class _Masked(PictureRestorer):
