@@ -118,9 +118,8 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Width and height that a picture's header declares, as stored; None where it cannot be told
     quickly. Nothing is decoded, and nothing raised."""
     pyvips = libvips()
-    with (
-        _COMPLAINTS
-    ):  # of another picture, which is read meanwhile, would be lost, and ours its own
+    # The complaints of a picture that is read meanwhile would be lost, and ours be its own.
+    with _COMPLAINTS:
         try:
             if not Path(path).is_file():  # opening a named pipe would wait forever
                 return None

@@ -107,7 +107,7 @@ def picture_sets(
     names = distinct(
         [folder.name for folder in folders], [str(f) for f in folders], (HELD_OUT,), "folder"
     )
-    tests = [PictureSet(*named) for named in zip(names, map(sources, folders), strict=True)]
+    tests = [PictureSet(*pair) for pair in zip(names, map(sources, folders), strict=True)]
     held = set[str]()
     if begun is not None:
         held = {name for name in begun.held_out if name in named}
