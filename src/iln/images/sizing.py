@@ -129,9 +129,9 @@ def _on_white(picture: Picture, height: int, width: int) -> NDArray[Any]:
 def blended(before: NDArray[Any], after: NDArray[Any], strength: float) -> NDArray[Any]:
     """Of two pictures of one size: `strength` (0 to 1) of `after`, the rest of `before`."""
     result = np.empty_like(after)
+    precise = np.promote_types(after.dtype, np.float32)
     for top in range(0, len(after), 64):
         rows = slice(top, top + 64)
-        precise = np.promote_types(after.dtype, np.float32)
         mixed = before[rows].astype(precise) * (1 - strength)
         mixed += after[rows].astype(precise) * strength
         result[rows] = (mixed if after.dtype.kind == "f" else np.rint(mixed)).astype(after.dtype)
