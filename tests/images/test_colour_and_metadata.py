@@ -580,3 +580,45 @@ def test_xmp_of_a_program_that_is_no_text_is_left_out_with_a_note() -> None:
     picture = Picture(np.zeros((4, 4, 3), np.uint8), xmp=b"\xff\xfe\xfd")
     for suffix in (".png", ".jpg", ".tif", ".webp"):
         assert "XMP left out: it is no text" in encode(picture, suffix)[1]
+
+
+def test_the_profile_of_a_bmp_is_kept(tmp_path):
+    pixels = photo()
+    plain = io.BytesIO()
+    Image.fromarray(pixels).save(plain, "BMP")
+    body = plain.getvalue()[54:]
+    header = bytearray(124)
+    struct.pack_into("<IiiHHII", header, 0, 124, 56, 40, 1, 24, 0, len(body))
+    header[56:60] = b"DEBM"
+    struct.pack_into("<II", header, 112, 124 + len(body), len(SRGB))
+    file = b"BM" + struct.pack("<IHHI", 138 + len(body) + len(SRGB), 0, 0, 138) + header
+    found = read(file + body + SRGB)
+    assert (found.pixels == pixels).all()
+    assert found.icc == SRGB
+    cut = read(file + body + SRGB[:-1])
+    assert cut.icc is None
+    assert cut.notes == ("its colour profile is damaged and left out",)
+    header[56:60] = b"BGRs"  # sRGB, where numbers of a profile mean nothing
+    assert read(file[:14] + header + body + SRGB).icc is None
+
+
+def test_the_comment_of_a_gif_goes_along(tmp_path):
+    data = io.BytesIO()
+    Image.new("P", (20, 20)).save(data, "GIF", comment="Großmutter, 1931".encode())
+    found = read(data.getvalue())
+    assert found.text == (("Comment", "Großmutter, 1931"),)
+    write(found, tmp_path / "a.jpg")
+    assert read(tmp_path / "a.jpg").text == found.text
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [GRAY_PROFILE, SRGB[:12] + b"abst" + SRGB[16:], SRGB[:20] + b"Luv " + SRGB[24:]],
+    ids=["for gray", "for effects", "to Luv"],
+)
+def test_a_profile_that_does_not_fit_is_left_out_and_said_so(profile):
+    data = io.BytesIO()
+    Image.fromarray(photo()).save(data, "JPEG", icc_profile=profile)
+    found = read(data.getvalue())
+    assert found.icc is None
+    assert found.notes == ("its colour profile does not fit its pixels and is left out",)

@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from iln.images import colour, jpeg, png, sniffing, tiff
 from iln.images.metadata import Found
+from iln.images.pillow_formats import gif_comment
 from iln.images.refusals import Refused, animated
 
 _GAIN_MAP = "its gain map for HDR screens is left out"
@@ -64,10 +65,17 @@ def _look_at_tiff(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff.Tif
     return page
 
 
+def _look_at_gif(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+    file.seek(0)
+    if words := gif_comment(file):
+        found.text = [("Comment", words)]
+
+
 LOOKS: dict[str, Callable[[BinaryIO, Found, bool], tiff.TiffFile | None]] = {
     "png": _look_at_png,
     "jpeg": _look_at_jpeg,
     "tiff": _look_at_tiff,
+    "gif": _look_at_gif,
 }
 """By format: what stands beside the pixels goes into `Found`. Raises Refused for a kind of file
 that libvips would misread."""

@@ -94,6 +94,16 @@ class Picture:
 
 
 def icc_fits(profile: bytes | None, channels: int) -> bool:
-    """Whether the profile is for gray (1 channel) or RGB (3): ICC.1, header bytes 16 to 19."""
-    wanted = b"GRAY" if channels == 1 else b"RGB "
-    return profile is not None and profile[16:20] == wanted
+    """Whether the profile says what gray (1 channel) or RGB (3) of a picture look like.
+
+    ICC.1, header bytes 12 to 23: its class, which some have for other ends, the colours it is for,
+    and those it leads to.
+    """
+    if profile is None:
+        return False
+    kind, colours, leads_to = profile[12:16], profile[16:20], profile[20:24]
+    return (
+        kind in (b"scnr", b"mntr", b"prtr", b"spac")
+        and colours == (b"GRAY" if channels == 1 else b"RGB ")
+        and leads_to in (b"XYZ ", b"Lab ")
+    )

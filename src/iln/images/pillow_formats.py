@@ -1,6 +1,7 @@
-"""BMP and PPM through Pillow, since libvips' wheels have no loader for them."""
+"""BMP and PPM through Pillow, since libvips' wheels have no loader for them, and GIF's comment."""
 
 import re
+import struct
 from typing import BinaryIO
 
 import numpy as np
@@ -36,8 +37,33 @@ def read_with_pillow(file: BinaryIO, kind: str, max_pixels: int) -> tuple[Array,
         raise damaged(kind, printable(str(error))[:120]) from None
     x, y = image.info.get("dpi") or (0, 0)
     found = Found(dpi=(float(x), float(y)) if x > 0 and y > 0 else None)
+    if kind == "bmp":
+        found.icc = _bmp_profile(file)
     pixels: Array = np.asarray(image)
     return pixels, found
+
+
+def _bmp_profile(file: BinaryIO) -> bytes | None:
+    """The ICC profile that a BMP file holds (BITMAPV5HEADER, colour space "MBED")."""
+    file.seek(14)
+    header = file.read(124)
+    size, space = struct.unpack_from("<I52x4s", header) if len(header) == 124 else (0, b"")
+    if size < 124 or space != b"DEBM":
+        return None
+    at, length = struct.unpack_from("<II", header, 112)
+    file.seek(14 + at)
+    return file.read(length)
+
+
+def gif_comment(file: BinaryIO) -> str | None:
+    """What a GIF file says of itself before its first picture."""
+    from PIL.GifImagePlugin import GifImageFile
+
+    try:
+        comment = GifImageFile(file).info.get("comment")
+    except Exception:
+        return None  # libvips, which decodes it, says what is wrong
+    return comment.decode("utf-8", "replace").strip("\0 \n") if comment else None
 
 
 def _deep_pnm(file: BinaryIO) -> Array | None:

@@ -158,6 +158,7 @@ def _read(file: BinaryIO, max_pixels: int, allow_damaged: bool) -> Picture:
     file.seek(0)
     if kind in ("bmp", "pnm"):
         array, found = read_with_pillow(file, kind, max_pixels)
+        found.icc = _whole_profile(found.icc, found)
         return _picture(*_split(array), found, kind)
     return _read_vips(file, kind, max_pixels, allow_damaged)
 
@@ -319,7 +320,10 @@ def _picture(
 ) -> Picture:
     """Pixels, upright, and what goes with them, corrected to them."""
     height, width, channels = pixels.shape
-    encoding = None if icc_fits(found.icc, channels) else found.encoding
+    icc = found.icc if icc_fits(found.icc, channels) else None
+    if found.icc is not None and icc is None:
+        found.notes.append("its colour profile does not fit its pixels and is left out")
+    encoding = found.encoding if icc is None else None
     if encoding is not None and not encoding.is_srgb:
         colour.to_srgb(pixels, encoding)
         found.notes.append("its colours are turned to sRGB")
@@ -341,7 +345,7 @@ def _picture(
     return Picture(
         pixels,
         alpha,
-        icc=found.icc if icc_fits(found.icc, channels) else None,
+        icc=icc,
         exif=block,
         xmp=packet,
         iptc=found.iptc,
