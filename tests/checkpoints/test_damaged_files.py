@@ -82,7 +82,13 @@ def places(kind: str, data: bytes) -> Iterator[int]:
     return (at for at in range(len(data)) if at not in gaps)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind == "safetensors" else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+    ],
+)
 def test_any_flipped_byte(kind: str, folder: Path) -> None:
     data, weights = written(kind, folder), tiny().state_dict()
     file = folder / f"flipped.{kind}"

@@ -58,6 +58,7 @@ def test_maps_on_disk_keep_the_budget(scratch: Path) -> None:
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_compiled_graphs_keep_is_in_the_budget(scratch: Path) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     report = measure(360, scratch, "openvino", (96, 640))

@@ -26,7 +26,13 @@ def drawing(kind: str, colour: tuple[int, ...], hidden: tuple[int, ...]) -> np.n
     return np.dstack([colours, alpha]).astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=shipped())
+FAST = ("photo", "sr-x2")  # one of each scale; all models get their pixels from the same code
+
+
+@pytest.fixture(
+    scope="module",
+    params=[n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in shipped()],
+)
 def restorer(request: pytest.FixtureRequest) -> iln.Restorer:
     return iln.Restorer(request.param, device="cpu")
 

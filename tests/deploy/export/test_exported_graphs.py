@@ -57,9 +57,9 @@ def opened(file: Path) -> Any:
     ("preset", "norm", "precision", "least"),
     [
         ("swinir-light-x2", "i-ln", "fp32", 90),
-        ("swinir-light-x2", "ln", "fp16", 50),
-        ("hat-x2", "i-ln", "fp32", 90),
-        ("drct-x2", "i-ln", "fp32", 90),
+        pytest.param("swinir-light-x2", "ln", "fp16", 50, marks=pytest.mark.slow),
+        pytest.param("hat-x2", "i-ln", "fp32", 90, marks=pytest.mark.slow),
+        pytest.param("drct-x2", "i-ln", "fp32", 90, marks=pytest.mark.slow),
     ],
 )
 def test_onnx_gives_the_same_pictures_of_any_size(
@@ -87,6 +87,7 @@ def test_onnx_gives_the_same_pictures_of_any_size(
     assert str(Path(iln.__file__).parent) not in file.read_bytes().decode("latin1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["swinir-denoise", "swinir-light-x2"])
 def test_onnx_with_cells_of_pixels(preset: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="ONNX is not installed")

@@ -59,7 +59,7 @@ def test_what_their_code_saved_comes_back(name: str, tmp_path: Path) -> None:
         ({"window": 8, "scale": 1, "upsampler": ""}, 128),
         ({"window": 7, "scale": 1, "upsampler": ""}, 126),
         ({"window": 7}, 70),
-        ({"window": 64}, 128),
+        pytest.param({"window": 64}, 128, marks=pytest.mark.slow),
     ],
 )
 def test_the_size_that_published_files_are_set_up_for(

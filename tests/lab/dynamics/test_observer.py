@@ -136,6 +136,7 @@ def _process(rank: int, folder: str) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path: Path) -> None:
     mp.spawn(_process, (str(tmp_path),), nprocs=2)
     found = torch.load(tmp_path / "found.pt")

@@ -18,6 +18,7 @@ def run(*words: str) -> object:
     return ended.value.code
 
 
+@pytest.mark.slow
 def test_all_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--scale", "smoke", "-o", str(tmp_path / "pages"), "--jobs", "1"]
     words += ["--store", str(tmp_path / "runs")]

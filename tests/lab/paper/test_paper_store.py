@@ -53,6 +53,7 @@ def test_a_run_is_trained_once(store: Store, tiny: Recipe) -> None:
     assert run.model().spec.norm == "ln"
 
 
+@pytest.mark.slow
 def test_side_by_side_is_the_same_as_one_by_one(store: Store, tiny: Recipe, tmp_path: Path) -> None:
     both = [tiny, derive(tiny, {"norm": "i-ln"})]
     other = Store(tmp_path / "other", store.data_root, "cpu")
@@ -96,7 +97,7 @@ def test_two_programs_do_not_train_in_one_folder(store: Store, tiny: Recipe) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_stopped_runs_are_saved_and_go_on(tmp_path: Path, jobs: int) -> None:
     words = ["paper", "fig1", "--scale", "smoke", "--steps", "3000", "--jobs", str(jobs)]
     words += ["--store", str(tmp_path / "runs"), "-o", str(tmp_path / "pages")]

@@ -37,8 +37,10 @@ def assert_ran(done: "subprocess.CompletedProcess[str]") -> None:
     "update",
     [
         {"parallel": "ddp", "accumulate": 2},
-        {"parallel": "fsdp", "accumulate": 2, "recompute": True},
-        {"parallel": "ddp", "norm": "bn"},
+        pytest.param(
+            {"parallel": "fsdp", "accumulate": 2, "recompute": True}, marks=pytest.mark.slow
+        ),
+        pytest.param({"parallel": "ddp", "norm": "bn"}, marks=pytest.mark.slow),
     ],
     ids=["ddp", "fsdp", "batch norm over all processes"],
 )
@@ -91,6 +93,7 @@ def test_shares_saved_by_two_are_taken_up_by_four(recipe: Recipe, tmp_path: Path
     assert difference(run, tmp_path / "undisturbed") < 1e-9
 
 
+@pytest.mark.slow
 def test_shares_are_taken_up_by_one_and_by_two_again(recipe: Recipe, tmp_path: Path) -> None:
     whole = recipe.model_copy(update={"parallel": "fsdp", "lr_end": 1.0, "save_every": 4})
     run = tmp_path / "run"
