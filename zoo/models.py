@@ -12,8 +12,9 @@ from typing import Any
 
 from iln.errors import InputError, nearest
 
-OPEN_DATA = ("OpenPhotos",)
-"""Folders of photographs whose licences allow any use; all others are taken for research sets."""
+OPEN_DATA = ("OpenPhotos", "ByPhoto")
+"""Folders of photographs whose licences allow any use, and of what models that were trained on
+nothing else made of them (`zoo/distil.py`); all others are taken for research sets."""
 TAUGHT = ("Taught", "Taught-x1", "pairs")
 """Folders that `zoo/teacher.py` made of such photographs."""
 

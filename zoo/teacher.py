@@ -51,22 +51,35 @@ def main() -> int:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the pairs")
     given = parser.parse_args()
-    files = sorted(f for f in given.data.rglob("*") if f.suffix.lower() in SUFFIXES)
+    files, enlarge = photographs(given.data), teacher()
+
+    def pair(number: int) -> tuple[Pixels, Pixels]:
+        damaged = crop(files, number)
+        return damaged, reduced(enlarge(damaged), 4 // given.scale)
+
+    write_pairs(pair, range(given.first, given.first + given.count), given.output)
+    return 0
+
+
+def photographs(folder: Path) -> list[Path]:
+    """All in a folder and its subfolders, in order. Raises InputError where there is none."""
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
     if not files:
-        raise InputError(f"{printable(given.data)}: holds no photographs ({', '.join(SUFFIXES)})")
-    enlarge, last = teacher(), given.first + given.count
+        raise InputError(f"{printable(folder)}: holds no photographs ({', '.join(SUFFIXES)})")
+    return files
+
+
+def write_pairs(pair: Callable[[int], tuple[Pixels, Pixels]], numbers: range, folder: Path) -> None:
+    """(input, target) of each number, as PNG in two subfolders; what is there is kept."""
     with progress_bar() as tell:
-        for number in range(given.first, last):
-            tell("crops", (number - given.first) / given.count)
-            places = [given.output / part / f"{number:05}.png" for part in ("input", "target")]
+        for number in numbers:
+            tell("crops", (number - numbers.start) / len(numbers))
+            places = [folder / part / f"{number:05}.png" for part in ("input", "target")]
             if all(place.exists() for place in places):
                 continue
-            damaged = crop(files, number)
-            answer = reduced(enlarge(damaged), 4 // given.scale)
-            for place, pixels in zip(places, (damaged, answer), strict=True):
+            for place, pixels in zip(places, pair(number), strict=True):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write(Picture(pixels), place, overwrite=True)
-    return 0
 
 
 def teacher() -> Callable[[Pixels], np.ndarray]:
