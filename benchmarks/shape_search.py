@@ -30,7 +30,7 @@ from iln.lab.dynamics.drawing import HUES, SMALL, logarithmic, new_figure, plain
 from iln.lab.training import recipe
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "as shipped": {},
+    "SwinIR-light": {},
     "2 heads": {"num_heads": [2] * 4},
     "64 channels, 2 heads": {"embed_dim": 64, "num_heads": [2] * 4},
     "64 channels, 2 heads, mlp 1": {"embed_dim": 64, "num_heads": [2] * 4, "mlp_ratio": 1.0},
@@ -41,7 +41,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "cells of 4x4, 96 channels": {"unshuffle": 4, "embed_dim": 96, "num_heads": [3] * 4},
     "cells of 4x4, 128 channels": {"unshuffle": 4, "embed_dim": 128, "num_heads": [4] * 4},
 }
-"""What differs from the recipe's spec: cells of 2x2, 60 channels, 4 groups of 6 blocks, 6 heads."""
+"""What differs from SwinIR-light on cells of 2x2: 60 channels, 4 groups of 6 blocks, 6 heads."""
 SIDE = 512
 """Of the picture that is timed."""
 ENGINES = ("torch", "openvino")
@@ -69,7 +69,8 @@ class Trial:
         new = [base, "-o", str(self.run), "validation=[]", "hold_out=0", "save_every=100"]
         new += [f"steps={steps}", f"seed={self.seed}", f"data_root={data}", "ema=0.99", "threads=1"]
         new += ["patch=64", "batch=16"]
-        new += [f"spec.{key}={json.dumps(value)}" for key, value in SHAPES[self.shape].items()]
+        shape = {"depths": [6] * 4, **SHAPES[self.shape]}
+        new += [f"spec.{key}={json.dumps(value)}" for key, value in shape.items()]
         given = ["--resume", str(self.run)] if (self.run / "recipe.json").is_file() else new
         subprocess.run([sys.executable, "-m", "iln", "train", *given], check=True)
 

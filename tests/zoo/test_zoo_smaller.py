@@ -65,7 +65,7 @@ def test_a_number_of_blocks_that_cannot_be(
     blocks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["photo", "--data", str(tmp_path), "-o", str(tmp_path / "a.safetensors")]
-    with pytest.raises(InputError, match=f"--blocks {blocks}: must be even, from 8 to 22"):
+    with pytest.raises(InputError, match=f"--blocks {blocks}: must be even, from 8 to "):
         start(*words, "--blocks", blocks, monkeypatch=monkeypatch)
 
 

@@ -63,7 +63,7 @@ def sharp_x2() -> Recipe:
 def sharp() -> Recipe:
     """The same teacher's answers at the picture's own size; start it with init=photo."""
     data = {"data": (Path("Taught-x1"),), "validation": (Path("TaughtHeld-x1"),)}
-    return _same_size({**data, "task": "photo", "ema": 0.995})
+    return _halved({**data, "task": "photo", "ema": 0.995})
 
 
 def denoise() -> Recipe:
@@ -87,14 +87,14 @@ def derain() -> Recipe:
 
 def deblur() -> Recipe:
     """Blur of shaking hands and of wrong focus; start it from photo's weights."""
-    return _same_size({"task": "deblur", "validation": ("Set14",)})
+    return _halved({"task": "deblur", "validation": ("Set14",)})
 
 
 def photo() -> Recipe:
     """Old and phone photographs: blur, noise, JPEG, fading, scratches and stains at once."""
     # Twice as many as in the tests: scratches cover so few pixels that they are learned last.
     prints = {"prints": 0.6}
-    return _same_size({"task": "photo", "degradation": prints, "validation": ("Set14",)})
+    return _halved({"task": "photo", "degradation": prints, "validation": ("Set14",)})
 
 
 def photo_x2() -> Recipe:
@@ -109,7 +109,7 @@ def scratches() -> Recipe:
     # Under absolute differences a mark stays until it is more likely one than not: slow to learn
     # (loss=mse finds marks sooner), but what belongs to the picture is left alone.
     damage = {"wear": [0.3, 1], "cracks": 0.4}
-    return _same_size({"task": "scratches", "degradation": damage, "validation": ("Set14",)})
+    return _halved({"task": "scratches", "degradation": damage, "validation": ("Set14",)})
 
 
 def swinir_light_x2() -> Recipe:
@@ -202,6 +202,12 @@ def _same_size(changes: dict[str, Any]) -> Recipe:
     """Cells of 2x2 pixels: a quarter of the time and memory, and twice as far to see."""
     spec = {"input_stats": "mean+std", "upsampler": "", "unshuffle": 2}
     return derive(sr_x2(), {"scale": 1, "spec": spec, "patch": 64, **changes})
+
+
+def _halved(changes: dict[str, Any]) -> Recipe:
+    """Half of the blocks: those that `photo`, which the others start from, has after pruning."""
+    base = _same_size(changes)
+    return derive(base, {"spec": {**base.spec, "depths": [2, 2, 2, 6]}})
 
 
 def _layer_norm(base: Recipe) -> Recipe:
