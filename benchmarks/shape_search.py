@@ -31,6 +31,7 @@ from iln.lab.training import recipe
 
 SHAPES: dict[str, dict[str, Any]] = {
     "SwinIR-light": {},
+    "12 blocks": {"depths": [2, 2, 2, 6]},
     "2 heads": {"num_heads": [2] * 4},
     "64 channels, 2 heads": {"embed_dim": 64, "num_heads": [2] * 4},
     "64 channels, 2 heads, mlp 1": {"embed_dim": 64, "num_heads": [2] * 4, "mlp_ratio": 1.0},
