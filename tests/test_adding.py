@@ -193,6 +193,7 @@ def test_a_backbone(backbone: str, tmp_path: Path) -> None:
     openvino_agrees(model)
 
 
+@pytest.mark.slow
 def test_both_exported(norm: str, backbone: str, tmp_path: Path) -> None:
     spec = PlainSpec(**TINY, norm=norm, scale=2, upsampler="pixelshuffledirect")
     weights, graph = tmp_path / "plain.safetensors", tmp_path / "plain.pt2"

@@ -107,6 +107,7 @@ def test_any_flipped_byte(kind: str, folder: Path) -> None:
     assert refused > 1000
 
 
+@pytest.mark.slow
 def test_another_digit_in_the_description(folder: Path) -> None:
     """For safetensors such a file is whole; for us it would be another network."""
     data = written("safetensors", folder)

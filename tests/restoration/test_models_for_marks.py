@@ -68,6 +68,7 @@ def test_transparency(model: Path) -> None:
     assert np.array_equal(result[..., 3:], expected(image[..., 3:], model))
 
 
+@pytest.mark.slow
 def test_a_graph_of_one(model: Path, tmp_path: Path) -> None:
     for package in ("openvino", "onnx", "onnxscript"):
         pytest.importorskip(package, reason=f"{package} is not installed")

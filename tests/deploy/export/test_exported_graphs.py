@@ -103,6 +103,7 @@ def test_onnx_with_cells_of_pixels(preset: str, tmp_path: Path) -> None:
             assert decibels(found, model(image)) > 90, size
 
 
+@pytest.mark.slow
 def test_openvino_gives_the_same_pictures(tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
     model, file = network(), tmp_path / "model.xml"

@@ -58,6 +58,7 @@ def test_two_processes_learn_what_one_does(
     assert done.stdout.count("step 24 of 24  loss") == 1  # the first process speaks alone
 
 
+@pytest.mark.slow
 def test_float32_agrees_to_1e_6(recipe: Recipe, tmp_path: Path) -> None:
     single = recipe.model_copy(update={"precision": "fp32", "steps": 10})
     train(single, tmp_path / "one", say=quiet)
@@ -107,6 +108,7 @@ def test_shares_are_taken_up_by_one_and_by_two_again(recipe: Recipe, tmp_path: P
     assert difference(run, tmp_path / "once") < 1e-6
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_one_line_from_each(
     recipe: Recipe, tmp_path: Path
 ) -> None:
