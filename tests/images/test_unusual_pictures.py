@@ -247,6 +247,35 @@ def test_layouts_of_tiff_that_are_not_read_are_named(array, options, expected):
     assert message.startswith(f"{expected}, which is not read here; save it as a TIFF of 8 or 16")
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_colours_that_would_be_taken_for_rgb_are_refused(compression):
+    luma = {"photometric": "ycbcr", "subsampling": (1, 1), "compression": compression}
+    message = refusal(tiff(np.full((16, 16, 3), 99, np.uint8), **luma))
+    assert message.startswith("holds its colours as YCbCr, not in JPEG, which is not read here")
+
+
+def test_floats_that_count_from_white():
+    array = np.random.default_rng(0).random((30, 40), dtype=np.float32)
+    expected = np.rint((1 - array) * np.float32(65535))
+    assert np.array_equal(read(tiff(array, photometric="miniswhite")).pixels[..., 0], expected)
+    both = np.dstack((array, array))
+    picture = read(tiff(both, photometric="miniswhite", extrasamples=["unassalpha"]))
+    assert np.array_equal(picture.pixels[..., 0], expected)
+    assert np.array_equal(picture.alpha, np.rint(array * np.float32(65535)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "expected"),
+    [
+        ("separated", 4, "holds floating-point values of photometric interpretation 5"),
+        ("icclab", 3, "holds its colours as ICC Lab"),
+    ],
+)
+def test_floats_of_other_colours_are_refused(kind, channels, expected):
+    message = refusal(tiff(np.zeros((16, 16, channels), np.float32), photometric=kind))
+    assert message.startswith(f"{expected}, which is not read here")
+
+
 def test_a_reduced_first_page_is_not_taken_for_the_picture():
     array = large()
     buffer = io.BytesIO()

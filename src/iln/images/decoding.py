@@ -95,8 +95,11 @@ def unpack(stored: Any, packed: tiff.PackedPage, view: View) -> Array:
     return pixels
 
 
-def floats_as_integers(stored: Any) -> Any:
-    """Floats in [0, 1] as 16 bits; anything else stays as it is."""
+def floats_as_integers(stored: Any, *, inverted: bool) -> Any:
+    """Floats in [0, 1] as 16 bits; anything else stays as it is.
+
+    inverted: gray, whose 0 is white.
+    """
     if stored.format not in ("float", "double"):
         return stored
     if stored.interpretation not in ("b-w", "grey16", "srgb", "scrgb", "rgb16", "rgb", "multiband"):
@@ -117,6 +120,8 @@ def floats_as_integers(stored: Any) -> Any:
             "floats from 0 to 1: scale it and save it so"
         )
     gray = stored.bands < 3
+    if inverted:  # but not its alpha
+        stored = (1 - stored[0]).bandjoin(list(stored)[1:])
     scaled = (stored * 65535).rint().cast("ushort")
     return scaled.copy(interpretation="grey16" if gray else "rgb16")
 

@@ -167,6 +167,8 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
     found = Found()
     look = LOOKS.get(kind)
     page = look(file, found, allow_damaged) if look is not None else None
+    if page is not None and page.misread:
+        raise damaged(kind, "", page)
     if kind == "avif":
         look_at_heif(file, found)
     trouble = ""
@@ -258,7 +260,8 @@ def _decoded(
     if packed is not None:
         forget_errors()
         return view, unpack(stored, packed, view), None
-    stored = floats_as_integers(stored) if kind == "tiff" else stored
+    if kind == "tiff":
+        stored = floats_as_integers(stored, inverted=page is not None and page.inverted)
     space = _check_space(stored)
     forget_errors()
     if space == "cmyk":

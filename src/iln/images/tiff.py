@@ -14,6 +14,7 @@ _SAMPLES, _OLD_SUBFILE_TYPE, _PLANAR, _SUB_DIRECTORIES = 0x0115, 0x00FF, 0x011C,
 _TILE_WIDTH, _SAMPLE_FORMAT, _DNG_VERSION = 0x0142, 0x0153, 0xC612
 _PHOTOSHOP = 0x8649
 _RAW_PHOTOMETRICS = {32803, 34892}
+_YCBCR, _JPEG_COMPRESSIONS = 6, {6, 7}
 # Of Sony, Epson and Samsung, Nikon, Pentax.
 _RAW_COMPRESSIONS = {32767, 32769, 32770, 34713, 65535}
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}
@@ -50,6 +51,8 @@ class TiffFile:
         unspecified: there is one channel more than colours, and nothing says that it is alpha.
         packed: the page of 10, 12 or 14 bits a value as one of bytes, for `unpack`.
         unusual: what a page holds that is hardly ever read, in words; None for a usual one.
+        misread: libvips would take an unusual page for a usual one.
+        inverted: gray in floats whose 0 is white; libvips turns whole numbers alone.
     """
 
     exif: bytes | None = None
@@ -60,6 +63,8 @@ class TiffFile:
     reduced: bool = False
     unspecified: bool = False
     unusual: str | None = None
+    misread: bool = False
+    inverted: bool = False
     packed: "PackedPage | None" = None
     straightened: bytes | None = None
     """The file with its alpha declared straight, if it is premultiplied. libvips would divide in
@@ -178,7 +183,14 @@ def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> 
     if samples == _COLOURS.get(photometric, samples) + 1:
         found.unspecified = not extra or extra[0] not in (1, 2)
     compression = numbers.first(_COMPRESSION, 1)
-    if photometric in _PHOTOMETRICS:
+    floats = numbers.first(_SAMPLE_FORMAT, 1) == 3
+    found.inverted = floats and samples < 3 and numbers.first(_PHOTOMETRIC, 1) == 0
+    found.misread = floats and photometric not in (0, 1, 2)
+    if photometric == _YCBCR and compression not in _JPEG_COMPRESSIONS:
+        found.unusual, found.misread = "holds its colours as YCbCr, not in JPEG", True
+    elif found.misread and photometric not in _PHOTOMETRICS:
+        found.unusual = f"holds floating-point values of photometric interpretation {photometric}"
+    elif photometric in _PHOTOMETRICS:
         found.unusual = f"holds its colours as {_PHOTOMETRICS[photometric]}"
     elif compression in _COMPRESSIONS:
         found.unusual = f"is compressed by {_COMPRESSIONS[compression]}"
