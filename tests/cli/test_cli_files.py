@@ -228,7 +228,10 @@ def test_two_inputs_with_one_target(restore: Command) -> None:
     for extra in ([], ["--overwrite"]):
         done = restore("one/a.png", "two/a.png", "-o", "out", *extra)
         if not extra:
-            assert "out/a.png: is the result of one/a.png already" in done.err
+            assert (
+                "error: two/a.png: its result out/a.png has the name of that of one/a.png"
+                in done.err
+            )
             assert done.code == 1
         assert size("out/a.png") == (8, 8)  # of the first
 

@@ -31,6 +31,15 @@ def test_strength_and_mask_of_models_that_enlarge(restore: Command) -> None:
         assert np.array_equal(pixels("b.png"), expected)
 
 
+def test_a_mask_that_is_black_is_told(command: Command, same_size: Path) -> None:
+    save("a.png")
+    painted = np.zeros((12, 16, 4), np.uint8)
+    painted[3:9, 3:9, 3] = 255  # black, and a shape in its transparency alone
+    Image.fromarray(painted).save("m.png")
+    done = command("restore", "a.png", "--model", same_size, "--mask", "m.png", "-o", "b.png")
+    assert (done.code, done.err) == (0, "note: a.png: its mask is black: nothing is restored\n")
+
+
 def test_only_what_lies_within_a_mask_is_restored(command: Command, same_size: Path) -> None:
     save("a.png", photo(height=40, width=60))
     mask = np.zeros((40, 60), np.uint8)

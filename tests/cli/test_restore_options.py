@@ -465,6 +465,9 @@ def test_the_expected_time_is_told_before_a_long_run(
     save("a.png", photo(400, 500))
     monkeypatch.setattr("iln.restoration.Pipeline.seconds_per_pixel", lambda self: 0.01)
     assert restore("a.png").err == "note: 0.2 megapixels take about 33 minutes\n"
+    save("b.png", photo(500, 500))  # is refused
+    done = restore("a.png", "b.png", "-o", "out", "--max-pixels", "200000")
+    assert done.err.startswith("note: 0.2 megapixels take about 33 minutes\nerror: b.png: ")
 
     def for_one_size(self: object) -> float:
         raise InputError("is for pictures of 500 x 400 pixels alone")

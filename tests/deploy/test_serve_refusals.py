@@ -173,6 +173,17 @@ def test_too_many_pixels_are_not_decoded(network: Path) -> None:
         assert finished(http, job)["state"] == "failed"
 
 
+@pytest.mark.parametrize("name", ["file", "strength"])
+def test_what_is_given_twice_is_not_chosen_from(name: str) -> None:
+    files: list[tuple[str, Any]] = [("file", ("a.png", encoded()))]
+    files.append((name, ("b.png", encoded()) if name == "file" else (None, "0.5")))
+    files += [] if name == "file" else [(name, (None, "1"))]
+    with client() as http:
+        answer = http.post("/restore", files=files)
+        assert answer.status_code == 400
+        assert answer.json()["error"] == f"{name}: is given 2 times; give it once"
+
+
 def test_too_large_a_result(enlarging: Path) -> None:
     with client(Settings(max_pixels=300)) as http:
         answer = post(http, model=str(enlarging))

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
@@ -144,7 +144,7 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
     _check_of_one_picture(options, plan)
     if jobs:
         pipeline = options.pipeline()
-        _tell_expected_time(jobs, pipeline)
+        _tell_expected_time(jobs, pipeline, options.max_pixels)
         with progress_bar() as tell:
             for job, restored in _two_at_a_time(jobs, partial(_restore, options, pipeline, tell)):
                 try:
@@ -290,6 +290,8 @@ def restore_job(
         check_suffix(options.save_mask, size=pipeline.mask_size(picture.height, picture.width))
     with computing:
         result = pipeline.restore_picture(picture, progress=progress, marks=marks)
+    if marks is not None and marks.given is not None and not marks.given.any():
+        picture = replace(picture, notes=(*picture.notes, "its mask is black: nothing is restored"))
     notes: Sequence[str]
     if target is None:
         data, notes = encode(result, _suffix(picture), options.quality)
@@ -417,13 +419,14 @@ def _check_different(option: str, file: Path, other: Path) -> None:
         )
 
 
-def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline) -> None:
+def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline, max_pixels: int) -> None:
     """A line before the start, where it takes more than a minute."""
     sizes = [size_of(job.source) for job in jobs[:_LOOKED_AT] if job.source is not None]
-    known = [width * height for width, height in filter(None, sizes)]
-    if not known:
+    areas = [width * height for width, height in filter(None, sizes)]
+    taken = [area for area in areas if area <= max_pixels]  # the others are refused
+    if not taken:
         return
-    pixels = sum(known) / len(known) * len(jobs)
+    pixels = sum(taken) / len(sizes) * len(jobs)
     if pixels < _MANY_PIXELS:
         return
     try:

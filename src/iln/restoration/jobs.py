@@ -125,7 +125,7 @@ def plan_listed(
         if _part(source, shard[1]) != shard[0] - 1:
             plan.others += 1
         elif other != name:
-            problem = f"{printable(target)}: is the result of {printable(other)} already"
+            problem = _taken(source, target, Path(other))
             plan.jobs.append(Job(source, target, problem=problem))
         elif not overwrite and target.as_posix() in results:
             plan.finished += 1
@@ -246,7 +246,7 @@ def _plan_jobs(
         elif skip_existing and target.is_file() and identity(target) not in originals:
             plan.finished += 1
         else:
-            problem = _problem(target, originals, names, overwrite)
+            problem = _problem(source, target, originals, names, overwrite)
             # A PNG, written in place of another format, may have the name of another's.
             png = target.with_suffix(".png")
             taken = every.source_of(png) not in (None, source) or identity(png) in originals
@@ -277,7 +277,8 @@ def _plan_of_one(job: Job, overwrite: bool, skip_existing: bool) -> Plan:
         return Plan([job])
     if skip_existing and job.target.is_file():
         return Plan([], finished=1)
-    return Plan([replace(job, problem=_problem(job.target, set(), _Names(), overwrite))])
+    problem = _problem(job.source, job.target, set(), _Names(), overwrite)
+    return Plan([replace(job, problem=problem)])
 
 
 def _part(relative: Path, parts: int) -> int:
@@ -317,12 +318,18 @@ def _tells_case_apart(folder: Path) -> bool:
     return False
 
 
-def _problem(target: Path, originals: set[object], names: _Names, overwrite: bool) -> str | None:
+def _problem(
+    source: Path | None,
+    target: Path,
+    originals: set[object],
+    names: _Names,
+    overwrite: bool,
+) -> str | None:
     shown = printable(target)
     if identity(target) in originals:
         return f"{shown}: the result would replace an input; name another output"
-    if (other := names.source_of(target)) is not None:
-        return f"{shown}: is the result of {printable(other)} already"
+    if source is not None and (other := names.source_of(target)) is not None:
+        return _taken(source, target, other)
     if os.path.lexists(target) and not overwrite:
         return exists_already(shown)
     try:
@@ -330,6 +337,13 @@ def _problem(target: Path, originals: set[object], names: _Names, overwrite: boo
     except InputError as error:
         return str(error)
     return None
+
+
+def _taken(source: Path, target: Path, other: Path) -> str:
+    return (
+        f"{printable(source)}: its result {printable(target)} has the name of that of "
+        f"{printable(other)}; restore it by itself, to another folder"
+    )
 
 
 def identity(path: Path) -> object:

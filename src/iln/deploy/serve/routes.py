@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from iln import __version__
+from iln.atomic import printable
 from iln.checkpoints.catalogue import DEFAULT, by_picture
 from iln.deploy.serve import marks, previews
 from iln.deploy.serve.archive import zipped
@@ -294,6 +295,9 @@ async def _handed_in(request: Request, owner: str | None) -> tuple[Job, Options,
         raise InputError("give a form with the field file (curl -F file=@PICTURE)")
     store.check_room(int(request.headers.get("content-length", "0")))
     async with request.form(max_files=2, max_fields=50) as form:
+        for name in form:
+            if name != "model" and (count := len(form.getlist(name))) > 1:
+                raise InputError(f"{printable(name)}: is given {count} times; give it once")
         file, mask = form.get("file"), form.get("mask")
         if not isinstance(file, UploadFile):
             raise InputError("file: is missing; give a picture (curl -F file=@PICTURE)")
