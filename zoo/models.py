@@ -12,7 +12,7 @@ from typing import Any
 
 from iln.errors import InputError, nearest
 
-OPEN_DATA = ("OpenPhotos", "ByPhoto", "ByScratches")
+OPEN_DATA = ("OpenPhotos", "ByPhoto")
 """Folders of photographs whose licences allow any use, and of what models that were trained on
 nothing else made of them (`zoo/distil.py`); all others are taken for research sets."""
 TAUGHT = ("Taught", "Taught-x1", "pairs")
