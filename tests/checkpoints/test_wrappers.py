@@ -225,6 +225,10 @@ def _script() -> bytes:
         (lambda: bytes(257) + b"ustar" + bytes(99), "is no weights file (it is a tar archive)"),
         (lambda: "Größe\n".encode(), "is no weights file (it is text)"),
         (lambda: bytes(1000), "is no weights file; expected"),
+        (
+            lambda: b"\x08\x0a\x12\x07pytorch\x1a\x062.13.0",
+            "is an ONNX graph, no weights file (give",
+        ),
         (lambda: b"several lines\nof text\n", "is no weights file (it is text)"),
         (lambda: b"GGUF" + bytes(100), "is a GGUF file"),
     ],

@@ -47,6 +47,7 @@ _WEB_PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head)",
     re.IGNORECASE | re.DOTALL,
 )
+_ONNX = re.compile(rb"\x08[\x01-\x7f]\x12[\x01-\x7f][ -~]")  # its version, its maker
 _MAX_HEADER = 100_000_000  # safetensors' own limit
 
 
@@ -150,6 +151,8 @@ def _other_kind(head: bytes) -> str:
         return "a pointer of Git LFS, not the weights themselves (git lfs pull fetches them)"
     if _WEB_PAGE.match(head):
         return "a web page, not the weights that it may link to"
+    if _ONNX.match(head):
+        return "an ONNX graph, no weights file (give the weights that it was exported from)"
     if head[257:262] == b"ustar":
         return "no weights file (it is a tar archive)"
     for start, name in _OTHER_KINDS.items():
