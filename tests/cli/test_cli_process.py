@@ -43,6 +43,15 @@ def run(
     )
 
 
+def timed(
+    words: Sequence[object], program: Sequence[str]
+) -> tuple[subprocess.CompletedProcess[str], float]:
+    """And the seconds of processor time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = run(words, program)
+    return done, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
 EMPTY = ("-c", "import typer; typer.run(lambda: None)")
 """A command that does nothing."""
 LOADED = "import atexit, sys; atexit.register(lambda: print(sorted(sys.modules)))"
@@ -58,15 +67,6 @@ def test_quick_answers_do_without_pytorch(word: str) -> None:
     for slow in ("'torch'", "'numpy'", "'pyvips'", "'PIL'"):
         assert slow not in done.stdout
     assert seconds < 2 * least
-
-
-def timed(
-    words: Sequence[object], program: Sequence[str]
-) -> tuple[subprocess.CompletedProcess[str], float]:
-    """And the seconds of processor time."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = run(words, program)
-    return done, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
 
 
 def test_restoring_loads_neither_laboratory_nor_deployment(weights: Path, here: Path) -> None:

@@ -468,6 +468,9 @@ def test_the_expected_time_is_told_before_a_long_run(
     save("b.png", photo(500, 500))  # is refused
     done = restore("a.png", "b.png", "-o", "out", "--max-pixels", "200000")
     assert done.err.startswith("note: 0.2 megapixels take about 33 minutes\nerror: b.png: ")
+    save("c.bmp", photo(400, 500))  # its size is not known: counts as the others
+    done = restore("a.png", "b.png", "c.bmp", "-o", "out2", "--max-pixels", "200000")
+    assert done.err.startswith("note: 0.4 megapixels take about 67 minutes\nerror: b.png: ")
 
     def for_one_size(self: object) -> float:
         raise InputError("is for pictures of 500 x 400 pixels alone")

@@ -423,10 +423,11 @@ def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline, max_pixels: int
     """A line before the start, where it takes more than a minute."""
     sizes = [size_of(job.source) for job in jobs[:_LOOKED_AT] if job.source is not None]
     areas = [width * height for width, height in filter(None, sizes)]
-    taken = [area for area in areas if area <= max_pixels]  # the others are refused
+    taken = [area for area in areas if area <= max_pixels]  # of others nothing is computed
     if not taken:
         return
-    pixels = sum(taken) / len(sizes) * len(jobs)
+    refused = (len(areas) - len(taken)) / len(sizes)
+    pixels = sum(taken) / len(taken) * len(jobs) * (1 - refused)
     if pixels < _MANY_PIXELS:
         return
     try:
