@@ -1,6 +1,7 @@
 """`iln restore`'s options, and the other commands."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,29 @@ def test_usage_errors(words: list[str], command: Command, here: Path) -> None:
     done = command(*words)
     assert done.code == 2
     assert done.out == ""
-    assert "─ Error ─" in done.err
+    (line,) = done.lines
+    assert line.startswith("error: ")
+    assert line.endswith(f"; see iln {'' if words[0] == 'restroe' else words[0] + ' '}--help")
     assert files(here) == ["a.png"]
+
+
+def test_usage_errors_of_the_command_itself(command: Command) -> None:
+    done = command("--recursive")
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.lines
+    assert line.startswith("error: no such option: --recursive")
+    assert line.endswith("; see iln --help")
+
+
+def test_a_file_that_looks_like_an_option(
+    command: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save("-dash.png")
+    words = ["restore", "-dash.png"]
+    monkeypatch.setattr(sys, "argv", ["iln", *words])
+    assert command(*words).lines == [
+        "error: no such option: -d; name that file as ./-dash.png; see iln restore --help"
+    ]
 
 
 def test_a_device_that_is_not_there(restore: Command, monkeypatch: pytest.MonkeyPatch) -> None:

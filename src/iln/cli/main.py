@@ -9,6 +9,9 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,16 +32,42 @@ from iln.cli.train import recipes, train
 from iln.cpu import SHORT_SPIN
 from iln.errors import InputError
 
+# Of Click, which newer versions of Typer bring along.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
 
 class _Commands(TyperGroup):
-    """Ctrl-C ends a command with one word and code 130, whatever Typer's version makes of it."""
+    """Wrong usage is one line, as every other error is. Ctrl-C ends a command with one word and
+    code 130, whatever Typer's version makes of it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if not args:
+            return super().parse_args(ctx, args)  # shows the help
+        with _usage_in_one_line(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line(ctx):
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(130) from None
+
+
+@contextmanager
+def _usage_in_one_line(ctx: Any) -> Iterator[None]:
+    """Raises InputError for what Click says of the arguments, and where to read on."""
+    try:
+        yield
+    except _UsageError as error:
+        said = error.format_message().rstrip(".").replace("Value error, ", "")  # of pydantic
+        command = " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))
+        dashed = next(
+            (name for name in sys.argv[1:] if name[:1] == "-" and Path(name).is_file()), None
+        )
+        hint = "" if dashed is None else f"; name that file as ./{dashed}"
+        raise InputError(f"{said[:1].lower()}{said[1:]}{hint}; see {command} --help") from None
 
 
 app = typer.Typer(
