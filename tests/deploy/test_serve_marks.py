@@ -136,11 +136,14 @@ def test_a_mask_beside_the_picture(network: Path, enlarging: Path) -> None:
             assert np.array_equal(found, iln.restore(before, model, mask=painted))
         files = {"file": ("a.png", encoded(before)), "mask": ("m.png", encoded(painted))}
         job = http.post("/jobs", files=files, data={"start": "no"}).json()
+        answer = http.get(f"/jobs/{job['id']}/result")
+        assert answer.status_code == 409
+        assert answer.json() == {"error": "a.png: has no result; its state is ready"}
         http.post(f"/jobs/{job['id']}/start", json={"model": str(network)}).raise_for_status()
         assert finished(http, job)["result"]["masked"]
         found = array(http.get(f"/jobs/{job['id']}/result").content)
         assert np.array_equal(found, iln.restore(before, network, mask=painted))
-        for wrong, words in ((encoded(), "mask.png: is in colour"), (b"hello", "mask.png: ")):
+        for wrong, words in ((encoded(), "mask: is in colour"), (b"hello", "mask: ")):
             answer = restored(wrong, network)
             assert answer.status_code == 422 and answer.json()["error"].startswith(words)
         answer = http.post("/restore", files={"file": encoded()}, data={"mask": "m.png"})

@@ -21,8 +21,8 @@ from iln.restoration.marks import Marks, Planes
 
 MAX_MASK_PIXELS = 4_000_000
 """The page paints on no more: phones refuse larger canvases. Soft edges hide the difference."""
-FOUND, PAINTED, AFTER, ALPHA = "found.png", "mask.png", "after.npy", "alpha.npy"
-"""Files of a job."""
+FOUND, PAINTED, AFTER, ALPHA = "found.png", "mask", "after.npy", "alpha.npy"
+"""Files of a job. The mask is as it was handed in, of any format."""
 
 
 class Seen(Marks):

@@ -273,7 +273,7 @@ def _finished(request: Request) -> Job:
     job = _job(request)
     if job.state is not State.done or job.result is None:
         raise HTTPException(
-            HTTPStatus.CONFLICT, f"{job.name}: is {job.state}, so there is no result"
+            HTTPStatus.CONFLICT, f"{job.name}: has no result; its state is {job.state}"
         )
     return job
 
