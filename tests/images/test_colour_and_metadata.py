@@ -622,3 +622,16 @@ def test_a_profile_that_does_not_fit_is_left_out_and_said_so(profile):
     found = read(data.getvalue())
     assert found.icc is None
     assert found.notes == ("its colour profile does not fit its pixels and is left out",)
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"),
+    [("L", SRGB), ("RGB", GRAY_PROFILE), ("RGB", SRGB[:100])],
+    ids=["for colour", "for gray", "cut off"],
+)
+def test_a_profile_that_png_readers_pass_over_is_told(mode, profile):
+    data = io.BytesIO()
+    Image.new(mode, (20, 20)).save(data, "PNG", icc_profile=profile)
+    found = read(data.getvalue())
+    assert found.icc is None
+    assert found.notes == ("its colour profile does not fit its pixels and is left out",)

@@ -14,6 +14,9 @@ from iln.images.picture import Array
 Primaries = tuple[float, float, float, float, float, float, float, float]
 """Chromaticities x, y of white, red, green and blue."""
 
+PROFILE_LEFT_OUT = "its colour profile does not fit its pixels and is left out"
+"""A note."""
+
 _D65 = (0.3127, 0.3290)
 SRGB: Primaries = (*_D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
 # H.273, table 2. 2 is "unspecified".

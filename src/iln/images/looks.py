@@ -23,6 +23,8 @@ def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     found.dpi, found.text, found.xmp = chunks.dpi, chunks.text, chunks.xmp
     found.exif, found.iptc, found.encoding = chunks.exif, chunks.iptc, chunks.encoding
     found.icc_counts = chunks.code_points is None
+    if chunks.profile is False and found.icc_counts:
+        found.notes.append(colour.PROFILE_LEFT_OUT)  # libpng passes over it
 
 
 def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:

@@ -33,7 +33,7 @@ class PngChunks:
         xmp: a packet of XMP.
         iptc: IPTC records.
         narrow: values go from 16 to 235, as in video, and not from 0 to 255.
-        profile: an ICC profile that fits the channels.
+        profile: whether an ICC profile fits the channels; None where there is none.
     """
 
     apple: bool = False
@@ -46,7 +46,7 @@ class PngChunks:
     gray: bool = False
     code_points: tuple[int, int] | None = None
     narrow: bool = False
-    profile: bool = False
+    profile: bool | None = None
     srgb: bool = False
     gamma: float | None = None
     primaries: colour.Primaries | None = None
@@ -126,7 +126,8 @@ def _is_profile(data: bytes, gray: bool) -> bool:
         head = zlib.decompressobj().decompress(name_and_rest[1][1:], 128)
     except (IndexError, zlib.error):
         return False
-    return head[16:20] == (b"GRAY" if gray else b"RGB ") and head[36:40] == b"acsp"
+    fits = head[16:20] == (b"GRAY" if gray else b"RGB ") and head[36:40] == b"acsp"
+    return fits and len(head) == 128
 
 
 def _raw_profile(found: PngChunks, words: str) -> None:

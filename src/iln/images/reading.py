@@ -325,7 +325,7 @@ def _picture(
     height, width, channels = pixels.shape
     icc = found.icc if icc_fits(found.icc, channels) else None
     if found.icc is not None and icc is None:
-        found.notes.append("its colour profile does not fit its pixels and is left out")
+        found.notes.append(colour.PROFILE_LEFT_OUT)
     encoding = found.encoding if icc is None else None
     if encoding is not None and not encoding.is_srgb:
         colour.to_srgb(pixels, encoding)
