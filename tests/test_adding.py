@@ -22,6 +22,8 @@ from iln.backbones import BACKBONES, Backbone, Spec, SwinIRSpec, from_spec
 from iln.backbones.shapes import Shapes, common_fields
 from iln.deploy.export import export
 from iln.deploy.rescue import divide_stream, exponents
+from iln.errors import InputError
+from iln.kernels.moments import moments
 from iln.lab.dynamics import diagnose, judge
 from iln.lab.paper import scale
 from iln.lab.tasks import TASKS, Metric, Pixels, Range, Task
@@ -30,7 +32,7 @@ from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.lab.training import Recipe, train
 from iln.layers.forward_pass import WHOLE, Checkpointed, Strips
 from iln.layers.swin import SwinBlock
-from iln.norm import NORMS, Norm, Statistics
+from iln.norm import NORMS, Norm, PerChannel, Statistics, standardizing
 
 TINY: dict[str, Any] = {"embed_dim": 12, "depths": (1, 1), "num_heads": (2, 2), "window": 4}
 
@@ -45,12 +47,15 @@ class RootMeanSquare(Norm):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def statistics(self, x: Tensor) -> Statistics:
-        square = x.square().mean((1, 2, 3), keepdim=True)
-        return Statistics(torch.zeros_like(square), (square + self.eps).sqrt())
+        mean, variance = moments(x, (1, 2, 3))  # in float32, also of half precision
+        square = variance + mean.square()
+        return Statistics(torch.zeros_like(mean), torch.sqrt(square + self.eps))
+
+    def per_channel(self, stats: Statistics | None) -> PerChannel:
+        return standardizing(stats, self.weight, torch.zeros_like(self.weight))
 
     def normalize(self, x: Tensor, stats: Statistics | None) -> Tensor:
-        assert stats is not None
-        return x / stats.sigma * self.weight
+        return self.per_channel(stats)(x)
 
     def rescale(self, y: Tensor, stats: Statistics | None) -> Tensor:
         assert stats is not None
@@ -169,6 +174,15 @@ def openvino_agrees(model: Backbone) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
+def test_a_norm_in_half_precision() -> None:
+    module = RootMeanSquare(12)
+    x = 3000 * torch.randn(2, 8, 8, 12, generator=torch.manual_seed(0))
+    stats = module.statistics(x.half())
+    found = module.normalize(x.half(), stats)
+    assert found.dtype == torch.float16 and stats.sigma.dtype == torch.float32
+    torch.testing.assert_close(found.float(), module(x), rtol=2e-3, atol=2e-3)
+
+
 def test_a_norm(norm: str, tmp_path: Path) -> None:
     model = from_spec(SwinIRSpec(**TINY, norm=norm, scale=2, upsampler="pixelshuffledirect"))
     everything_works(model, tmp_path)
@@ -191,6 +205,43 @@ def test_a_backbone(backbone: str, tmp_path: Path) -> None:
     assert iln.load(published).spec == spec
     everything_works(model, tmp_path)
     openvino_agrees(model)
+
+
+def test_a_block_under_another_name_is_not_taken_for_none(backbone: str) -> None:
+    class Renamed(Plain):
+        def groups(self) -> list[nn.Module]:
+            return [nn.Sequential(nn.Conv2d(12, 12, 1)) for _ in self.spec.depths]
+
+    spec = PlainSpec(**TINY, norm="ln", scale=2, upsampler="pixelshuffledirect")
+    with pytest.raises(TypeError, match="Renamed: has no block with a FeedForward called `mlp`"):
+        Renamed(spec)
+
+
+def test_a_block_without_its_powers_is_not_rescued(
+    backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(SwinBlock, "branch_powers")
+    spec = PlainSpec(**TINY, norm="ln", scale=2, upsampler="pixelshuffledirect")
+    with pytest.raises(InputError, match="SwinBlock does not say its branch_powers"):
+        exponents(from_spec(spec))
+
+
+def test_others_have_no_code_for_it(
+    backbone: str, norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(spec: Spec) -> str:
+        iln.save(from_spec(spec), tmp_path / "m.safetensors", overwrite=True)
+        with pytest.raises(InputError) as error:
+            export(tmp_path / "m.safetensors", tmp_path / "m.pth", to="official")
+        return str(error.value)
+
+    common = {**TINY, "scale": 2, "upsampler": "pixelshuffle"}
+    assert "has a plain" in refused(PlainSpec(**common, norm="ln"))
+    assert "plug-in" not in refused(SwinIRSpec(**common, norm=norm))
+    assert "plug-in" in refused(SwinIRSpec(**common, norm="i-ln"))
+    # A field that nobody has thought of here is not left out in silence.
+    monkeypatch.setattr("iln.deploy.export.official._TOLD", {"norm", "scale"})
+    assert "cannot say embed_dim 12" in refused(SwinIRSpec(**common, norm="ln"))
 
 
 @pytest.mark.slow

@@ -69,7 +69,8 @@ class Norm(nn.Module):
     per_token: ClassVar[bool] = False
     """Every pixel by itself: what makes features grow while a network trains (Proposition 1)."""
     holistic: ClassVar[bool] = False
-    """One mean and one sigma for the whole image; parameters called gamma and beta."""
+    """As the paper's own two: one mean and one sigma for the whole image, parameters called gamma
+    and beta, and networks that take mean and standard deviation from their input (`mean+std`)."""
     outside: ClassVar[type[Norm] | None] = None
     """What stands outside residual branches (after the patch embedding, at the end) instead."""
     removes_scale: ClassVar[bool] = True

@@ -3,14 +3,18 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from cli_helpers import Command, files, photo, save
 from PIL import Image
 
 import iln
+from iln.cli.main import app
 from iln.images import unfade
+from iln.lab.tasks import TASKS
 
 
 @pytest.fixture(autouse=True)
@@ -161,5 +165,20 @@ def test_help_names_every_option(command: Command, monkeypatch: pytest.MonkeyPat
     assert done.code == 0
     for word in ("IN...", "--output", "--memory", "--precision", "--overwrite", "--recursive"):
         assert word in done.out
+    commands: Any = typer.main.get_command(app)
+    options = [option for option in commands.commands["restore"].params if not option.hidden]
+    page = (Path(__file__).parents[2] / "docs" / "restore.md").read_text("utf-8")
+    usage = set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", page.split("```")[1]))
+    shortest = {min(option.opts, key=len) for option in options if option.name != "inputs"}
+    assert usage == shortest
+
+
+def test_degrade_names_every_task(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (line,) = re.findall("Choose the task: (.*)[.]", command("degrade", "-h").out)
+    assert sorted(re.split(", | or ", line)) == sorted(TASKS)
+
+
+def test_help_and_usage(command: Command) -> None:
     assert "restore" in command("--help").out
     assert "Usage" in command().out + command().err

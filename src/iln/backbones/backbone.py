@@ -68,6 +68,8 @@ class Spec:
         depths: one entry per residual group.
         num_heads: one entry per residual group.
         window: side of an attention window in pixels.
+        mlp_ratio: channels inside the feed-forward branch, as a multiple of embed_dim.
+        qkv_bias: whether the layer that makes queries, keys and values has a bias.
         upsampler: `pixelshuffle`, `pixelshuffledirect`, `nearest+conv`, or "" (scale 1: the network
             predicts a correction of its input).
         resi_connection: `1conv` or `3conv` at the end of a group.
@@ -189,6 +191,11 @@ class Spec:
         """Channels per pixel of the largest tensor inside a strip."""
         return max(3 * self.embed_dim, int(self.mlp_ratio * self.embed_dim))
 
+    def head_channels(self) -> int:
+        """Channels per input pixel of all that the upsampler holds of a strip (measured)."""
+        at_once = {"pixelshuffle": 2 * HEAD_DIM, "nearest+conv": 4 * HEAD_DIM}
+        return at_once.get(self.upsampler, 2 * self.input_chans) * self.scale**2
+
     def scores(self) -> int:
         """Numbers per pixel that a graph of the network holds besides its maps."""
         return 0
@@ -246,6 +253,8 @@ class Backbone(nn.Module):
         self.conv_first = Conv2d(spec.input_chans, dim)
         self.patch_embed = nn.ModuleDict({"norm": kind_outside(spec.norm)(dim, spec.eps)})
         self.layers = nn.ModuleList(self.groups())
+        if not self.blocks():
+            raise TypeError(f"{type(self).__name__}: has no block with a FeedForward called `mlp`")
         self.norm = kind_outside(spec.norm)(dim, spec.eps)
         self.conv_after_body, self.body_halo = residual_conv(dim, spec.resi_connection)
         self.head_halo = self._build_head()
@@ -256,7 +265,8 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def blocks(self) -> dict[str, nn.Module]:
-        """The Transformer blocks by their names, in the order in which they compute."""
+        """The Transformer blocks by their names, in the order in which they compute: modules with
+        a `FeedForward` called `mlp`."""
         return {
             name: module
             for name, module in self.layers.named_modules(prefix="layers")

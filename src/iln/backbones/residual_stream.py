@@ -31,7 +31,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +60,9 @@ def exponents(model: Backbone) -> Exponents:
         found[name] = -1
     for name, block in model.blocks().items():
         if not kind.carries_scale:
-            powers = cast(Exponents, block.branch_powers)
+            powers = getattr(block, "branch_powers", None)
+            if powers is None:
+                raise InputError(f"{type(block).__name__} does not say its branch_powers")
             found |= {f"{name}.{own}": power for own, power in powers.items()}
     inside_norms = {n: m for n, m in model.named_modules() if isinstance(m, Norm)}
     del inside_norms["patch_embed.norm"]  # all of it, above

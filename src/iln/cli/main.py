@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     notes = _Notes()
     logger.addHandler(notes)
     try:
-        app(arguments)
+        app(arguments, prog_name="iln")
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -23,7 +23,7 @@ import triton.language as tl
 from torch import Tensor
 
 MASKED = tl.constexpr(-100.0)
-"""As `iln.layers.attention.MASKED`."""
+"""As `iln.layers.windows.MASKED`."""
 PROGRAMS = 128
 """Of the backward, for each head: each sums the gradient of B over its share of the windows."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iln.backbones import Spec
-from iln.backbones.backbone import HEAD_DIM
 from iln.errors import InputError
 
 STRIP = 24 * 2**20
@@ -58,7 +57,7 @@ def make_plan(
     maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * result_bytes
 
     def strip(rows: int) -> int:
-        body, head = rows * strip_channels(spec), (rows + 2 * HEAD_HALO) * head_channels(spec)
+        body, head = rows * strip_channels(spec), (rows + 2 * HEAD_HALO) * spec.head_channels()
         return padded[1] * max(body, head) * itemsize
 
     window = spec.window
@@ -84,9 +83,3 @@ def make_plan(
 def strip_channels(spec: Spec) -> int:
     """Channels per input pixel of all that a strip holds at once; measured, with some to spare."""
     return 6 * spec.widest_channels()
-
-
-def head_channels(spec: Spec) -> int:
-    """The same for the upsampler, whose tensors are large as the result; measured too."""
-    at_once = {"pixelshuffle": 2 * HEAD_DIM, "nearest+conv": 4 * HEAD_DIM}
-    return at_once.get(spec.upsampler, 2 * spec.input_chans) * spec.scale**2

@@ -166,7 +166,7 @@ def test_blur_blurs_without_moving() -> None:
 
 
 def test_a_blurred_crop_does_not_see_its_border() -> None:
-    whole = generator(5).integers(0, 256, (160, 170, 3), dtype=np.uint8)
+    whole = generator(5).integers(0, 256, (180, 190, 3), dtype=np.uint8)
     other = whole.copy()
     for seed in range(8):
         task = Deblur(**EXACT, shaken=seed % 2, motion=36, defocus=18)
@@ -191,6 +191,25 @@ def test_the_grid_of_a_blurred_crop_begins_anywhere() -> None:
         steps = np.abs(np.diff(damaged[..., 1].astype(int), axis=0)).mean(1)
         places.add(int(np.argmax([steps[start::8].mean() for start in range(8)])))
     assert places == set(range(8))
+
+
+@pytest.mark.parametrize("kind", [Deblur, JPEG])
+def test_the_grid_of_colours_begins_anywhere(
+    kind: type[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4:2:0 encodes 16 x 16 pixels together."""
+    sides: list[tuple[int, ...]] = []
+
+    def seen(task: Task, target: Any, rng: np.random.Generator) -> Any:
+        sides.append(target.shape[:2])
+        return target
+
+    monkeypatch.setattr(kind, "degrade", seen)
+    crop = np.zeros((96, 96, 3), np.uint8)
+    for seed in range(200):
+        kind().training_pair(crop, generator(seed))
+    for along in zip(*sides, strict=True):
+        assert set(along) == set(range(81, 97))
 
 
 def test_some_pictures_stay_as_they_are() -> None:

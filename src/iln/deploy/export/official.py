@@ -13,6 +13,7 @@ network it is, and the rest as its authors have it. So a file is written only wh
 from __future__ import annotations
 
 import io
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from iln.atomic import atomic_write
-from iln.backbones import Backbone, HATSpec, Spec, SwinIRSpec, name_of
+from iln.backbones import Backbone, DRCTSpec, HATSpec, Spec, SwinIRSpec, name_of
 from iln.errors import InputError
 from iln.layers.position_bias import relative_position_index, signed_overlapping_position_index
 from iln.layers.windows import seam_masks
@@ -29,6 +30,13 @@ from iln.norm import NORMS
 
 _CONV_SCALE = 0.01
 _EPS = 1e-5
+_TOLD = {
+    *("scale", "in_chans", "embed_dim", "depths", "num_heads", "window", "mlp_ratio", "qkv_bias"),
+    *("upsampler", "resi_connection", "compress_ratio", "squeeze_factor", "overlap_ratio"),
+    *("conv_scale", "growth", "img_range", "norm", "drop_path"),
+}
+"""What names and shapes tell, what is worked into the weights, and what is looked at by itself; all
+else has to be as it is by default."""
 
 
 def write_official(model: Backbone, file: Path, *, overwrite: bool = False) -> None:
@@ -71,19 +79,24 @@ def official_weights(model: Backbone) -> dict[str, Tensor]:
 
 def _check(spec: Spec) -> None:
     kind = name_of(spec)
+    if type(spec) not in (SwinIRSpec, HATSpec, DRCTSpec):
+        raise InputError(f"nobody else's code has a {kind}; --to onnx is for other programs")
     if spec.norm != "ln":
-        title = NORMS[spec.norm].title
+        norm = NORMS[spec.norm]
+        plugin = "for spandrel (chaiNNer, ComfyUI) there is the plug-in iln.deploy.spandrel, and "
         raise InputError(
-            f"the authors' code for {kind} has LayerNorm and cannot hold {title}; "
-            "for spandrel (chaiNNer, ComfyUI) there is the plug-in iln.deploy.spandrel, "
-            "and --to onnx for other programs"
+            f"the authors' code for {kind} has LayerNorm and cannot hold {norm.title}; "
+            f"{plugin if norm.holistic else ''}--to onnx is for other programs"
         )
     problems: dict[str, tuple[Any, bool]] = {
-        "eps": (spec.eps, spec.eps == _EPS),
-        "input_stats": (spec.input_stats, spec.input_stats != "none" or spec.in_chans == 1),
-        "unshuffle": (spec.unshuffle, spec.unshuffle == 1),
-        "stream_steps": (spec.stream_steps, not any(spec.stream_steps)),
+        field.name: (getattr(spec, field.name), getattr(spec, field.name) == field.default)
+        for field in fields(spec)
+        if field.name not in _TOLD
     }
+    problems["eps"] = (spec.eps, spec.eps == _EPS)
+    stats = spec.input_stats
+    problems["input_stats"] = (stats, stats != "none" or spec.in_chans == 1)
+    problems["stream_steps"] = (spec.stream_steps, not any(spec.stream_steps))
     if not isinstance(spec, SwinIRSpec):
         problems["upsampler"] = (spec.upsampler, spec.upsampler == "pixelshuffle")
         problems["resi_connection"] = (spec.resi_connection, spec.resi_connection == "1conv")

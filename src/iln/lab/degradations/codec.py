@@ -11,7 +11,8 @@ from iln.lab.degradations.bands import Pixels
 
 Subsampling: TypeAlias = Literal["4:2:0", "4:4:4"]
 """Colour at half the resolution in both directions, as nearly every program writes it, or whole."""
-
+JPEG_UNIT = 16
+"""Pixels a side that 4:2:0 encodes together: four 8x8 blocks of luma, one of each colour."""
 
 _LONGEST = 65500
 

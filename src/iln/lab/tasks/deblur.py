@@ -4,14 +4,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from iln.lab.degradations import convolve, gaussian_noise, jpeg
+from iln.lab.degradations import JPEG_UNIT, convolve, gaussian_noise, jpeg
 from iln.lab.degradations.kernels import disc, trajectory
 from iln.lab.tasks.ranges import Range, Share, Within
 from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y
 from iln.lab.tasks.task import Metric, Pair, Pixels, Task
 
 _LONGEST = 36
-_BLOCK = 8
 _TESTED = {
     "motion": {"mild": 5.0, "medium": 10.0, "strong": 20.0},
     "defocus": {"mild": 1.0, "medium": 2.0, "strong": 4.0},
@@ -23,7 +22,7 @@ class Deblur(Task):
     """One kernel for the whole picture, then a little noise and JPEG; the kernel is unknown."""
 
     scale: Literal[1] = 1
-    margin: ClassVar[int] = _LONGEST // 2 + 2 + _BLOCK
+    margin: ClassVar[int] = _LONGEST // 2 + 2 + JPEG_UNIT
     motion: Annotated[Range, Within(0, _LONGEST)] = Range(2, 25)
     """Length of the camera's path in pixels."""
     defocus: Annotated[Range, Within(0, _LONGEST / 2)] = Range(0.5, 5)
@@ -53,12 +52,7 @@ class Deblur(Task):
 
     def training_pair(self, crop: Pixels, rng: np.random.Generator) -> Pair:
         """The grid of JPEG's blocks begins anywhere, as it does in a crop of a picture."""
-        y, x = rng.integers(_BLOCK, size=2)
-        damaged, margin = self.degrade(crop[y:, x:], rng), self.margin
-        height, width = (side - 2 * margin for side in crop.shape[:2])
-        top, left = margin - y, margin - x
-        inside = slice(margin, margin + height), slice(margin, margin + width)
-        return damaged[top : top + height, left : left + width], crop[inside]
+        return self.shifted_pair(crop, rng, JPEG_UNIT)
 
     def protocols(self) -> dict[str, Task]:
         """Motion alone and defocus alone, three of each, with noise of sigma 2 and JPEG of 90.

@@ -7,7 +7,7 @@ import numpy as np
 from iln.images import psnr_y, ssim_y
 from iln.lab.degradations import gaussian_noise, unrounded_noise
 from iln.lab.tasks.ranges import Range, Within
-from iln.lab.tasks.scores import PSNR_RGB, SSIM_Y, WHOLE, psnr_on, ssim_on
+from iln.lab.tasks.scores import ON_GRAY, PSNR_RGB, SSIM_Y, psnr_on, ssim_on
 from iln.lab.tasks.task import Damaged, Metric, Pixels, Task
 
 
@@ -36,6 +36,6 @@ class Denoise(Task):
         if not self.gray:
             return {"psnr_rgb": PSNR_RGB, "ssim_y": SSIM_Y}
         return {
-            "psnr_y": psnr_on(f"gray values {WHOLE}", psnr_y),
-            "ssim_y": ssim_on(f"gray values, {WHOLE}", ssim_y),
+            "psnr_y": psnr_on(ON_GRAY, psnr_y),
+            "ssim_y": ssim_on(ON_GRAY, ssim_y),
         }

@@ -8,7 +8,7 @@ import numpy as np
 from iln.images import psnr_y, ssim_y
 from iln.lab.degradations import rain
 from iln.lab.tasks.ranges import Range, Within
-from iln.lab.tasks.scores import psnr_on, ssim_on
+from iln.lab.tasks.scores import PSNR_Y, SSIM_Y, WHOLE, psnr_on, ssim_on
 from iln.lab.tasks.task import Metric, Pixels, Task
 
 
@@ -46,11 +46,10 @@ class Derain(Task):
 
     def metrics(self) -> dict[str, Metric]:
         """As in the literature on rain (Restormer's script), and as in that on resolution."""
-        rounded = "BT.601 limited-range Y rounded to whole numbers, of the whole picture"
-        plain = "BT.601 limited-range Y, unrounded, of the whole picture"
+        rounded = f"BT.601 limited-range Y, rounded to whole numbers, {WHOLE}"
         return {
             "psnr_y_rounded": psnr_on(rounded, partial(psnr_y, rounded=True)),
             "ssim_y_rounded": ssim_on(rounded, partial(ssim_y, rounded=True)),
-            "psnr_y": psnr_on(plain, psnr_y),
-            "ssim_y": ssim_on(plain, ssim_y),
+            "psnr_y": PSNR_Y,
+            "ssim_y": SSIM_Y,
         }

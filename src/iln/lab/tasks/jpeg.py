@@ -5,20 +5,17 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 
 from iln.images import psnr_y, psnrb_y, ssim_y
-from iln.lab.degradations import Subsampling, jpeg
+from iln.lab.degradations import JPEG_UNIT, Subsampling, jpeg
 from iln.lab.tasks.ranges import Range, Share, Within
-from iln.lab.tasks.scores import WHOLE, psnr_on, ssim_on
-from iln.lab.tasks.task import Damaged, Metric, Pair, Pixels, Task, luma
-
-_UNIT = 16
-"""Pixels a side that 4:2:0 encodes together: four 8x8 blocks of luma, one of each colour."""
+from iln.lab.tasks.scores import ON_GRAY, ON_LUMA, psnr_on, ssim_on
+from iln.lab.tasks.task import Metric, Pair, Pixels, Task, luma
 
 
 class JPEG(Task):
     """Pictures compressed by libjpeg."""
 
     scale: Literal[1] = 1
-    margin: ClassVar[int] = _UNIT
+    margin: ClassVar[int] = JPEG_UNIT
     tested: ClassVar = ("quality", {f"q {quality}": quality for quality in (10, 20, 30, 40)})
     quality: Annotated[Range, Within(1, 100, whole=True)] = Range(5, 95)
     """libjpeg's; from a range it is drawn for each picture."""
@@ -40,15 +37,10 @@ class JPEG(Task):
         """The grid begins anywhere, as it does in a crop of a compressed picture."""
         if self.channels == 3 and rng.random() < self.colourless:
             crop = luma(crop).repeat(3, axis=2)
-        y, x = rng.integers(_UNIT, size=2)
-        damaged: Damaged = self.degrade(crop[y:, x:], rng)
-        height, width = (side - 2 * _UNIT for side in crop.shape[:2])
-        top, left = _UNIT - y, _UNIT - x
-        inside = slice(_UNIT, _UNIT + height), slice(_UNIT, _UNIT + width)
-        return damaged[top : top + height, left : left + width], crop[inside]
+        return self.shifted_pair(crop, rng, JPEG_UNIT)
 
     def metrics(self) -> dict[str, Metric]:
-        on = ("gray values " if self.gray else "BT.601 limited-range Y, unrounded ") + WHOLE
+        on = ON_GRAY if self.gray else ON_LUMA
         bef = "MSE plus the blocking effect factor of the result (Yim and Bovik, 2011; 8x8 blocks)"
         return {
             "psnr_y": psnr_on(on, psnr_y),

@@ -6,7 +6,8 @@ from iln.images import psnr_rgb, psnr_y, ssim_y
 from iln.lab.tasks.task import Metric, Pixels
 
 WHOLE = "of the whole picture, 8 bits"
-_LUMA = f"BT.601 limited-range Y, unrounded, {WHOLE}"
+ON_LUMA = f"BT.601 limited-range Y, unrounded, {WHOLE}"
+ON_GRAY = f"gray values {WHOLE}"
 
 
 def psnr_on(what: str, function: Callable[[Pixels, Pixels], float]) -> Metric:
@@ -18,5 +19,5 @@ def ssim_on(what: str, function: Callable[[Pixels, Pixels], float]) -> Metric:
 
 
 PSNR_RGB = psnr_on(f"R, G and B together {WHOLE}", psnr_rgb)
-PSNR_Y = psnr_on(_LUMA, psnr_y)
-SSIM_Y = ssim_on(_LUMA, ssim_y)
+PSNR_Y = psnr_on(ON_LUMA, psnr_y)
+SSIM_Y = ssim_on(ON_LUMA, ssim_y)

@@ -101,6 +101,17 @@ class Task(BaseModel, ABC):
         side = slice(margin, crop.shape[0] - margin), slice(margin, crop.shape[1] - margin)
         return damaged[cut], crop[side]
 
+    def shifted_pair(self, crop: Pixels, rng: np.random.Generator, unit: int) -> Pair:
+        """As `training_pair` at scale 1, but the damage's grid, such as that of JPEG's blocks,
+        begins anywhere in its first `unit` pixels (at most `margin`), as in a crop of a picture.
+        """
+        y, x = rng.integers(unit, size=2)
+        damaged, margin = self.degrade(crop[y:, x:], rng), self.margin
+        height, width = (side - 2 * margin for side in crop.shape[:2])
+        top, left = margin - y, margin - x
+        inside = slice(margin, margin + height), slice(margin, margin + width)
+        return damaged[top : top + height, left : left + width], crop[inside]
+
     def score(self, output: Pixels, target: Pixels) -> dict[str, float]:
         """All metrics of one result."""
         return {name: metric.function(output, target) for name, metric in self.metrics().items()}

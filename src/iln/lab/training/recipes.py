@@ -334,11 +334,13 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
     of one may be written as its item, and `spec.embed_dim=48` or `degradation.sigma=25` reaches
     inside a table. A relative folder in `data` or `validation` that is there, from where one
     stands, is that one; others are looked for in `data_root`. A file in `init` is kept by its
-    absolute name. Raises InputError.
+    absolute name. Another `task` begins with its own parameters. Raises InputError.
     """
+    given = [parse_assignment(item) for item in items]
     changes: dict[str, Any] = {}
-    for item in items:
-        key, value = parse_assignment(item)
+    if dict(given).get("task", base.task) != base.task:
+        changes["degradation"] = {}  # was the other task's
+    for key, value in given:
         table, dot, inner = key.partition(".")
         if dot and table in ("spec", "degradation", "dynamics"):
             before = changes.get(table, base.model_dump()[table])

@@ -25,7 +25,7 @@ from iln.deploy.export.graph import PRECISIONS
 from iln.deploy.export.onnx_file import weightless_onnx
 from iln.errors import InputError
 from iln.layers.forward_pass import ForwardPass, GatedConvolution, Local, Residual, Rows
-from iln.norm import ILN, Norm, Statistics, kind_outside
+from iln.norm import LNStar, Norm, Statistics, kind_outside
 
 PICTURE = 0
 """The map that is given: the picture, padded to whole windows and gathered into cells."""
@@ -170,7 +170,8 @@ class Recorder(ForwardPass):
         stats = norm.statistics(x)
         if stats is None:
             return {}
-        assert isinstance(norm, ILN)
+        if not isinstance(norm, LNStar):
+            raise InputError(f"the page cannot compute the statistics of {norm.title}")
         step = {"do": "statistics", "eps": norm.eps}
         return {"statistics": self._step(torch.cat(tuple(stats), -1), step, {"x": x})}
 
