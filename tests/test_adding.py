@@ -165,7 +165,7 @@ def everything_works(model: Backbone, folder: Path) -> None:
 
 
 def openvino_agrees(model: Backbone) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     from iln.deploy.openvino import compiled
 
     image = torch.rand(1, 3, 10, 13)

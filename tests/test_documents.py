@@ -27,9 +27,9 @@ def test_every_skip_is_listed_with_its_reason() -> None:
     listed = (ROOT / "docs" / "tests.md").read_text("utf-8")
     for file in (ROOT / "tests").rglob("test_*.py"):
         if file != Path(__file__):
-            for found in re.finditer(
-                r'pytest\.skip\(\s*"([^"]*)"|\breason="([^"]*)"', file.read_text("utf-8")
-            ):
+            text = file.read_text("utf-8")
+            assert not re.search(r'importorskip\("[^"]*"\)', text), file
+            for found in re.finditer(r'pytest\.skip\(\s*"([^"]*)"|\breason="([^"]*)"', text):
                 row = f"| {found[1] or found[2]} | "
                 assert (
                     row in listed and f"`{file.relative_to(ROOT / 'tests').as_posix()}`" in listed

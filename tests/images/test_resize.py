@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from samples import benchmark_pictures, photo
 
 from iln.errors import InputError
@@ -155,7 +156,6 @@ def test_large_pictures_are_done_in_parts_that_do_not_show():
 
 
 def test_agrees_with_torch():
-    torch = pytest.importorskip("torch")
     array = photo(48, 60, 1)[..., 0].astype(np.float64)
     padded = np.pad(array, 16, "symmetric")
     there = torch.nn.functional.interpolate(

@@ -379,7 +379,7 @@ def test_bytes_and_open_files_are_read(tmp_path):
 
 
 def test_heic_is_read_upright_at_its_depth():
-    pytest.importorskip("pi_heif")
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed")
     from samples import exif_fields
 
     picture = read(HERE / "phone.heic")  # of photo(48, 64), declared to be turned
@@ -394,7 +394,7 @@ def test_heic_is_read_upright_at_its_depth():
 
 
 def test_heic_and_jpeg_xl_are_read_with_the_extra(monkeypatch):
-    pylibjxl = pytest.importorskip("pylibjxl")
+    pylibjxl = pytest.importorskip("pylibjxl", reason="pylibjxl is not installed")
     from samples import SRGB, exif_block, exif_fields
 
     data = pylibjxl.encode(photo(), lossless=True, exif=exif_block(orientation=1), icc=SRGB)

@@ -57,7 +57,7 @@ def test_without_openvino_it_is_pytorch(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_result_is_that_of_float32_but_for_rounding() -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     image = np.rint(photo(40, 56, 3) * 255).astype(np.uint8)
     restorer = iln.Restorer("photo", engine="auto", device="cpu")
     assert restorer.engine == "openvino"
