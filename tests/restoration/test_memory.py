@@ -14,7 +14,7 @@ from small_models import photo, small_model, small_spec
 import iln
 from iln.errors import InputError
 from iln.restoration import memory
-from iln.restoration.memory import DiskMaps, available, parse_size, resident
+from iln.restoration.memory import DiskMaps, available, parse_bytes, resident
 
 CPU = torch.device("cpu")
 
@@ -38,7 +38,7 @@ CPU = torch.device("cpu")
     ],
 )
 def test_sizes(text: str | int | float, size: int) -> None:
-    assert parse_size(text) == size
+    assert parse_bytes(text) == size
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_sizes(text: str | int | float, size: int) -> None:
 )
 def test_refused_sizes(text: str | int | float) -> None:
     with pytest.raises(InputError, match="size; accepted are such as 4GB or 800MB") as caught:
-        parse_size(text)
+        parse_bytes(text)
     assert repr(text) in str(caught.value)
     assert "\n" not in str(caught.value)
 

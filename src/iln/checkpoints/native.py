@@ -129,6 +129,14 @@ def from_weights(
     return model.eval(), assumed
 
 
+def said_by(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `describe` tells of a shipped model or a file; nothing for files of others."""
+    try:
+        return describe(source)
+    except InputError:  # or a bad one, which loading will say more about
+        return {}
+
+
 def save(
     model: nn.Module,
     file: str | os.PathLike[str],

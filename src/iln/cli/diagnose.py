@@ -18,7 +18,7 @@ from iln.progress import progress_bar
 
 if TYPE_CHECKING:
     from iln.backbones import Backbone
-    from iln.images.synthetic import SamplePicture
+    from iln.images.sample_pictures import SamplePicture
     from iln.restoration.options import CheckpointOverrides
 
 
@@ -65,7 +65,7 @@ def diagnose(
         raise InputError("--output and --json name the same file")
 
     from iln.atomic import atomic_write
-    from iln.images.synthetic import sample_pictures_of
+    from iln.images.sample_pictures import sample_pictures_of
     from iln.lab.dynamics import report
     from iln.lab.dynamics.verdict import judge
     from iln.lab.evaluation.files import check_output
@@ -112,9 +112,8 @@ def _load(
 ) -> list[tuple[str, Backbone, dict[str, Any], dict[str, Any]]]:
     """(name, network, what its file says, what was assumed) of each."""
     from iln.checkpoints.files import short_name
-    from iln.checkpoints.native import load_explained
+    from iln.checkpoints.native import load_explained, said_by
     from iln.checkpoints.published import Answers
-    from iln.deploy.export.about import said_by
     from iln.lab.evaluation.models import distinct
     from iln.restoration.restorer import find_device
 

@@ -78,9 +78,9 @@ def export(
     if dynamic and size is not None:
         raise InputError("--dynamic and --size exclude each other")
     from iln.deploy.export import export as write
-    from iln.deploy.export import parse_size
+    from iln.deploy.export import parse_shape
 
-    fixed = None if size is None else parse_size(size)
+    fixed = None if size is None else parse_shape(size)
     write(
         model,
         output,

@@ -138,8 +138,7 @@ def _save(network: Backbone, model: str, output: Path, overwrite: bool, bits: in
     """With what the model's file says of it, but for its scores: they were another network's."""
     import torch
 
-    from iln.checkpoints.native import save
-    from iln.deploy.export.about import said_by
+    from iln.checkpoints.native import said_by, save
 
     said = said_by(model)
     kept = {name: said.get(name) for name in ("task", "training", "licence")}
@@ -157,7 +156,7 @@ def _inputs(
     import numpy as np
 
     from iln.atomic import printable
-    from iln.deploy.export.about import said_by
+    from iln.checkpoints.native import said_by
     from iln.images import read
     from iln.lab.evaluation.choice import task_of
     from iln.lab.tasks.folders import load_pair, sources

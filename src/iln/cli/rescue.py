@@ -47,7 +47,7 @@ def rescue(
     from iln.checkpoints.published import Answers
     from iln.deploy.rescue import rescue as rescued_by
     from iln.deploy.rescue import write_rescued
-    from iln.images.synthetic import sample_pictures_of
+    from iln.images.sample_pictures import sample_pictures_of
     from iln.lab.evaluation.files import check_output
 
     check_output(output, overwrite)

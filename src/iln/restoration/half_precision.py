@@ -22,7 +22,7 @@ _PRODUCTS = {
     *(_ATEN.mm.default, _ATEN.addmm.default, _ATEN.bmm.default, _ATEN.baddbmm.default),
     *(_ATEN.convolution.default, _ATEN._scaled_dot_product_flash_attention_for_cpu.default),
 }
-PRECISIONS = {torch.float16: "fp16", torch.bfloat16: "bf16"}
+NAMES = {torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 class WideProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -97,7 +97,7 @@ class PrecisionTrial:
         )
         self.watch = _watch(self.model)
         on_cpu = next(model.parameters()).device.type == "cpu"
-        slow = on_cpu and bool(slow_here(PRECISIONS[dtype]))
+        slow = on_cpu and bool(slow_here(NAMES[dtype]))
         self._products = WideProducts(dtype) if slow else nullcontext()
         self.values = self.nonfinite = 0
         self._squares = 0.0

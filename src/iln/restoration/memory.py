@@ -22,7 +22,7 @@ _USUAL_PROCESS = 400 * 2**20
 _USUAL_MACHINE = 4 * 2**30
 
 
-def parse_size(text: str | int | float) -> int:
+def parse_bytes(text: str | int | float) -> int:
     """Bytes from a number, or from text such as `4GB`, `3.5 GiB`, `800M`; K is 1024 bytes.
 
     Raises:

@@ -10,8 +10,8 @@ from torch import Tensor
 from iln.backbones import Backbone
 from iln.backbones.residual_stream import exponents
 from iln.errors import InputError
-from iln.images.synthetic import draw_sample_picture
-from iln.restoration.half_precision import PRECISIONS, PrecisionTrial
+from iln.images.sample_pictures import draw_sample_picture
+from iln.restoration.half_precision import NAMES, PrecisionTrial
 
 SAFE = 50.0
 """dB from float32 that half precision has to keep; rounding to 8 bits alone is 59."""
@@ -67,7 +67,7 @@ def _fault(model: Backbone, dtype: torch.dtype, image: Tensor, expected: Tensor)
     run = trial.result()
     if not run.nonfinite and run.psnr is not None and run.psnr >= SAFE:
         return ""
-    name = PRECISIONS[dtype]
+    name = NAMES[dtype]
     what = f"overflows {name}" if run.nonfinite else f"keeps {run.psnr:.0f} dB in {name}"
     return f"the model {what}" + (f" at {run.first_module}" if run.first_module else "")
 

@@ -24,7 +24,7 @@ from iln.images.transparency import grow_colours
 from iln.layers.forward_pass import Allocate, Strips
 from iln.restoration.engine import choose_engine
 from iln.restoration.inputs import PictureRestorer, Progress
-from iln.restoration.memory import DiskMaps, available, parse_size, release, resident
+from iln.restoration.memory import DiskMaps, available, parse_bytes, release, resident
 from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions, check_names
 from iln.restoration.plan import Plan, make_plan
 from iln.restoration.precision import choose
@@ -98,7 +98,7 @@ class Restorer(PictureRestorer):
         memory = options.get("memory")
         self.engine = engine
         """What computes: `torch` or `openvino`; `auto` is replaced when the network is known."""
-        self.memory = None if memory is None else parse_size(memory)
+        self.memory = None if memory is None else parse_bytes(memory)
         self.device = find_device("cpu" if engine == "openvino" else device)
         given = {n: options.get(n) for n in CHECKPOINT_OVERRIDES if options.get(n) is not None}
         if given and (isinstance(model, Backbone) or is_graph(model)):

@@ -14,7 +14,7 @@ import torch
 import iln
 from iln.backbones import Backbone
 from iln.cli.main import main
-from iln.deploy.export import export, parse_size
+from iln.deploy.export import export, parse_shape
 from iln.errors import InputError
 from iln.kernels.moments import _traced, moments
 
@@ -154,10 +154,10 @@ def test_statistics_do_not_drift() -> None:
 
 
 def test_sizes() -> None:
-    assert parse_size("256x384") == (256, 384)
+    assert parse_shape("256x384") == (256, 384)
     for bad in ("256", "0x4", "4x", "axb", "-1x5", "5x5x5"):
         with pytest.raises(InputError, match="not of the form HxW"):
-            parse_size(bad)
+            parse_shape(bad)
 
 
 def test_errors(

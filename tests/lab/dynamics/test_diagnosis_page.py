@@ -18,7 +18,7 @@ from PIL import Image
 from watched import SMALL, blown, small
 
 from iln.backbones import Backbone
-from iln.images.synthetic import SamplePicture, draw_sample_picture, middle
+from iln.images.sample_pictures import SamplePicture, draw_sample_picture, middle
 from iln.lab.dynamics import diagnose, judge
 from iln.lab.dynamics.report import Subject, as_json, page
 from iln.lab.dynamics.report.axes import linear, logarithmic, written

@@ -6,16 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from iln.backbones import BACKBONES, Backbone, Spec, name_of
-from iln.checkpoints.native import describe
+from iln.checkpoints.native import said_by
 from iln.errors import InputError
-
-
-def said_by(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `describe` tells of a shipped model or a file; nothing for files of others."""
-    try:
-        return describe(source)
-    except InputError:  # or a bad one, which loading will say more about
-        return {}
 
 
 def card(model: Backbone, source: str | os.PathLike[str] | None, precision: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def trace(model: Backbone, size: Size | None = None, precision: str = "fp32") ->
         return torch.export.export(Pictures(network), (image,), dynamic_shapes=dynamic)
 
 
-def parse_size(text: str) -> Size:
+def parse_shape(text: str) -> Size:
     """`HxW`, such as 256x384, in pixels. Raises InputError for anything else."""
     match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text.strip())
     if match is None or not int(match[1]) or not int(match[2]):

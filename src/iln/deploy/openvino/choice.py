@@ -6,7 +6,7 @@ import torch
 
 from iln.backbones import Backbone
 from iln.deploy.openvino.network import compiled, supported_precisions
-from iln.images.synthetic import draw_sample_picture
+from iln.images.sample_pictures import draw_sample_picture
 from iln.layers.forward_pass import Strips
 from iln.restoration.precision import TRIAL_SIDE
 

@@ -12,10 +12,9 @@ from torch import Tensor
 from iln.atomic import atomic_write, printable
 from iln.backbones.residual_stream import divided, exponents
 from iln.checkpoints.files import about, called, kind_of, located, read_content
-from iln.checkpoints.native import save
+from iln.checkpoints.native import said_by, save
 from iln.checkpoints.published import clean, rename
 from iln.checkpoints.wrappers import DEPTH, prefixes
-from iln.deploy.export.about import said_by
 from iln.deploy.rescue.search import Rescued
 from iln.errors import InputError
 

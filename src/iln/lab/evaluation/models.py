@@ -12,7 +12,7 @@ import torch
 from iln.atomic import printable
 from iln.backbones import Spec, name_of
 from iln.checkpoints.files import located, short_name
-from iln.deploy.export.about import said_by
+from iln.checkpoints.native import said_by
 from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
 from iln.restoration import Restorer

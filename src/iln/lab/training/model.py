@@ -10,9 +10,9 @@ from iln import backbones
 from iln.atomic import printable
 from iln.backbones import Backbone, convert
 from iln.checkpoints import native
+from iln.checkpoints.native import said_by
 from iln.checkpoints.published import Answers
 from iln.cpu import instructions
-from iln.deploy.export.about import said_by
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe
 

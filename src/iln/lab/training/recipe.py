@@ -12,7 +12,7 @@ from iln.lab.tasks import Task
 from iln.lab.tasks import task as task_by_name
 
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 LOCAL = ("data_root", "device", "threads", "workers", "tensorboard", "dynamics")
 """Where and how a run computes, not what: these may change when it is resumed."""
@@ -54,7 +54,7 @@ class Recipe(BaseModel):
     validation: tuple[Path, ...] = ()
     """The best weights are those with the highest mean of the task's first score over these. Sets
     that are not there when a run begins are left out, with a note."""
-    hold_out: Share = 0.0
+    hold_out: ShareBelowOne = 0.0
     """Share of the pictures in `data` that is not trained on but is one more validation set. Where
     none of the sets in `validation` is there, a tenth."""
 
@@ -77,7 +77,7 @@ class Recipe(BaseModel):
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.5
     warmup: Annotated[int, Field(ge=0)] = 100
     """Steps over which the rate rises from near 0 in a straight line."""
-    betas: tuple[Share, Share] = (0.9, 0.99)
+    betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.99)
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; None leaves it as it is."""
     loss: Literal["l1", "mse"] = "l1"
@@ -85,7 +85,7 @@ class Recipe(BaseModel):
     kld: Annotated[float, Field(ge=0)] = 0.0
     """Weight, beside the loss, of the KL divergence of the blocks' outputs from a standard
     Gaussian (`iln.lab.training.penalty`), in nats."""
-    ema: Share = 0.999
+    ema: ShareBelowOne = 0.999
 
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     """`bf16`: forward pass under bfloat16 autocast; weights, optimiser and loss stay float32, the

@@ -12,8 +12,8 @@ from iln.assignment import parse_assignment
 from iln.atomic import printable
 from iln.backbones import PRESETS, Spec
 from iln.checkpoints import native
+from iln.checkpoints.native import said_by
 from iln.checkpoints.published import Answers
-from iln.deploy.export.about import said_by
 from iln.errors import InputError, nearest
 from iln.lab.evaluation.choice import trained_for
 from iln.lab.tasks import TASKS

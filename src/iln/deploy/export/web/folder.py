@@ -15,7 +15,8 @@ from iln.atomic import atomic_folder
 from iln.backbones import Backbone
 from iln.checkpoints.catalogue import card as card_of
 from iln.checkpoints.catalogue import does, names
-from iln.deploy.export.about import card, said_by
+from iln.checkpoints.native import said_by
+from iln.deploy.export.about import card
 from iln.deploy.export.web.program import Program, record
 from iln.deploy.export.web.runtime import runtime_files
 from iln.errors import InputError

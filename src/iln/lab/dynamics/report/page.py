@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from iln import __version__
 from iln.backbones import BACKBONES
-from iln.images.synthetic import SamplePicture
+from iln.images.sample_pictures import SamplePicture
 from iln.lab.dynamics.drawing import HUES
 from iln.lab.dynamics.report import charts, details, features
 from iln.lab.dynamics.report.markup import picture, render

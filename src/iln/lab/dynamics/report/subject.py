@@ -8,7 +8,7 @@ from typing import Any
 
 from iln import __version__
 from iln.backbones import Spec
-from iln.images.synthetic import SamplePicture
+from iln.images.sample_pictures import SamplePicture
 from iln.lab.dynamics.diagnosis import Diagnosis, jsonable
 from iln.lab.dynamics.verdict import compare, judge
 
