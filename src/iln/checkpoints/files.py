@@ -19,7 +19,7 @@ from torch import Tensor
 from iln.atomic import printable
 from iln.checkpoints import hub
 from iln.checkpoints.chains import CHAINS
-from iln.checkpoints.published import read_pickle
+from iln.checkpoints.pickles import read_pickle
 from iln.checkpoints.wrappers import find_weights
 from iln.errors import InputError
 
