@@ -63,6 +63,12 @@ def test_bad_overrides_are_named_in_one_line(overrides: list[str], message: str)
     assert "\n" not in str(caught.value)
 
 
+def test_another_task_begins_with_its_own_parameters() -> None:
+    assert recipe("denoise", ["task=photo"]).degradation == {}
+    assert recipe("denoise", ["degradation.prints=1", "task=photo"]).degradation == {"prints": 1}
+    assert recipe("denoise", ["task=denoise"]).degradation == {"sigma": [0, 55]}
+
+
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean sr-x4"):
         recipe("srx4")
