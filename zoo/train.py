@@ -5,8 +5,8 @@
 
 A round is a run of the recipe of that name (`iln recipes`) with a learning rate that falls to
 almost nothing at its end, so that every round leaves finished weights. How many steps it has is
-measured: as many as fit. The first round begins at random, or from the shipped weights of another
-model (`STARTS`); the next ones, at half the rate, from the weights of the last. A round that was
+measured: as many as fit. The first round begins at random, or from shipped weights
+(`STARTS`); the next ones, at half the rate, from the weights of the last. A round that was
 interrupted is resumed exactly where it stopped.
 
 OUT/NAME-1, OUT/NAME-2, ... hold `last.safetensors` (averaged weights), `log.jsonl` and
@@ -50,10 +50,10 @@ TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
 """The same recipe with LayerNorm, for comparison; not shipped."""
 STARTS = {
     "sharp-x2": "sr-x2",
-    "sharp": "photo",
+    "sharp": "sharp",
     "photo-x2": "sr-x2",
-    "deblur": "photo",
-    "scratches": "photo",
+    "deblur": "deblur",
+    "scratches": "scratches",
 }
 """The shipped weights that a model's first round begins with; others begin at random."""
 

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import iln
+from iln.checkpoints.native import shipped
 from iln.errors import InputError
 from iln.lab.training import RECIPES, Recipe, recipe
 from iln.lab.training.model import build_model
@@ -61,6 +63,21 @@ def test_bad_overrides_are_named_in_one_line(overrides: list[str], message: str)
         recipe("sr-x2", overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted({*RECIPES} & {*shipped()}))
+def test_a_recipe_goes_on_from_the_shipped_model_of_its_name(name: str) -> None:
+    whole = iln.load(name)
+    model = build_model(recipe(name, [f"init={name}"]), whole)
+    assert model.spec == whole.spec
+    for key, value in whole.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+
+
+def test_a_deeper_network_does_not_lose_blocks_in_silence() -> None:
+    made = recipe("denoise", ["init=denoise", "spec.depths=[6,6,2,6]"])
+    with pytest.raises(InputError, match=r"denoise does not fit .* spec.depths=\[6, 6, 6, 6\]"):
+        build_model(made, iln.load("denoise"))
 
 
 def test_another_task_begins_with_its_own_parameters() -> None:

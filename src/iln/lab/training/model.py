@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from iln import backbones
 from iln.atomic import printable
@@ -63,17 +62,21 @@ def init_training(recipe: Recipe) -> dict[str, Any] | None:
     return said if isinstance(said, dict) else {"said": said}
 
 
-def _start_from(model: nn.Module, init: nn.Module, recipe: Recipe) -> None:
+def _start_from(model: Backbone, init: Backbone, recipe: Recipe) -> None:
     """Copy its parameters; only what enlarges may differ, so that x4 can start from x2."""
     found = dict(init.named_parameters())
-    for name, parameter in model.named_parameters():
-        if name in found and found[name].shape == parameter.shape:
-            parameter.data.copy_(found[name].data)
-        elif not name.startswith(_HEAD):
-            raise InputError(
-                f"{printable(recipe.init or '')} does not fit the recipe's network: "
-                f"{name} is not the same"
-            )
+    own = dict(model.named_parameters())
+    fits = {name for name in own if name in found and found[name].shape == own[name].shape}
+    other = [n for n in (*own, *found) if n not in fits and not n.startswith(_HEAD)]
+    if other:
+        depths = init.spec.depths
+        hint = "" if depths == model.spec.depths else f"; its depths are spec.depths={list(depths)}"
+        raise InputError(
+            f"{printable(recipe.init or '')} does not fit the recipe's network: "
+            f"{other[0]} is not the same{hint}"
+        )
+    for name in fits:
+        own[name].data.copy_(found[name].data)
 
 
 def save_weights(

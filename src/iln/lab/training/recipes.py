@@ -61,9 +61,9 @@ def sharp_x2() -> Recipe:
 
 
 def sharp() -> Recipe:
-    """The same teacher's answers at the picture's own size; start it with init=photo."""
+    """The same teacher's answers at the picture's own size; start it with init=sharp."""
     data = {"data": (Path("Taught-x1"),), "validation": (Path("TaughtHeld-x1"),)}
-    return _halved({**data, "task": "photo", "ema": 0.995})
+    return _same_size({**data, "task": "photo", "ema": 0.995})
 
 
 def denoise() -> Recipe:
@@ -86,15 +86,16 @@ def derain() -> Recipe:
 
 
 def deblur() -> Recipe:
-    """Blur of shaking hands and of wrong focus; start it from photo's weights."""
-    return _halved({"task": "deblur", "validation": ("Set14",)})
+    """Blur of shaking hands and of wrong focus; start it with init=deblur."""
+    return _same_size({"task": "deblur", "validation": ("Set14",)})
 
 
 def photo() -> Recipe:
     """Old and phone photographs: blur, noise, JPEG, fading, scratches and stains at once."""
     # Twice as many as in the tests: scratches cover so few pixels that they are learned last.
     prints = {"prints": 0.6}
-    return _halved({"task": "photo", "degradation": prints, "validation": ("Set14",)})
+    base = _same_size({"task": "photo", "degradation": prints, "validation": ("Set14",)})
+    return derive(base, {"spec": {**base.spec, "depths": [2, 2, 2, 6]}})  # as after pruning
 
 
 def photo_x2() -> Recipe:
@@ -105,11 +106,11 @@ def photo_x2() -> Recipe:
 
 
 def scratches() -> Recipe:
-    """Scratches, cracks and dust on old prints, and nothing else; start it from photo's weights."""
+    """Scratches, cracks and dust on old prints, and nothing else; start it with init=scratches."""
     # Under absolute differences a mark stays until it is more likely one than not: slow to learn
     # (loss=mse finds marks sooner), but what belongs to the picture is left alone.
     damage = {"wear": [0.3, 1], "cracks": 0.4}
-    return _halved({"task": "scratches", "degradation": damage, "validation": ("Set14",)})
+    return _same_size({"task": "scratches", "degradation": damage, "validation": ("Set14",)})
 
 
 def swinir_light_x2() -> Recipe:
@@ -204,12 +205,6 @@ def _same_size(changes: dict[str, Any]) -> Recipe:
     return derive(sr_x2(), {"scale": 1, "spec": spec, "patch": 64, **changes})
 
 
-def _halved(changes: dict[str, Any]) -> Recipe:
-    """Half of the blocks: those that `photo`, which the others start from, has after pruning."""
-    base = _same_size(changes)
-    return derive(base, {"spec": {**base.spec, "depths": [2, 2, 2, 6]}})
-
-
 def _layer_norm(base: Recipe) -> Recipe:
     return derive(base, {"norm": "ln", "spec": {**base.spec, "input_stats": "mean"}})
 
@@ -249,7 +244,8 @@ def adopt(items: Iterable[str]) -> Recipe:
             f"{', '.join(TASKS)}, and its parameters, if any, such as degradation.sigma=25"
         )
     task_by_name(str(task), {"scale": spec.scale})
-    base = next(made for made in (make() for make in RECIPES.values()) if made.task == task)
+    known = {name: make() for name, make in RECIPES.items()}
+    base = known.get(task) or next(one for one in known.values() if one.task == task)
     preset, differing = _nearest_preset(spec)
     gray = {"gray": True} if spec.in_chans == 1 and "gray" in TASKS[task].model_fields else {}
     said_too = degradation if task == trained else {}
