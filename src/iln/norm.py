@@ -67,7 +67,8 @@ class Norm(nn.Module):
     """In tables and on pages."""
     default_eps: ClassVar[float] = LN_EPS
     per_token: ClassVar[bool] = False
-    """Every pixel by itself: what makes features grow while a network trains (Proposition 1)."""
+    """Every pixel by itself, which is no homothety (Proposition 1); with such norms the paper finds
+    features that grow while a network trains."""
     holistic: ClassVar[bool] = False
     """As the paper's own two: one mean and one sigma for the whole image, parameters called gamma
     and beta, and networks that take mean and standard deviation from their input (`mean+std`)."""
@@ -302,8 +303,8 @@ class ILN(LNStar):
 
         B(x) = x + sigma f(LN*(x))
 
-    so the block answers a brighter or darker picture in proportion. No parameter is added;
-    sigma is neither detached nor clamped.
+    so what a block adds grows in proportion to what it reads. No parameter is added; sigma is
+    neither detached nor clamped.
     """
 
     title, outside, carries_scale = "i-LN", Affine, True

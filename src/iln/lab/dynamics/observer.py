@@ -27,7 +27,7 @@ class Observer:
 
     The network sees the step's pictures once more, without gradients, so that the step itself is
     left alone: no bit of weights, gradients, random numbers or running averages changes, and it
-    may be compiled or recompute its activations. That costs about a third of a step, on the
+    may be compiled or recompute its activations. That costs less than half of a step, on the
     steps observed. Stochastic depth draws anew.
 
     With several processes all of them call it, and what each gets is of all their pictures.

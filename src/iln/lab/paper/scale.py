@@ -131,10 +131,11 @@ def _mini() -> Scale:
     return Scale(
         name="mini",
         note=(
-            "Networks of about 0.1 million parameters, 8 crops of 24x24 input pixels a step, Adam "
-            "4e-3 (halved after five sixths of the steps, no warm-up), L1 loss, average of the "
-            "weights over about 100 steps, float32. Training pictures: OpenPhotos and BSDS500 "
-            "without `val`. Same-size tasks are scored on Set14, damaged with fixed seeds."
+            "Where nothing else is said: SwinIR with 8 blocks of 32 channels (0.1 million "
+            "parameters), 8 crops of 24x24 input pixels a step, Adam 4e-3 (halved after five "
+            "sixths of the steps, no warm-up), L1 loss, average of the weights over about 100 "
+            "steps, float32. Training pictures: OpenPhotos and BSDS500 without `val`. Same-size "
+            "tasks are scored on Set14, damaged with fixed seeds."
         ),
         base=_timed(base, 1_000),
         seeds=(0, 1, 2),

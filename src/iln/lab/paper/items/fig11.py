@@ -6,6 +6,7 @@ The paper: LN's features vary widely from seed to seed, those of i-LN hardly.
 from __future__ import annotations
 
 import statistics
+from math import log
 
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
@@ -19,11 +20,13 @@ def report(page: Report) -> None:
     measures = {"mean square": "mean square", "entropy": "entropy (nats)"}
     measures |= {f"PSNR {name}": name for name in page.sets}
     for name, measure in measures.items():
-        ln, iln = (statistics.stdev(page.values(norm, measure)) for norm in ("ln", "i-ln"))
+        # Magnitudes lie orders apart, so what can be compared is by which factor they vary.
+        of, said = (log, "the logarithm's ") if name == "mean square" else (float, "")
+        ln, iln = (statistics.stdev(map(of, page.values(n, measure))) for n in ("ln", "i-ln"))
         page.claim(
             f"{name} varies more over seeds under LN",
             None if max(ln, iln) < FACTOR * min(ln, iln) else ln > iln,
-            f"standard deviation {ln:.3g} and {iln:.3g}",
+            f"{said}standard deviation {ln:.3g} and {iln:.3g}",
         )
     page.text(
         f"A standard deviation from {len(page.scale.seeds)} seeds is itself uncertain: with equal "

@@ -40,10 +40,10 @@ def arms_of(scale: Scale) -> dict[tuple[str, str, str], list[Recipe]]:
 
 
 def report(page: Report) -> None:
-    for factor, adjective in (("depth", "deeper"), ("width", "wider")):
+    for factor in ("depth", "width"):
         arms = [(factor, name, "ln") for name in factors(page.scale)[factor]]
         page.claim(
-            f"Under LN a {adjective} network has larger features",
+            f"Under LN {arms[-1][1]} have larger features than {arms[0][1]}",
             page.above("mean square", arms[-1], arms[0]),
             "; ".join(f"{arm[1]}: {page.shown(arm, 'mean square')}" for arm in arms),
         )
