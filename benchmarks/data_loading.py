@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def row(name: str, folder: Path, cache: Path) -> None:
-    made = recipe(name, [f"data={folder.resolve()}"])
+    made = recipe(name, [f"data={folder.resolve()}", "validation=[]"])
     task, (patch, size) = made.make_task(), made.stage(0)
     pictures = open_pictures(picture_sets(made)[0], task, cache, say_plainly)
     model = build_model(made).train()

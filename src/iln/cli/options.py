@@ -54,7 +54,7 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Limit the peak memory of the process, such as 4GB. Default: free memory.",
+        help="Limit the peak memory of the process, such as 4GB. Default: most of what is free.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]

@@ -51,7 +51,7 @@ def restore(
         typer.Option(
             "--model",
             help="Use a shipped model (see `iln models`), a file, or hf://OWNER/NAME. Repeat to "
-            "apply several. Default: a model that is chosen and reported.",
+            "apply several. Default: photo.",
             autocompletion=complete_model,
         ),
     ] = None,

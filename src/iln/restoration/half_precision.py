@@ -62,15 +62,15 @@ class PrecisionRun:
 
     Attributes:
         dtype: `float16`, `bfloat16`, or `float32` for the reference itself.
-        values: how many numbers the outputs have, and how many are infinite or NaN.
-        nonfinite: how many numbers the outputs have, and how many are infinite or NaN.
+        values: how many numbers the outputs have.
+        nonfinite: how many of them are infinite or NaN.
         psnr: dB against the float32 output, 10 log10(1 / E[(y - y32)^2]) over all pictures, both
             clipped to [0, 1] as written pictures are, but not rounded; what is not finite counts as
             0, black. Infinite where nothing differs; None for the reference, and where that is not
             finite itself.
         first_module: the first one whose output is not finite, in the order in which they compute;
             None if all are finite.
-        first_block: see `first_module`.
+        first_block: the first Transformer block of which that is true.
         weights: names of finite parameters that are infinite in this type.
     """
 
