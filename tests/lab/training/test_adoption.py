@@ -115,6 +115,18 @@ def test_network_and_task_are_those_of_the_file(tmp_path: Path) -> None:
     model = build_model(made)
     assert replace(model.spec, norm="ln", eps=spec.eps) == spec
     assert model.spec.eps == 1e-4
+    other = recipe("adopt", [f"init={path}", "task=denoise"])
+    assert other.data == recipe("denoise").data and "quality" not in other.degradation
+
+
+def test_pictures_are_those_of_the_recipe_called_like_the_task(tmp_path: Path) -> None:
+    """And not of `sharp`, whose task is photo, too, but whose pictures are a teacher's answers."""
+    spec = SwinIRSpec(
+        scale=1, upsampler="", embed_dim=12, depths=(2,), num_heads=(2,), norm="ln"
+    )  # fmt: skip
+    iln.save(layer_norm(spec), tmp_path / "m.safetensors", task="photo")
+    made = recipe("adopt", [f"init={tmp_path / 'm.safetensors'}"])
+    assert made.data == recipe("photo").data != recipe("sharp").data
 
 
 def test_a_short_training_makes_good_what_the_start_lost(made: Recipe, tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_the_official_settings() -> None:
     hat1, baseline, full = (recipe(name) for name in ("hat1-x4", "hat1-x4-ln", "hat-x4"))
     assert (hat1.norm, hat1.batch, hat1.patch, hat1.steps) == ("i-ln", 16, 32, 300_000)
     assert hat1.spec == {"input_stats": "mean+std", "drop_path": 0.1}
+    names = ("hat1-x2", "hat1-x4-ln", "hat-x2", "swinir-light-x2", "swinir-light-x4")
+    assert {recipe(name).precision for name in names} == {hat1.precision} == {"fp32"}
     assert (baseline.norm, baseline.spec["input_stats"]) == ("ln", "mean")
     assert (full.backbone, full.batch, full.patch) == ("hat-x4", 32, 64)
     assert (full.lr, full.steps) == (1e-4, 250_000)

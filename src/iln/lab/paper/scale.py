@@ -201,7 +201,6 @@ def _paper() -> Scale:
         hat1_x4(),
         {
             "validation": ["Set14", "BSD100", "Urban100", "Manga109"],
-            "precision": "fp32",
             "tensorboard": False,
         },
     )

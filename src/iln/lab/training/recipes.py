@@ -129,6 +129,7 @@ def swinir_light_x2() -> Recipe:
         schedule="multistep",
         milestones=(250_000, 400_000, 450_000, 475_000),
         warmup=0,
+        precision="fp32",
         save_every=5_000,
         validate_every=5_000,
     )
@@ -155,6 +156,7 @@ def hat1_x2() -> Recipe:
         schedule="multistep",
         milestones=(250_000,),
         warmup=0,
+        precision="fp32",
         save_every=5_000,
         validate_every=5_000,
     )
