@@ -18,8 +18,8 @@ class RestoreOptions(CheckpointOverrides, total=False):
     """Keywords of `iln.Restorer`, `iln.restore` and `iln.evaluate`, all of them optional."""
 
     memory: str | int | None
-    """Peak of the whole process in bytes or as text (`4GB`); None takes 70 % of what is free. Feature
-    maps that do not fit lie in temporary files; the result is the same."""
+    """Peak of the whole process in bytes or as text (`4GB`); None takes 70 % of what is free.
+    Feature maps that do not fit lie in temporary files; the result is the same."""
     precision: str
     """`fp32`, `bf16`, `fp16`, or `auto`: fp32 on the CPU; elsewhere fp16 if the model is found to
     be safe in it, else bf16 or fp32, and a picture that half precision cannot do is done again in
