@@ -51,7 +51,7 @@ TWINS = {"sr-x4-ln": "sr-x4", "derain-ln": "derain"}
 STARTS = {
     "sharp-x2": "sr-x2",
     "sharp": "sharp",
-    "photo-x2": "sr-x2",
+    "photo-x2": "photo",
     "deblur": "deblur",
     "scratches": "scratches",
 }

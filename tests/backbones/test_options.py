@@ -98,6 +98,30 @@ def test_cells_that_are_enlarged(backbone: str, scale: int, side: int) -> None:
     assert found.sum() == scale**2 * ((19 + side - 2) // side) * ((21 + side - 1) // side)
 
 
+@pytest.mark.parametrize(("scale", "side"), [(2, 1), (2, 2), (3, 2)])
+@pytest.mark.parametrize("backbone", TINY)
+def test_a_correction_of_the_enlarged_picture(backbone: str, scale: int, side: int) -> None:
+    larger: Any = {"upsampler": "", "scale": scale, "unshuffle": side}
+    tiny = spec(backbone, "i-ln", depths=(1,), num_heads=(2,), **larger)
+    model, image = network(tiny).double(), picture(tiny, 19, 21, batch=2).double()
+    enlarged = image.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    with torch.no_grad():
+        y = model(image)
+        assert y.shape == enlarged.shape and not torch.allclose(y, enlarged, atol=0.01)
+        for rows in (1, 3):
+            agree(model(image, Strips(rows)), y, 1e-12)
+        assert isinstance(model.conv_last, Conv2d)
+        model.conv_last.weight.zero_()
+        model.conv_last.bias.zero_()
+        agree(model(image), enlarged, 1e-15)
+        # What is added at a place of every cell comes out there, in that colour alone.
+        model.conv_last.bias.view(side * scale, side * scale, 3)[1, 0, 2] = tiny.img_range
+        found = (model(image) - enlarged).abs() > 1e-3
+        assert torch.equal(found, model(image, Strips(1)) - enlarged > 1e-3)
+    assert found[:, 2, 1 :: side * scale, :: side * scale].all()
+    assert found.sum() == found[:, 2, 1 :: side * scale, :: side * scale].sum()
+
+
 @pytest.mark.parametrize("upsampler", ["pixelshuffle", "nearest+conv"])
 def test_cells_need_a_head_that_spreads_them(upsampler: Any) -> None:
     with pytest.raises(InputError, match="unshuffle 2 does not go with upsampler"):

@@ -34,6 +34,7 @@ VARIED: dict[str, list[dict[str, Any]]] = {
         {"upsampler": "pixelshuffledirect"},
         {"upsampler": "nearest+conv", "scale": 4},
         {"upsampler": "", "scale": 1},
+        {"upsampler": "", "scale": 3},
     ],
     "resi_connection": [{"resi_connection": "3conv"}],
     "img_range": [{"img_range": 255.0}],
@@ -41,6 +42,7 @@ VARIED: dict[str, list[dict[str, Any]]] = {
     "unshuffle": [
         {"unshuffle": 2, "upsampler": "", "scale": 1},
         {"unshuffle": 2, "upsampler": "pixelshuffledirect", "scale": 2},
+        {"unshuffle": 2, "upsampler": "", "scale": 2},
     ],
     "norm": [{"norm": norm} for norm in NORMS],
     "eps": [{"eps": 0.1 + 0.2}],
@@ -443,6 +445,7 @@ def test_from_spec_is_what_load_builds(zoo: Spec) -> None:
         ({"drop_path": 0.1}, True),  # of training alone
         ({"scale": 1, "upsampler": "", "unshuffle": 2}, True),
         ({"scale": 2, "upsampler": "pixelshuffledirect", "unshuffle": 2}, True),
+        ({"scale": 2, "upsampler": "", "unshuffle": 2}, True),
         ({"eps": 1e-5}, False),
         ({"norm": "ln*"}, False),
         ({"input_stats": "none"}, False),

@@ -183,6 +183,7 @@ def test_half_precision_is_close(dtype: torch.dtype, loader: Any) -> None:
         ("DRCT", {}),
         ("SwinIR", {"in_chans": 1}),
         ("SwinIR", {**CLEAN, "unshuffle": 2}),
+        ("SwinIR", {"upsampler": "", "scale": 2, "unshuffle": 2}),
         ("SwinIR", {**CLEAN, "unshuffle": 4, "in_chans": 1}),
         ("SwinIR", {"eps": 1e-2, "img_range": 255.0, "input_stats": "none"}),
         ("SwinIR", {"norm": "ln*"}),

@@ -10,7 +10,7 @@ from iln.layers.drop_path import DropPath
 from iln.layers.feedforward import FeedForward
 from iln.layers.forward_pass import WHOLE, Rows
 from iln.layers.pad import reflect_pad
-from iln.layers.pixel_unshuffle import pixel_shuffle, pixel_unshuffle
+from iln.layers.pixel_unshuffle import pixel_repeat, pixel_shuffle, pixel_unshuffle
 from iln.norm import ILN
 
 
@@ -35,6 +35,8 @@ def test_cells_and_back(side: int) -> None:
     assert all(part.shape == (2, 4, 5, 3) for part in parts)
     assert torch.equal(parts[-1][:, 1, 2], x[:, 2 * side - 1, 3 * side - 1])
     assert torch.equal(pixel_shuffle(torch.cat(parts, -1), side), x)
+    repeated = pixel_shuffle(pixel_repeat(torch.cat(parts, -1), side, 2), 2 * side)
+    assert torch.equal(repeated, x.repeat_interleave(2, 1).repeat_interleave(2, 2))
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

@@ -70,6 +70,7 @@ def test_the_same_picture_as_pytorch(backbone: str, norm: str) -> None:
         {"scale": 1},
         {"scale": 3},
         {"scale": 4},
+        {"scale": 2, "upsampler": "", "unshuffle": 2},
         {"in_chans": 1, "input_stats": "none"},
         {"qkv_bias": False},
         {"resi_connection": "3conv", "embed_dim": 16},

@@ -61,9 +61,12 @@ def test_every_scale(
         np.testing.assert_array_equal(image, before)
 
 
+@pytest.mark.parametrize("upsampler", ["pixelshuffledirect", ""])
 @pytest.mark.parametrize("plan", PLANS)
-def test_cells_that_are_enlarged(plan: str, monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
-    model = small_model(small_spec(unshuffle=2))
+def test_cells_that_are_enlarged(
+    plan: str, upsampler: str, monkeypatch: pytest.MonkeyPatch, scratch: Path
+) -> None:
+    model = small_model(small_spec(unshuffle=2, upsampler=upsampler))
     image = photo(19, 11)
     result = restorer(model, plan, monkeypatch)(image)
     assert result.shape == (38, 22, 3)

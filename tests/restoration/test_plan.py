@@ -106,12 +106,14 @@ def test_map_channels_are_those_of_a_real_forward(backbone: str, norm: str, grou
 
 
 @pytest.mark.parametrize("size", [(16, 20), (15, 17)])
-@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "changes", [*({"scale": s} for s in (1, 2, 3, 4)), {"upsampler": ""}], ids=str
+)
 @pytest.mark.parametrize("backbone", SPECS)
 def test_the_plan_counts_all_that_is_mapped(
-    backbone: str, scale: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    backbone: str, changes: dict[str, Any], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = small_spec(backbone, scale=scale, embed_dim=48)
+    spec = small_spec(backbone, **changes, embed_dim=48)
     counted = Counted()
     monkeypatch.setattr("iln.restoration.restorer.DiskMaps", lambda: counted)
     monkeypatch.setattr(planning, "STRIP", 1)

@@ -24,7 +24,7 @@ from iln.layers.conv import Conv2d, PixelShuffle, residual_conv
 from iln.layers.feedforward import FeedForward
 from iln.layers.forward_pass import WHOLE, ForwardPass, Strips
 from iln.layers.pad import crop
-from iln.layers.pixel_unshuffle import pixel_shuffle, pixel_unshuffle
+from iln.layers.pixel_unshuffle import pixel_repeat, pixel_shuffle, pixel_unshuffle
 from iln.norm import NORMS, Norm, kind_outside
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
@@ -70,16 +70,16 @@ class Spec:
         window: side of an attention window in pixels.
         mlp_ratio: channels inside the feed-forward branch, as a multiple of embed_dim.
         qkv_bias: whether the layer that makes queries, keys and values has a bias.
-        upsampler: `pixelshuffle`, `pixelshuffledirect`, `nearest+conv`, or "" (scale 1: the network
-            predicts a correction of its input).
+        upsampler: `pixelshuffle`, `pixelshuffledirect`, `nearest+conv`, or "" (the network predicts
+            a correction of its input, whose pixels are repeated where the size grows).
         resi_connection: `1conv` or `3conv` at the end of a group.
         img_range: the network's own value range, 1 or 255; callers always use [0, 1].
         input_stats: what is taken from RGB input: `none`, `mean`, or `mean+std` (gray: nothing).
         norm: one of `iln.norm.NORMS`.
         eps: the number inside the norm's square root.
         unshuffle: side of the cells of pixels whose colours the network sees as the channels of one
-            (pixel unshuffling, as Real-ESRGAN's networks for scale 1 and 2 have it); goes with
-            scale 1 and with `pixelshuffledirect`.
+            (pixel unshuffling, as Real-ESRGAN's networks for scale 1 and 2 have it); goes with the
+            upsamplers `pixelshuffledirect` and "".
         drop_path: rate of stochastic depth of the last block (DRCT: group), growing linearly from
             0; training only.
         stream_steps: one entry per group, or none: the stream is divided by 2 to this power before
@@ -124,15 +124,14 @@ class Spec:
             value = getattr(self, name)
             if value not in values:
                 raise InputError(f"{name} is {value!r}; accepted: {', '.join(map(repr, values))}")
-        if (self.upsampler == "") != (self.scale == 1):
+        if self.upsampler and self.scale == 1:
             raise InputError(
-                f"upsampler {self.upsampler!r} does not go with scale {self.scale}: "
-                "scale 1 has upsampler '', every other scale has one"
+                f"upsampler {self.upsampler!r} does not go with scale 1, which has upsampler ''"
             )
         if self.unshuffle > 1 and self.upsampler not in ("", "pixelshuffledirect"):
             raise InputError(
                 f"unshuffle {self.unshuffle} does not go with upsampler {self.upsampler!r}; "
-                "accepted: 'pixelshuffledirect', or '' at scale 1"
+                "accepted: 'pixelshuffledirect' and ''"
             )
         if self.upsampler == "nearest+conv" and self.scale not in (2, 4):
             raise InputError(f"upsampler 'nearest+conv' has scale 2 or 4, not {self.scale}")
@@ -195,6 +194,12 @@ class Spec:
         """Channels per input pixel of all that the upsampler holds of a strip (measured)."""
         at_once = {"pixelshuffle": 2 * HEAD_DIM, "nearest+conv": 4 * HEAD_DIM}
         return at_once.get(self.upsampler, 2 * self.input_chans) * self.scale**2
+
+    def result_maps(self) -> int:
+        """Maps as large as the result that exist at once."""
+        return (
+            2 if self.upsampler == "" and self.scale > 1 else 1
+        )  # what is corrected, and its cells
 
     def scores(self) -> int:
         """Numbers per pixel that a graph of the network holds besides its maps."""
@@ -292,7 +297,7 @@ class Backbone(nn.Module):
         spec = self.spec
         dim, scale, channels = spec.embed_dim, spec.scale, spec.in_chans
         if spec.upsampler == "":
-            self.conv_last = Conv2d(dim, spec.input_chans)
+            self.conv_last = Conv2d(dim, spec.input_chans * scale**2)
             return 1
         if spec.upsampler == "pixelshuffledirect":
             side = scale * spec.unshuffle  # of what a cell of pixels becomes
@@ -351,6 +356,7 @@ class Backbone(nn.Module):
         x = run.concatenate(pixel_unshuffle(x, spec.unshuffle)) if spec.unshuffle > 1 else x
         mean, gain = _vector(self.mean, x), spec.img_range / _vector(self.std, x)
         means, gains = (values.repeat(spec.unshuffle**2) for values in (mean, gain))  # of a cell
+        side = spec.scale * spec.unshuffle  # of what a cell becomes
         inner = self.conv_first.weight.dtype
 
         shallow = run.map(
@@ -365,20 +371,22 @@ class Backbone(nn.Module):
             self.body_halo,
         )
         if spec.upsampler == "":
-            onto = x if spec.unshuffle > 1 else run.copy(x)  # the caller's own tensor, perhaps
+            if spec.scale > 1:
+                onto = run.map(lambda rows: pixel_repeat(rows, spec.unshuffle, spec.scale), x)
+            else:
+                onto = x if spec.unshuffle > 1 else run.copy(x)  # the caller's own tensor, perhaps
+            units = gain.repeat(side**2)
             out = run.add(
-                onto, lambda rows: self._head(rows).to(x.dtype) / gains, deep, self.head_halo
+                onto, lambda rows: self._head(rows).to(x.dtype) / units, deep, self.head_halo
             )
-            if spec.unshuffle > 1:
-                out = run.map(
-                    lambda rows: pixel_shuffle(rows, spec.unshuffle), out, 0, spec.unshuffle
-                )
+            if side > 1:
+                out = run.map(lambda rows: pixel_shuffle(rows, side), out, 0, side)
         else:
             out = run.map(
                 lambda rows: self._head(rows).to(x.dtype) / gain + mean,
                 deep,
                 self.head_halo,
-                spec.scale * spec.unshuffle,
+                side,
             )
         return crop(out, height * spec.scale, width * spec.scale).permute(0, 3, 1, 2)
 

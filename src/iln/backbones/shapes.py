@@ -69,7 +69,8 @@ def _find_upsampler(shapes: Shapes, in_chans: int, unshuffle: int) -> dict[str, 
     if stages:
         wide, *_ = shape_of(shapes, "upsample.0.weight", 4)
         return {"upsampler": "pixelshuffledirect", "scale": isqrt(wide // in_chans) // unshuffle}
-    return {"upsampler": "", "scale": 1}
+    wide, *_ = shape_of(shapes, "conv_last.weight", 4)
+    return {"upsampler": "", "scale": isqrt(wide // in_chans) // unshuffle}
 
 
 def shape_of(shapes: Shapes, name: str, dims: int) -> tuple[int, ...]:

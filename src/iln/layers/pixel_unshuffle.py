@@ -14,6 +14,14 @@ def pixel_unshuffle(x: Tensor, side: int) -> list[Tensor]:
     return [x[:, row::side, column::side] for row in places for column in places]
 
 
+def pixel_repeat(x: Tensor, side: int, times: int) -> Tensor:
+    """(B, H, W, side side C) -> (B, H, W, (times side)^2 C): cells of `side` pixels a side, in
+    which each pixel becomes `times` x `times` equal ones."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, side, side, c // side**2)
+    return x.repeat_interleave(times, 3).repeat_interleave(times, 4).flatten(3)
+
+
 def pixel_shuffle(x: Tensor, side: int) -> Tensor:
     """(B, H, W, r r C) -> (B, r H, r W, C)."""
     b, h, w, c = x.shape

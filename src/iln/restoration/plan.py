@@ -54,7 +54,9 @@ def make_plan(
     maps = padded[0] * padded[1] * spec.map_channels() * itemsize
     pixels = padded[0] * padded[1] * spec.unshuffle**2
     # The picture and its copy with whole windows, the result, and the result in whole numbers.
-    maps += pixels * spec.in_chans * 4 * (2 + spec.scale**2) + pixels * spec.scale**2 * result_bytes
+    larger = spec.scale**2
+    maps += pixels * spec.in_chans * 4 * (2 + spec.result_maps() * larger)
+    maps += pixels * larger * result_bytes
 
     def strip(rows: int) -> int:
         body, head = rows * strip_channels(spec), (rows + 2 * HEAD_HALO) * spec.head_channels()

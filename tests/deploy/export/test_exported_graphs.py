@@ -88,12 +88,15 @@ def test_onnx_gives_the_same_pictures_of_any_size(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["swinir-denoise", "swinir-light-x2"])
-def test_onnx_with_cells_of_pixels(preset: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [("swinir-denoise", {}), ("swinir-light-x2", {}), ("swinir-light-x2", {"upsampler": ""})],
+)
+def test_onnx_with_cells_of_pixels(preset: str, changes: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="ONNX is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     sizes: dict[str, Any] = {"embed_dim": 12, "depths": (2,), "window": 4, "num_heads": (2,)}
-    model = iln.build(preset, norm="i-ln", unshuffle=2, **sizes).eval()
+    model = iln.build(preset, norm="i-ln", unshuffle=2, **sizes, **changes).eval()
     export(model, tmp_path / "model.onnx")
     session = opened(tmp_path / "model.onnx")
     for size in ((64, 64), (50, 61)):

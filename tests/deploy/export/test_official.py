@@ -103,6 +103,7 @@ def test_the_keys_of_published_files(
         ("hat", {"conv_scale": 0.5, "resi_connection": "3conv"}, "'3conv', conv_scale 0.5"),
         ("hat", {"upsampler": "pixelshuffledirect"}, "cannot say upsampler 'pixelshuffledirect'"),
         ("drct", {"upsampler": "", "scale": 1}, "cannot say upsampler ''"),
+        ("swinir", {"upsampler": "", "scale": 2}, "cannot say upsampler ''"),
     ],
 )
 def test_networks_that_their_code_cannot_hold(

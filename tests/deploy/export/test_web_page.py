@@ -128,8 +128,9 @@ def run(program: Program, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         network("hat-x2", squeeze_factor=4, upsampler="pixelshuffledirect"),
         clean(in_chans=1, input_stats="none", norm="layerscale"),
         clean(scale=2, upsampler="pixelshuffledirect"),
+        clean(scale=2),
     ],
-    ids=["i-ln", "ln", "drct", "hat", "gray", "larger cells"],
+    ids=["i-ln", "ln", "drct", "hat", "gray", "larger cells", "corrected cells"],
 )
 def test_the_steps_are_the_network(model: Backbone) -> None:
     rng = np.random.default_rng(0)

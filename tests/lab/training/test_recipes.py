@@ -138,3 +138,13 @@ def test_the_official_settings() -> None:
     assert (full.backbone, full.batch, full.patch) == ("hat-x4", 32, 64)
     assert (full.lr, full.steps) == (1e-4, 250_000)
     assert full.milestones == (125_000, 200_000, 225_000, 240_000)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_correction_is_repeated_where_the_network_enlarges(scale: int) -> None:
+    small = iln.load("photo").eval()
+    large = build_model(recipe("photo", [f"scale={scale}"]), small).eval()
+    image = torch.rand(1, 3, 17, 21, generator=torch.manual_seed(0))
+    with torch.no_grad():
+        expected = small(image).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+        torch.testing.assert_close(large(image), expected, rtol=0, atol=1e-6)

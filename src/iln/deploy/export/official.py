@@ -97,6 +97,8 @@ def _check(spec: Spec) -> None:
     stats = spec.input_stats
     problems["input_stats"] = (stats, stats != "none" or spec.in_chans == 1)
     problems["stream_steps"] = (spec.stream_steps, not any(spec.stream_steps))
+    if spec.upsampler == "":
+        problems["upsampler"] = (spec.upsampler, spec.scale == 1)
     if not isinstance(spec, SwinIRSpec):
         problems["upsampler"] = (spec.upsampler, spec.upsampler == "pixelshuffle")
         problems["resi_connection"] = (spec.resi_connection, spec.resi_connection == "1conv")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from iln import backbones
 from iln.atomic import printable
@@ -14,6 +15,7 @@ from iln.checkpoints.published import Answers
 from iln.cpu import instructions
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe
+from iln.layers.pixel_unshuffle import pixel_repeat
 
 UNSAID = ("input_stats", "img_range", "conv_scale")
 """What of a network's spec the files of others do not say, by the names that `load` takes."""
@@ -63,8 +65,19 @@ def init_training(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def _start_from(model: Backbone, init: Backbone, recipe: Recipe) -> None:
-    """Copy its parameters; only what enlarges may differ, so that x4 can start from x2."""
+    """Copy its parameters; only what enlarges may differ, so that x4 can start from x2.
+
+    Where both predict a correction of their input, that of a smaller scale is repeated, as the
+    input's pixels are.
+    """
     found = dict(init.named_parameters())
+    times, left = divmod(model.spec.scale, init.spec.scale)
+    if times > 1 and not left and init.spec.upsampler == model.spec.upsampler == "":
+        side = init.spec.scale * init.spec.unshuffle
+        for name in ("conv_last.weight", "conv_last.bias"):
+            pixels = found[name].movedim(0, -1).reshape(1, 1, -1, len(found[name]))
+            repeated = pixel_repeat(pixels, side, times)[0, 0]
+            found[name] = nn.Parameter(repeated.reshape(*found[name].shape[1:], -1).movedim(-1, 0))
     own = dict(model.named_parameters())
     fits = {name for name in own if name in found and found[name].shape == own[name].shape}
     other = [n for n in (*own, *found) if n not in fits and not n.startswith(_HEAD)]
