@@ -99,7 +99,7 @@ def photo() -> Recipe:
 
 
 def photo_x2() -> Recipe:
-    """As photo, and twice as large: a correction of the enlarged picture; start it with init=photo."""
+    """As photo, and twice as large; start it with init=photo."""
     damage = {"prints": 0.5, "untouched": 0.25}
     return derive(photo(), {"scale": 2, "degradation": damage, "batch": 16, "ema": 0.995})
 
