@@ -10,8 +10,12 @@ from pathlib import Path
 
 from iln.errors import InputError
 
-# File systems without hard links (FAT, some network shares) say so in many ways.
-_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+# File systems without hard links (FAT, some network shares) say so in many ways; EINVAL is what
+# Python makes of Windows' words for it.
+_NO_HARD_LINKS = {
+    *(errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS),
+    *(errno.EMLINK, errno.EXDEV),
+}
 
 
 def printable(path: str | os.PathLike[str]) -> str:
@@ -51,6 +55,8 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
             raise InputError(f"{shown}: is a folder; give the name of a file to write")
         if not target.parent.is_dir():
             raise InputError(f"{shown}: the folder {printable(target.parent)} does not exist")
+        if target.exists() and not target.is_file():
+            raise InputError(f"{shown}: is a device or a pipe; give the name of a file to write")
         if not overwrite and os.path.lexists(target):
             raise InputError(exists_already(shown))
         # Some file systems allow 255 bytes a name: keep only as much of it as surely fits.

@@ -42,6 +42,14 @@ def test_no_weight_moves_far(shape: tuple[int, ...]) -> None:
     assert error.square().sum() <= ((plain / naive).round() * naive - plain).square().sum() + 1e-6
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_refused(value: float) -> None:
+    weight = torch.ones(3, 40)
+    weight[1, 2] = value
+    with pytest.raises(InputError, match="infinite or NaN"):
+        pack(weight)
+
+
 def test_zeros_stay_zeros() -> None:
     weight = torch.zeros(2, 40)
     assert torch.equal(unpack(*pack(weight), weight.shape), weight)

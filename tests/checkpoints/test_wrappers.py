@@ -242,3 +242,10 @@ def test_what_is_no_file_of_weights_is_named(
     with pytest.raises(InputError) as raised:
         load(file)
     assert str(raised.value).startswith(f"{file}: {expected}")
+
+
+@pytest.mark.parametrize("other", ["teacher.", "netD."])
+def test_plain_weights_beside_another_network(other: str, tmp_path: Path) -> None:
+    both = {**official(PLAIN), **prefixed(other, official(AVERAGED))}
+    torch.save(both, tmp_path / "a.pth")
+    assert same(tmp_path / "a.pth", PLAIN)

@@ -13,6 +13,7 @@ from cli_helpers import Command, files, names, photo, save, size
 from PIL import Image
 
 import iln
+from iln.restoration.jobs import _tells_case_apart
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file names and permissions")
 
@@ -506,3 +507,7 @@ def test_a_very_wide_picture(restore: Command) -> None:
     save("a.png", photo(1, 5000))
     assert restore("a.png").code == 0
     assert size("a_restored.png") == (10000, 2)
+
+
+def test_results_in_the_topmost_folder(tmp_path: Path) -> None:
+    assert isinstance(_tells_case_apart(Path(tmp_path.anchor)), bool)

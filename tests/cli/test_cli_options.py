@@ -98,6 +98,22 @@ def test_a_file_that_looks_like_an_option(
     ]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["degrade", "a" * 300],
+        ["export", "sr-x2", "-o", "a" * 300 + "/b.onnx"],
+        ["train", "sr-x2", "data=" + "a" * 300],
+    ],
+    ids=lambda words: words[0],
+)
+def test_names_that_are_too_long_are_told_in_one_line(words: list[str], command: Command) -> None:
+    done = command(*words)
+    assert done.code == 2
+    (line,) = done.lines
+    assert line.startswith("error: ") and "a" * 200 in line
+
+
 def test_a_device_that_is_not_there(restore: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     done = restore("a.png", "--device", "cuda")

@@ -143,6 +143,11 @@ def test_a_mask_beside_the_picture(network: Path, enlarging: Path) -> None:
         assert finished(http, job)["result"]["masked"]
         found = array(http.get(f"/jobs/{job['id']}/result").content)
         assert np.array_equal(found, iln.restore(before, network, mask=painted))
+        again = {"model": [str(network)], "strength": 0.5}
+        http.post(f"/jobs/{job['id']}/start", json=again)
+        assert finished(http, job)["result"]["masked"]
+        half = array(http.get(f"/jobs/{job['id']}/result").content)
+        assert np.array_equal(half, iln.restore(before, network, mask=painted, strength=0.5))
         for wrong, words in ((encoded(), "mask: is in colour"), (b"hello", "mask: ")):
             answer = restored(wrong, network)
             assert answer.status_code == 422 and answer.json()["error"].startswith(words)

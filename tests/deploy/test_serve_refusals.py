@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import mimetypes
 import os
 import signal
 import stat
@@ -191,6 +193,39 @@ def test_too_large_a_result(enlarging: Path) -> None:
         assert "its result would be 32 x 24" in answer.json()["error"]
         answer = post(http, model=str(enlarging), size="1000000x")
         assert answer.status_code == 422
+        answer = post(http, model=str(enlarging), size="10x")  # only afterwards
+        assert answer.status_code == 422
+        assert "its result would be 32 x 24" in answer.json()["error"]
+
+
+def test_a_disk_that_is_full_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with client() as http:
+        for place in ("store.shutil.copyfileobj", "marks.hand_in"):
+            files = {"file": ("a.png", encoded()), "mask": ("m.png", encoded())}
+            with monkeypatch.context() as here:
+                here.setattr(f"iln.deploy.serve.{place}", full)
+                answer = http.post("/jobs", files=files)
+            assert answer.status_code == 503
+            assert "No space left" in answer.json()["error"]
+            assert not list(http.app.state.store.folder.iterdir())
+
+
+def test_numbers_of_tiles_that_none_has() -> None:
+    with visitor() as http:
+        job = hand_in(http, encoded(), start="no")
+        for number in ("9" * 5000, "-1", "one"):
+            answer = http.get(f"/jobs/{job['id']}/tiles/before/{number}/0/0")
+            assert answer.status_code == 404
+
+
+def test_the_pages_programs_are_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows may have another type in its registry, with which browsers refuse them."""
+    mimetypes.add_type("text/plain", ".js")
+    with client() as http:
+        assert http.get("/page/main.js").headers["content-type"].startswith("text/javascript")
 
 
 @pytest.mark.parametrize(

@@ -267,3 +267,25 @@ def test_what_there_is(network: Path) -> None:
         )
         for path in described["paths"].values():
             assert all(operation["summary"].endswith((".", "`.")) for operation in path.values())
+
+
+def test_a_result_stays_where_the_next_run_fails(network: Path) -> None:
+    with visitor() as http:
+        job = hand_in(http, encoded(), model=str(network))
+        first = finished(http, job)
+        result = http.get(f"/jobs/{job['id']}/result").content
+        http.post(f"/jobs/{job['id']}/start", json={"model": [str(network)], "memory": "1KB"})
+        assert finished(http, job)["state"] == "failed"
+        assert http.get(f"/jobs/{job['id']}").json()["result"] == first["result"]
+        assert http.get(f"/jobs/{job['id']}/result").content == result
+
+
+def test_a_result_is_kept_from_when_it_is_there(network: Path) -> None:
+    with visitor() as http:
+        job = hand_in(http, encoded(), start="no")
+        found = http.app.state.store.get(job["id"])
+        http.post(f"/jobs/{job['id']}/start", json={"model": [str(network)]})
+        found.used -= 2 * 3600  # it waited and was computed for hours
+        wait_for(lambda: found.state == "done")
+        http.app.state.store.remove_unused()
+        assert http.get(f"/jobs/{job['id']}").status_code == 200

@@ -63,7 +63,7 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
     assert names(tmp_path) == ["a.bin"]
 
 
-@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL])
 def test_without_hard_links(tmp_path, monkeypatch, code):
     """FAT and some network shares: the name is reserved, then replaced."""
 
@@ -146,3 +146,14 @@ def test_a_full_disk(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(InputError, match="pipe: is a device or a pipe"),
+        atomic_write(tmp_path / "pipe", overwrite=True),
+    ):
+        pass
+    assert names(tmp_path) == ["pipe"] and not (tmp_path / "pipe").is_file()

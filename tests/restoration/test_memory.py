@@ -70,13 +70,41 @@ def test_a_containers_limit(tmp_path: Path) -> None:
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "memory.current").write_text(f"{used}\n")
         (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {cached}\nslab 7\n")
-        return memory._container_limit(tmp_path)
+        return memory._container_limit(tmp_path, tmp_path / "own")
 
     assert says("1000", 700, 0) == 300
     assert says("1000", 990, 600) == 610  # the page cache gives way
     assert says("1000", 1200, 0) == 0
     assert says("max", 700, 0) > 2**60
-    assert memory._container_limit(tmp_path / "none") > 2**60
+    assert memory._container_limit(tmp_path / "none", tmp_path / "own") > 2**60
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_batch_job(version: int, tmp_path: Path) -> None:
+    """SLURM and systemd limit the job's own group, not the topmost one."""
+    names = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        2: ("memory.max", "memory.current", "inactive_file"),
+    }[version]
+    top = tmp_path / "memory" if version == 1 else tmp_path
+    own = tmp_path / "own"
+    line = "9:cpu,memory:/slurm/job_7/step" if version == 1 else "0::/slurm/job_7/step"
+    own.write_text(f"8:pids:/elsewhere\n{line}\n")
+
+    def limit(group: str, most: int, used: int) -> None:
+        folder = top / group
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, value in zip(names, (most, used, f"anon 1\n{names[2]} 10"), strict=True):
+            file = folder / (name if name != names[2] else "memory.stat")
+            file.write_text(f"{value}\n")
+
+    assert memory._container_limit(tmp_path, own) == 2**62
+    limit("", 10_000, 4_000)
+    assert memory._container_limit(tmp_path, own) == 6_010
+    limit("slurm/job_7", 1_000, 400)
+    assert memory._container_limit(tmp_path, own) == 610
+    limit("slurm/job_7/step", 5_000, 400)
+    assert memory._container_limit(tmp_path, own) == 610
 
 
 def test_maps_on_disk_are_like_others(scratch: Path) -> None:

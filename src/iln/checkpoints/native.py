@@ -183,7 +183,9 @@ def save(
     parameters = sum(tensor.numel() for tensor in weights.values())
     if bits:
         body = [f"{name}.weight" for name in backbone.body_layers()]
-        weights = packed({**weights, **{n: backbone.get_parameter(n) for n in body}}, body)
+        weights = packed(
+            {**weights, **{n: backbone.get_parameter(n).detach().cpu() for n in body}}, body
+        )
     twice = has_gamma(weights) and (bits is not None or not _told(backbone.spec, weights))
     card = {
         "format": 3 if twice else 2 if bits else 1,

@@ -27,6 +27,8 @@ _CODES, _STEPS = ".q4", ".step"
 def pack(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (out, groups, 16) uint8 and steps (out, groups) float16 of a weight (out, ...)."""
     values = _grouped(weight.detach().float())
+    if not values.isfinite().all():
+        raise InputError("has weights that are infinite or NaN, which 4 bits cannot hold")
     largest = values.abs().amax(-1, keepdim=True)
     best = torch.full_like(largest, torch.inf)
     steps = torch.zeros_like(largest)

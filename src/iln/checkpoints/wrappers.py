@@ -87,11 +87,13 @@ def _nested(
 
 def _sets(keys: tuple[str, ...], tensors: dict[str, Tensor]) -> Iterator[Weights]:
     """The networks in one dictionary, each under a prefix of its own."""
-    for prefix in prefixes(tensors):
+    found = prefixes(tensors)
+    for prefix in found:
+        others = tuple(one for one in found if one != prefix and one.startswith(prefix))
         inside = {
             name.removeprefix(prefix): tensor
             for name, tensor in tensors.items()
-            if name.startswith(prefix)
+            if name.startswith(prefix) and not name.startswith(others)
         }
         parts = [part for part in prefix.split(".") if part and part not in WRAPPERS]
         place = ".".join((*keys, *parts))

@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from os.path import isfile
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from iln import __version__
+from iln.atomic import printable
 from iln.cli.degrade import degrade
 from iln.cli.diagnose import diagnose
 from iln.cli.evaluate import EvaluateCommand, evaluate
@@ -63,10 +64,12 @@ def _usage_in_one_line(ctx: Any) -> Iterator[None]:
     except _UsageError as error:
         said = error.format_message().rstrip(".").replace("Value error, ", "")  # of pydantic
         command = " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))
-        dashed = next(
-            (name for name in sys.argv[1:] if name[:1] == "-" and Path(name).is_file()), None
-        )
-        hint = "" if dashed is None else f"; name that file as ./{dashed}"
+        dashed = [
+            word
+            for word in sys.argv[1:]
+            if word[:1] == "-" and isfile(word)  # noqa: PTH113 (which raises for long names)
+        ]
+        hint = f"; name that file as ./{dashed[0]}" if dashed else ""
         raise InputError(f"{said[:1].lower()}{said[1:]}{hint}; see {command} --help") from None
 
 
@@ -145,6 +148,11 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, prog_name="iln")
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:  # a folder that one may not look into, a name that is too long
+        if error.filename is None:
+            raise
+        typer.echo(f"error: {printable(error.filename)}: {error.strerror}", err=True)
         sys.exit(2)
     finally:
         logger.removeHandler(notes)

@@ -312,6 +312,8 @@ class _Names:
 def _tells_case_apart(folder: Path) -> bool:
     """Whether names that differ in case alone are different files there."""
     for one in (folder, *folder.parents):
+        if not one.name:  # the root
+            break
         swapped = one.with_name(one.name.swapcase())
         if one.exists() and swapped.name != one.name:
             return not (swapped.exists() and swapped.samefile(one))

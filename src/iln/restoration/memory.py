@@ -8,8 +8,8 @@ import ctypes
 import os
 import re
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import torch
 from torch import Tensor
@@ -70,17 +70,47 @@ def available() -> int:
         return _USUAL_MACHINE
 
 
-def _container_limit(group: Path = Path("/sys/fs/cgroup")) -> int:
-    """What a container's limit leaves (cgroup 2), or a very large number."""
+def _container_limit(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int:
+    """What the limits of containers and batch queues leave, or a very large number.
+
+    A process is in a group of Linux's control groups, `own`, and so in those above it; each may
+    have a limit. SLURM and systemd limit a job's own group, containers often the topmost one.
+    """
+    found = [2**62]
+    for group, names in _groups(root, own):
+        try:
+            limit = (group / names[0]).read_text().strip()
+            used = int((group / names[1]).read_text())
+            words = (group / "memory.stat").read_text().split()
+            # Cached files that nobody uses count as taken, but give way.
+            used -= int(words[words.index(names[2]) + 1])
+        except (OSError, ValueError):
+            continue
+        if limit != "max":
+            found.append(max(0, int(limit) - used))
+    return min(found)
+
+
+_CGROUP_2 = ("memory.max", "memory.current", "inactive_file")
+_CGROUP_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _groups(root: Path, own: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The folders of this process' group and of all above it, with the names of files in them."""
     try:
-        limit = (group / "memory.max").read_text().strip()
-        used = int((group / "memory.current").read_text())
-        words = (group / "memory.stat").read_text().split()
-        # Cached files that nobody uses count as taken, but give way.
-        used -= int(words[words.index("inactive_file") + 1])
-    except (OSError, ValueError):
-        return 2**62
-    return 2**62 if limit == "max" else max(0, int(limit) - used)
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = ["0::/"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, names = (root / "memory", _CGROUP_1) if controllers else (root, _CGROUP_2)
+        inside = PurePosixPath(path.lstrip("/"))
+        for part in (inside, *inside.parents):
+            yield top / part, names
 
 
 class DiskMaps:

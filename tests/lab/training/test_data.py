@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,10 @@ def test_pictures_are_read_once_and_again_when_one_changes(tmp_path: Path) -> No
         assert np.array_equal(lr, expected[0])
         assert np.array_equal(hr, expected[1])
 
+    sent = pickle.dumps(pairs)  # as to a worker that is spawned
+    assert len(sent) < 1000
+    assert np.array_equal(pickle.loads(sent)[1][0], pairs[1][0])
+
     made = {f: f.stat().st_mtime_ns for f in cache.iterdir()}
     assert len(made) == 2
     open_pictures(sources(folder), SR2, cache, quiet)
@@ -252,6 +257,16 @@ def test_bad_folders_and_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"broken\.png"):
         open_pictures(sources(tmp_path), SR2, cache, quiet)
     assert not list(cache.iterdir())
+    (tmp_path / "broken.png").unlink()
+    write(tmp_path / "a.png", 17, 20)
+    (tmp_path / "._a.png").write_bytes(b"what macOS writes beside a file")
+    assert [source.target.name for source in sources(tmp_path)] == ["a.png"]
+    for part in ("input", "target"):
+        (tmp_path / part).mkdir()
+        write(tmp_path / part / "p.png", 17, 20)
+    write(tmp_path / "input" / "p.jpg", 17, 20)
+    with pytest.raises(InputError, match=r"input: p\.jpg and p\.png have one name"):
+        sources(tmp_path)
 
 
 def test_two_clean_pictures_are_no_pair(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,17 @@ def test_the_environment_names_versions_and_the_revision() -> None:
     assert found["torch"].startswith("2.")
     assert found["git"] is None or len(found["git"].rstrip("+")) == 40
     assert str(Path.home()) not in json.dumps(found)
+
+
+def test_the_revision_is_not_that_of_whoever_installed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / ".venv" / "report.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    (tmp_path / ".gitignore").write_text(".venv\n")
+    words = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]
+    for command in (["init", "-q"], ["add", ".gitignore"], words):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr("iln.lab.training.report.__file__", str(installed))
+    assert environment(0)["git"] is None

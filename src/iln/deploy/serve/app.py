@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -35,6 +36,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     `app.state.store` holds the pictures.
     """
     settings = settings or Settings()
+    # Windows may have another type for it in its registry, with which browsers refuse the page.
+    mimetypes.add_type("text/javascript", ".js")
     store = Store(settings)
     worker = Worker(store)
 
@@ -66,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/jobs/{id}/result", routes.result),
             Route("/jobs/{id}/mask", routes.show_mask, methods=["GET"]),
             Route("/jobs/{id}/mask", routes.change_mask, methods=["PUT", "DELETE"]),
-            Route("/jobs/{id}/tiles/{side}/{level:int}/{column:int}/{row:int}", routes.tile),
+            Route("/jobs/{id}/tiles/{side}/{level}/{column}/{row}", routes.tile),
             Route("/events", routes.events),
             Route("/results.zip", routes.archive),
         ],

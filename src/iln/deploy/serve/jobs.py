@@ -59,6 +59,8 @@ class Job:
         source: the picture as it came.
         run: counts its restorations, and changes of a mask.
         masked: whether it is to be restored within a mask that somebody has drawn.
+        mask_given: whether a mask came with the picture, and so counts for every restoration; one
+            that is painted is for the result that it is painted on.
         version: when it last changed, by the store's clock.
     """
 
@@ -77,6 +79,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     result: Result | None = None
     masked: bool = False
+    mask_given: bool = False
     run: int = 0
     version: int = 0
     used: float = field(default_factory=time.monotonic)

@@ -67,7 +67,7 @@ def hand_in(job: Job, mask: BinaryIO) -> None:
     """A mask that comes with a picture whose size nobody knows yet; `for_run` looks at it."""
     with (job.folder / PAINTED).open("wb") as file:
         shutil.copyfileobj(mask, file)
-    job.masked = True
+    job.masked = job.mask_given = True
 
 
 def paint(job: Job, data: bytes | None) -> None:
@@ -77,6 +77,7 @@ def paint(job: Job, data: bytes | None) -> None:
         InputError: if it is no picture of a mask.
     """
     painted = job.folder / PAINTED
+    job.mask_given = False
     if data is None:
         painted.unlink(missing_ok=True)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
+import re
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
@@ -145,8 +146,7 @@ async def start_job(request: Request) -> Response:
     options = parse_options(given, _settings(request))
     if job.state.busy:
         raise HTTPException(HTTPStatus.CONFLICT, f"{job.name}: is {job.state} already")
-    handed_in = job.masked and job.result is None  # one that was painted is for its result
-    _store(request).start(job, options, masked=handed_in)
+    _store(request).start(job, options, masked=job.mask_given)
     return JSONResponse(job.report())
 
 
@@ -191,7 +191,9 @@ async def tile(request: Request) -> Response:
     if where["side"] not in ("before", "after"):
         raise HTTPException(HTTPStatus.NOT_FOUND, "side: before or after")
     folder = job.folder / where["side"]
-    found = previews.tile(folder, where["level"], where["column"], where["row"])
+    place = [where[name] for name in ("level", "column", "row")]
+    known = all(re.fullmatch("[0-9]{1,9}", number) for number in place)
+    found = previews.tile(folder, *map(int, place)) if known else None
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "no such tile")
     return Response(found[0], media_type=found[1])
@@ -271,7 +273,7 @@ def _job(request: Request) -> Job:
 
 def _finished(request: Request) -> Job:
     job = _job(request)
-    if job.state is not State.done or job.result is None:
+    if job.state.busy or job.result is None:  # that of an earlier run stays where one fails
         raise HTTPException(
             HTTPStatus.CONFLICT, f"{job.name}: has no result; its state is {job.state}"
         )
@@ -310,9 +312,16 @@ async def _handed_in(request: Request, owner: str | None) -> tuple[Job, Options,
         start = str(words.pop("start", "yes")).lower() not in _NO
         options = parse_options(words, settings)
         name = file.filename or "picture"
-        job = await run_in_threadpool(store.add, file.file, name, options, owner)
-        if mask is not None:
-            await run_in_threadpool(marks.hand_in, job, mask.file)
+        try:
+            job = await run_in_threadpool(store.add, file.file, name, options, owner)
+            if mask is not None:
+                try:
+                    await run_in_threadpool(marks.hand_in, job, mask.file)
+                except BaseException:
+                    store.remove(job)
+                    raise
+        except OSError as error:
+            raise Busy(f"the picture could not be kept: {error.strerror or error}") from error
     return job, options, start
 
 

@@ -60,9 +60,13 @@ class Store:
         key = secrets.token_urlsafe(16)
         folder = self.folder / key
         source = folder / "picture" / safe_name(name)
-        source.parent.mkdir(parents=True)
-        with source.open("xb") as copy:
-            shutil.copyfileobj(file, copy, 1 << 20)
+        try:
+            source.parent.mkdir(parents=True)
+            with source.open("xb") as copy:
+                shutil.copyfileobj(file, copy, 1 << 20)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         job = Job(key, owner, folder, source, options)
         with self._changed:
             self._jobs[key] = job
@@ -150,7 +154,8 @@ class Store:
         """The running one has ended."""
         with self._changed:
             job.state, job.problem, self._running = state, problem, None
-            job.seconds = time.monotonic() - job.started
+            job.used = time.monotonic()  # nobody may have asked while it waited and was computed
+            job.seconds = job.used - job.started
             pixels = job.width * job.height
             if state is State.done and pixels:
                 self._pace = job.seconds / pixels

@@ -78,7 +78,10 @@ class Worker:
         picture = read(job.source, options.max_pixels, allow_damaged=options.allow_damaged)
         self._seen(job, picture)
         pipeline = self.models.pipeline(options)
-        _check_result(job, options, pipeline.result_size(picture.height, picture.width))
+        # Before it is brought to a size, a result may be larger.
+        made = (picture.height * pipeline.scale, picture.width * pipeline.scale)
+        for size in (made, pipeline.result_size(picture.height, picture.width)):
+            _check_result(job, options, size)
         target = target_of(planned, picture, pipeline, options)
         assert target is not None
 
@@ -89,13 +92,13 @@ class Worker:
         same = pipeline.scale == 1 and pipeline.size is None and job.owner is not None
         limits = None
         if same or job.masked:
-            size = pipeline.mask_size(picture.height, picture.width)
-            limits = marks.for_run(job, *size, options.max_pixels)
+            of_mask = pipeline.mask_size(picture.height, picture.width)
+            limits = marks.for_run(job, *of_mask, options.max_pixels)
         result = pipeline.restore_picture(picture, progress=tell, marks=limits)
         job.check()
         with job.changing:
-            _remove_result(job)
             notes = write(result, target, overwrite=True, quality=options.quality)
+            _remove_result(job, but=target)
             if job.owner is not None:
                 make_tiles(result, job.folder / "after")
             if limits is not None and same:
@@ -162,9 +165,11 @@ def _check_result(job: Job, options: BatchOptions, size: tuple[int, int]) -> Non
         )
 
 
-def _remove_result(job: Job) -> None:
+def _remove_result(job: Job, but: Path) -> None:
+    """That of the run before, whose name a new one may have."""
     if job.result is not None:
-        job.result.file.unlink(missing_ok=True)
+        if job.result.file != but:
+            job.result.file.unlink(missing_ok=True)
         job.result = None
     marks.forget(job)
 

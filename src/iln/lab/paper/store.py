@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
@@ -48,7 +48,7 @@ class Run:
     def failure(self) -> str | None:
         """Why it could not be trained to the end; None if it was."""
         file = self.folder / _FAILURE
-        return file.read_text() if file.exists() else None
+        return file.read_text("utf-8") if file.exists() else None
 
     @cached_property
     def history(self) -> History:
@@ -173,8 +173,8 @@ class Store:
                         worker = _Worker(recipe, self.folder(recipe))
                         active[worker.receiver] = worker
                     for receiver in wait(list(active), timeout=0.5):
-                        assert isinstance(receiver, Connection)
-                        problems += self._receive(active, receiver, say, tell)
+                        # On Windows of another class, which does the same.
+                        problems += self._receive(active, cast(Connection, receiver), say, tell)
             finally:
                 for worker in active.values():
                     worker.stop()
@@ -257,7 +257,7 @@ def _finish(recipe: Recipe, run: Path, tick: Callable[[int, float], None], say: 
         return train(recipe, run, resume=resume, say=lambda line: None, tick=tick)
     except FloatingPointError as error:
         with atomic_write(run / _FAILURE, overwrite=True) as file:
-            file.write_text(f"{error}\n")
+            file.write_text(f"{error}\n", "utf-8")
         say(f"{run.name}: {error}")
         return True
 

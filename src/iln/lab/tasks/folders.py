@@ -39,8 +39,7 @@ def sources(folder: Path) -> list[Source]:
         raise InputError(f"{printable(folder)} is not a folder of pictures")
     if not ((folder / INPUT).is_dir() and (folder / TARGET).is_dir()):
         return [Source(file) for file in _pictures(folder)]
-    inputs = {file.stem: file for file in _pictures(folder / INPUT)}
-    targets = {file.stem: file for file in _pictures(folder / TARGET)}
+    inputs, targets = (_by_stem(folder / part) for part in (INPUT, TARGET))
     if alone := sorted(inputs.keys() ^ targets.keys()):
         raise InputError(
             f"{printable(folder)}: {len(alone)} pictures lie in only one of {INPUT} and {TARGET}: "
@@ -79,8 +78,24 @@ def misfit(source: Source, task: Task, damaged: Pixels, target: Pixels) -> str |
     )
 
 
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in _pictures(folder):
+        if (other := found.setdefault(file.stem, file)) != file:
+            raise InputError(
+                f"{printable(folder)}: {printable(other.name)} and {printable(file.name)} have one "
+                "name; which is the pair's?"
+            )
+    return found
+
+
 def _pictures(folder: Path) -> list[Path]:
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    """Hidden ones, such as macOS' `._a.jpg` beside `a.jpg`, are none."""
+    files = sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
+    )
     if not files:
         inside = [printable(f.name) for f in sorted(folder.iterdir()) if f.is_dir()]
         hint = f"; name the one you mean of its subfolders, {some(inside)}" if inside else ""

@@ -108,8 +108,9 @@ def _divide_branch(model: Backbone, norm: str, sigma: float) -> None:
 
 def _line(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Gain and shift (C,) with the least squares of gain x + shift - y, maps (B, H, W, C)."""
-    x, y = x.flatten(0, 2).double(), y.flatten(0, 2).double()
+    device, dtype = x.device, x.dtype
+    x, y = (maps.flatten(0, 2).cpu().double() for maps in (x, y))  # Metal has no float64
     x_mean, y_mean = x.mean(0), y.mean(0)
     x, y = x - x_mean, y - y_mean
     gain = (x * y).sum(0) / x.square().sum(0).clamp(min=torch.finfo(x.dtype).tiny)
-    return gain, y_mean - gain * x_mean
+    return gain.to(device, dtype), (y_mean - gain * x_mean).to(device, dtype)

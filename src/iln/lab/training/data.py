@@ -51,6 +51,12 @@ class Pictures:
         sizes = [sum(math.prod(shape) for shape in entry) for entry in shapes]
         self._starts = np.cumsum([0, *sizes])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker that is spawned opens the file: pickled, a map would be all of its bytes."""
+        if isinstance(self._pixels, np.memmap) and self._pixels.filename is not None:
+            return _opened, (Path(self._pixels.filename), self._shapes)
+        return Pictures, (self._pixels, self._shapes)
+
     def __len__(self) -> int:
         return len(self._shapes)
 
@@ -98,7 +104,11 @@ def open_pictures(
     if shapes is None:
         raise InputError(f"{printable(cache)}: decoded pictures cannot be read back")
     # "c", private copy on write: PyTorch warns about arrays that cannot be written to
-    return Pictures(np.memmap(pixels_file, np.uint8, mode="c"), shapes)
+    return _opened(pixels_file, shapes)
+
+
+def _opened(file: Path, shapes: list[list[tuple[int, int, int]]]) -> Pictures:
+    return Pictures(np.memmap(file, np.uint8, mode="c"), shapes)
 
 
 def _shapes(pixels_file: Path, shapes_file: Path) -> list[list[tuple[int, int, int]]] | None:

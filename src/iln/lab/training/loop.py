@@ -332,7 +332,7 @@ def _open_report(state: RunState, record: Record) -> NullReport:
     recipe, run, done = state.recipe, state.run, state.done
     run.mkdir(parents=True, exist_ok=True)
     with atomic_write(run / "recipe.json", overwrite=True) as file:
-        file.write_text(recipe.model_dump_json(indent=2) + "\n")
+        file.write_text(recipe.model_dump_json(indent=2) + "\n", "utf-8")
     record.write(run)
     starts = run / "environment.json"
     before = []

@@ -180,7 +180,7 @@ class Recipe(BaseModel):
 def load_recipe(run: Path) -> Recipe:
     """The recipe a run folder was made by. Raises InputError where there is none."""
     try:
-        return Recipe.model_validate_json((run / "recipe.json").read_text())
+        return Recipe.model_validate_json((run / "recipe.json").read_text("utf-8"))
     except OSError:
         raise InputError(f"{printable(run)} holds no run to resume (no recipe.json)") from None
     except ValidationError as error:

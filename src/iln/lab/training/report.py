@@ -149,7 +149,11 @@ def _revision() -> str | None:
     """The git revision of this code, with a `+` if it was changed; None outside a checkout."""
     here = Path(__file__).parent
     answers = []
-    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+    for command in (
+        ["ls-files", "--error-unmatch", Path(__file__).name],  # else it is someone else's
+        ["rev-parse", "HEAD"],
+        ["status", "--porcelain", "--untracked-files=no"],
+    ):
         try:
             done = subprocess.run(
                 ["git", "-C", str(here), *command], capture_output=True, text=True, timeout=10
@@ -159,7 +163,7 @@ def _revision() -> str | None:
         if done.returncode:
             return None
         answers.append(done.stdout.strip())
-    return answers[0] + ("+" if answers[1] else "")
+    return answers[1] + ("+" if answers[2] else "")
 
 
 def _tensorboard(folder: Path, step: int, say: Say) -> Any:

@@ -7,7 +7,6 @@ number of processes can read it (`save_shares`).
 
 import json
 import os
-import pickle
 import shutil
 import warnings
 import zipfile
@@ -65,12 +64,12 @@ def load_state(file: Path, say: Say) -> dict[str, Any] | None:
                 if (broken := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"wrong checksum of {broken}")
             state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.PickleError) as error:
+        except Exception as error:  # on broken bytes zipfile and torch.load raise nearly anything
             say(f"warning: {printable(candidate)} is damaged ({error}); looking for the one before")
             damaged = candidate
         else:
             if candidate != found[0]:
-                found[0].unlink()
+                found[0].unlink(missing_ok=True)  # another process may have been faster
             return state
     if found:
         raise InputError(
@@ -88,8 +87,12 @@ def save_shares(folder: Path, tensors: dict[str, Any], rest: dict[str, Any], wor
     if world.first and part.exists():
         shutil.rmtree(part)
     world.wait()
-    with _alone_or_not():
-        save_distributed(tensors, checkpoint_id=str(part))
+    try:
+        with _alone_or_not():
+            save_distributed(tensors, checkpoint_id=str(part))
+    except CheckpointException as error:  # what torch makes of a full disk
+        reasons = [reason for reason, _ in error.failures.values()]
+        raise OSError(str(reasons[0] if reasons else error)) from error
     if world.first:
         with (part / SAVED).open("w") as out:
             json.dump(rest, out)

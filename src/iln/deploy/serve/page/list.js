@@ -70,7 +70,7 @@ export class List {
     item.problem.hidden = !job.problem;
     if (job.problem) item.open.setAttribute("aria-describedby", item.problem.id);
     else item.open.removeAttribute("aria-describedby");
-    item.save.hidden = job.state !== "done";
+    item.save.hidden = busy || !job.result; // that of an earlier run stays where one fails
     item.save.href = `jobs/${job.id}/result`;
     item.cancel.hidden = !busy;
     item.remove.hidden = busy;

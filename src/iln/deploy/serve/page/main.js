@@ -130,7 +130,7 @@ function renderCurrent() {
     line.textContent = note;
     return line;
   }));
-  at("save").hidden = !done;
+  at("save").hidden = busy(job) || !job.result;
   at("save").href = `jobs/${job.id}/result`;
   at("marks-open").hidden = !(done && job.result.marks);
   if (marks.job && (marks.job.id !== job.id || marks.job.run !== job.run)) closeMarks();
