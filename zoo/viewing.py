@@ -56,9 +56,13 @@ def make_pairs(folders: list[Path], output: Path, key: Path, seed: int) -> None:
     Raises:
         InputError: for folders that do not hold the same names, or an output that exists.
     """
+    if output.exists() or key.exists():
+        raise InputError(f"{output if output.exists() else key}: exists already")
     names = [sorted(file.name for file in folder.glob("*") if file.is_file()) for folder in folders]
     if names[0] != names[1] or not names[0]:
         raise InputError(f"{folders[0]} and {folders[1]} hold no pictures of the same names")
+    if folders[0].samefile(folders[1]):
+        raise InputError(f"{folders[0]} is named twice")
     rng = random.Random(seed)
     order = rng.sample(names[0], len(names[0]))
     output.mkdir(parents=True)
@@ -68,7 +72,7 @@ def make_pairs(folders: list[Path], output: Path, key: Path, seed: int) -> None:
         for number, name in enumerate(order, 1):
             page = f"{number:02d}"
             left, right = rng.sample(folders, 2)
-            sides[page] = {"picture": name, "left": left.name, "right": right.name}
+            sides[page] = {"picture": name, "left": str(left), "right": str(right)}
             _page(left / name, right / name).save(output / f"{page}.png")
             answers.write(f"{page},\n")
     key.write_text(json.dumps(sides, indent=1) + "\n", "utf-8")

@@ -295,3 +295,19 @@ def test_hat_conv_branch_counts_by_its_scale(conv_scale: float) -> None:
             if "cab.2" in name:
                 p.mul_(3)
         assert torch.equal(model(image), y) == (conv_scale == 0)
+
+
+@pytest.mark.parametrize("backbone", TINY)
+def test_gradients_of_gradients(backbone: str) -> None:
+    tiny = spec(backbone, "i-ln", depths=(1,), num_heads=(2,), scale=2)
+    model, image = network(tiny).double(), picture(tiny, 8, 8).double().requires_grad_()
+    direction = torch.rand_like(image)
+
+    def slope(x: torch.Tensor) -> torch.Tensor:
+        (found,) = torch.autograd.grad(model(x).square().mean(), x, create_graph=True)
+        return (found * direction).sum()
+
+    (found,) = torch.autograd.grad(slope(image), image)
+    step = 1e-5 * direction
+    expected = (slope(image + step) - slope(image - step)) / 2e-5
+    torch.testing.assert_close((found * direction).sum(), expected, rtol=1e-5, atol=1e-9)

@@ -15,6 +15,7 @@ from samples import GRAY_PROFILE, SRGB, exif_block, exif_fields, photo
 
 from iln.errors import InputError
 from iln.images import Picture, encode, read, write
+from iln.images.exif import upright as exif_upright
 from iln.images.exif import with_resolution
 from iln.images.xmp import upright
 
@@ -635,3 +636,33 @@ def test_a_profile_that_png_readers_pass_over_is_told(mode, profile):
     found = read(data.getvalue())
     assert found.icc is None
     assert found.notes == ("its colour profile does not fit its pixels and is left out",)
+
+
+def test_files_that_are_made_to_be_slow_are_not() -> None:
+    """Each would take minutes or gigabytes."""
+    started = time.process_time()
+    with pytest.raises(InputError):
+        read(b"<!---->" * 5000 + b" hello")
+    record = struct.pack("<HHQQ", 0x010F, 2, 1000, 10**6)
+    block = b"II+\0" + struct.pack("<HHQ", 8, 0, 16) + struct.pack("<Q", 1) + record + bytes(8)
+    with pytest.raises(ValueError, match="BigTIFF"):
+        exif_upright(block, 4, 4)
+    count = 5000
+    pointer = struct.pack("<HHII", 0x8769, 4, 1, 8)
+    block = b"II*\0" + struct.pack("<IH", 8, count) + pointer * count + bytes(4)
+    assert exif_upright(block, 4, 4)
+    text = '<x xmlns:h="http://ns.adobe.com/hdr-gain-map/1.0/">' + "".join(
+        f"<h:a{n}>" for n in range(100_000)
+    )
+    assert upright(text.encode(), 4, 4) is not None
+    segment = b"Photoshop 3.0\0" + bytes(200)
+    piece = b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment
+    plain = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(plain, "JPEG")
+    data = plain.getvalue()
+    assert read(data[:2] + piece * 40_000 + data[2:]).pixels.shape == (8, 8, 3)
+    records = 60_000
+    overlapping = b"".join(struct.pack("<HI", records, 8 + 4 * (n + 1)) for n in range(40))
+    with pytest.raises(InputError):
+        read(b"II*\0" + struct.pack("<I", 8) + overlapping + bytes(12 * records + 400))
+    assert time.process_time() - started < 10

@@ -65,6 +65,23 @@ def test_percent_is_of_the_picture_and_not_of_the_result() -> None:
     assert Size(percent=50).of((400, 600), (101, 150)) == (50, 75)
 
 
+@pytest.mark.parametrize(
+    ("height", "width"), [(66, 66), (99, 50), (16, 16), (17, 66), (66, 17), (34, 33), (33, 67)]
+)
+def test_the_middle_stays_in_the_middle(height: int, width: int) -> None:
+    dot = np.zeros((33, 33, 1), np.float32)
+    dot[15:18, 15:18] = 1
+    found = resized(dot, height, width)[..., 0]
+    rows, columns = found.sum(1), found.sum(0)
+    assert rows @ np.arange(height) / rows.sum() == pytest.approx((height - 1) / 2, abs=0.02)
+    assert columns @ np.arange(width) / columns.sum() == pytest.approx((width - 1) / 2, abs=0.02)
+
+
+def test_what_is_even_stays_even_to_the_border() -> None:
+    for size in ((31, 29), (3, 29), (31, 3), (3, 4)):
+        assert (resized(np.full((9, 7, 3), 200, np.uint8), *size) == 200).all()
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint16])
 def test_a_strength_of_nothing_is_the_picture_bit_for_bit(dtype: type) -> None:
     before = (np.random.default_rng(0).random((5, 6, 3)) * 1000 / 999).astype(dtype)

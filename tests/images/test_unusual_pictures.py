@@ -174,24 +174,32 @@ def test_tiff_of_12_bits_is_read_with_all_of_them(bits, order, channels):
     inverted = read(plain_tiff(width, height, [bits] * channels, strips, order, {259: 8, 262: 0}))
     if channels == 1:
         assert np.array_equal(inverted.pixels, 65535 - expected)
+    # Differences of values (predictor 2) would be added up byte by byte.
+    refused = plain_tiff(width, height, [bits] * channels, strips, order, {259: 8, 317: 2})
+    assert f"values of {bits} bits" in refusal(refused)
+    big = plain_tiff(width, height, [bits] * channels, strips, order, {259: 8}, big=True)
+    assert np.array_equal(read(big).pixels, expected)
 
 
-def plain_tiff(width, height, bits, strips, order, tags):
+def plain_tiff(width, height, bits, strips, order, tags, big=False):
     """A TIFF file of one strip, with these short tags on top of the usual ones."""
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42)
+    head += struct.pack(order + ("HHQ" if big else "I"), *((8, 0, 16) if big else (8,)))
+    whole, counted = ("Q", "Q") if big else ("I", "H")
+    room = struct.calcsize(order + whole)
     fields = {256: width, 257: height, 259: 1, 262: 1 if len(bits) == 1 else 2}
     fields |= {273: None, 277: len(bits), 278: height, 279: len(strips)} | tags
-    at = 8 + 2 + 12 * (len(fields) + 1) + 4
-    body = struct.pack(order + "H", len(fields) + 1)
+    at = len(head) + struct.calcsize(order + counted) + (4 + 2 * room) * (len(fields) + 1) + room
+    body = struct.pack(order + counted, len(fields) + 1)
+    shorts = struct.pack(f"{order}{len(bits)}H", *bits)
     for tag in sorted([*fields, 258]):
-        if tag == 258 and len(bits) > 2:
-            body += struct.pack(order + "HHII", tag, 3, len(bits), at)
-        elif tag == 258:
-            body += struct.pack(order + "HHIHH", tag, 3, len(bits), *bits, 0)
+        if tag == 258:
+            place = shorts if len(shorts) <= room else struct.pack(order + whole, at)
+            body += struct.pack(order + "HH" + whole, tag, 3, len(bits)) + place.ljust(room, b"\0")
         else:
-            value = at + 2 * len(bits) if fields[tag] is None else fields[tag]
-            body += struct.pack(order + "HHII", tag, 4, 1, value)
-    return head + body + bytes(4) + struct.pack(f"{order}{len(bits)}H", *bits) + strips
+            value = at + len(shorts) if fields[tag] is None else fields[tag]
+            body += struct.pack(order + "HH" + whole + "I", tag, 4, 1, value) + bytes(room - 4)
+    return head + body + bytes(room) + shorts + strips
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -234,3 +234,14 @@ def test_pieces_cover_the_map_once() -> None:
         for rows in strips:
             seen[images, rows] += 1
     assert (seen == 1).all()
+
+
+def test_gradients_where_autocast_has_nothing_to_say() -> None:
+    block = Block(scheme("i-ln"))
+    x = MAPS["ordinary"].double().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block.double().norm.residual(x, lambda u: u).dtype == torch.float64
+    shape = (
+        block.to("meta").norm.residual(x.detach().to("meta").requires_grad_(), lambda u: u).shape
+    )
+    assert shape == x.shape

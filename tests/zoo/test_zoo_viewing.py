@@ -39,7 +39,7 @@ def test_whoever_prefers_black_is_counted_so(folders: list[Path], tmp_path: Path
     (output / "answers.csv").write_text("\n".join(lines) + "\n")
     first = json.loads(key.read_text())["01"]["picture"]
     told = counted(output / "answers.csv", key).splitlines()
-    assert sorted(line.partition(":")[0] for line in told) == ["1 same", "11 black"]
+    assert sorted(line.rpartition(":")[0] for line in told) == ["1 same", f"11 {folders[0]}"]
     assert f"1 same: {first}" in told
 
 
@@ -49,5 +49,10 @@ def test_what_cannot_be_compared(folders: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="page 01: '' is none of"):
         counted(output / "answers.csv", key)
     (folders[0] / "p0.png").unlink()
+    other = tmp_path / "other", tmp_path / "other.json"
     with pytest.raises(InputError, match="no pictures of the same names"):
-        make_pairs(folders, tmp_path / "other", key, seed=0)
+        make_pairs(folders, *other, seed=0)
+    with pytest.raises(InputError, match="is named twice"):
+        make_pairs([folders[1], folders[1]], *other, seed=0)
+    with pytest.raises(InputError, match="exists already"):
+        make_pairs(folders, output, other[1], seed=0)

@@ -44,7 +44,7 @@ _OTHER_KINDS = {
     b"\xff\xd8\xff": "a picture",
 }
 _WEB_PAGE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head)",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*+<(?:!doctype html|html|head)",
     re.IGNORECASE | re.DOTALL,
 )
 _ONNX = re.compile(rb"\x08[\x01-\x7f]\x12[\x01-\x7f][ -~]")  # its version, its maker

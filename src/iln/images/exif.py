@@ -124,13 +124,16 @@ def directory(block: Buffer, at: int) -> Directory:
 def main_directories(block: Buffer) -> Iterator[Directory]:
     """The chain of top-level directories: a TIFF file's pages; EXIF's second is a thumbnail."""
     layout = _layout(block)
-    at_pointer, seen = 8 if layout.big else 4, set[int]()
+    at_pointer, seen, room = 8 if layout.big else 4, set[int](), len(block)
     while len(block) >= at_pointer + (8 if layout.big else 4):
         at = layout.read(block, at_pointer)
         if at == 0 or at in seen:
             return
         seen.add(at)
         found = directory(block, at)
+        room -= found.next_at - at
+        if room < 0:  # made to be slow
+            raise ValueError("directories overlap")
         yield found
         at_pointer = found.next_at
 
@@ -158,6 +161,15 @@ def set_integer(block: bytearray, entry: Entry, value: int) -> None:
     struct.pack_into(byte_order(block) + code, block, entry.value_at, value)
 
 
+def set_single(block: bytearray, entry: Entry, value: int) -> None:
+    """Make a SHORT or LONG field of several values one of a single value, inside its record."""
+    layout, code = _layout(block), _integer_code(entry, value)
+    wide = "Q" if layout.big else "I"
+    struct.pack_into(layout.order + wide, block, entry.record_at + 4, 1)
+    place = entry.record_at + 4 + struct.calcsize(layout.order + wide)
+    struct.pack_into(layout.order + code, block, place, value)
+
+
 def _integer_code(entry: Entry, value: int) -> str:
     code = {3: "H", 4: "I"}.get(entry.kind)
     if code is None or entry.count == 0 or value >= 1 << (8 * _SIZES[entry.kind]):
@@ -167,9 +179,15 @@ def _integer_code(entry: Entry, value: int) -> str:
 
 def _with_children(block: Buffer, parent: Directory, depth: int = 0) -> Iterator[Directory]:
     yield parent
-    for entry in parent.entries:
-        if entry.tag in _POINTERS and depth < 2:
+    if depth < 2:
+        for entry in _pointers(parent):
             yield from _with_children(block, directory(block, integer(block, entry)), depth + 1)
+
+
+def _pointers(part: Directory) -> list[Entry]:
+    """To its sub-directories, of each kind the first: a block may be made to be slow."""
+    found = {entry.tag: entry for entry in reversed(part.entries) if entry.tag in _POINTERS}
+    return list(found.values())
 
 
 def _first(block: Buffer) -> Directory:
@@ -202,11 +220,12 @@ def _damaged(
     lost = {entry.record_at for entry in beyond if entry.value_at + entry.size > end}
     lost.update(part.damaged)
     inner: list[Directory] = []
+    pointers = _pointers(part) if depth < 2 else []
     for entry in part.entries:
         try:
             if entry.tag in (ORIENTATION, *WIDTH_AND_HEIGHT):
                 _integer_code(entry, 1)
-            elif entry.tag in _POINTERS and depth < 2:
+            elif entry in pointers:
                 inner.append(directory(block, integer(block, entry)))
         except ValueError:
             lost.add(entry.record_at)
@@ -224,6 +243,8 @@ def upright(block: bytes, width: int, height: int) -> bytes:
     taken out. All else stays at its place, byte for byte. Raises ValueError if the block has no
     directory that can be read.
     """
+    if _layout(block).big:
+        raise ValueError("EXIF is no BigTIFF")
     edited = _without_damage(block)
     main = _first(edited)
     parts = list(_with_children(edited, main))
@@ -373,6 +394,7 @@ def _values(block: Buffer, entries: list[Entry], order: str, depth: int = 0) -> 
     Of a tag that is there twice the first counts; a sub-directory that cannot be read is left out.
     """
     same = byte_order(block) == order
+    room = len(block)
     found: dict[int, _Value] = {}
     for entry in entries:
         if entry.tag in found or entry.kind not in _SIZES:
@@ -384,6 +406,9 @@ def _values(block: Buffer, entries: list[Entry], order: str, depth: int = 0) -> 
                 continue
             found[entry.tag] = list(_values(block, inner, order, depth + 1).items())
             continue
+        room -= entry.size
+        if room < 0:  # made to take much memory
+            raise ValueError("fields share their values")
         raw = bytes(block[entry.value_at : entry.value_at + entry.size])
         unit = _SWAP_UNIT.get(entry.kind, 1)
         if not same and unit > 1:
@@ -409,7 +434,9 @@ def _pack(
         else:
             kind, count, raw = value
         if len(raw) > 4:
-            data, raw = data + raw, struct.pack(order + "I", data_at + len(data))
+            place = data_at + len(data)
+            data += raw
+            raw = struct.pack(order + "I", place)
         data += bytes(len(data) % 2)
         records[tag] = struct.pack(order + "HHI", tag, kind, count) + raw.ljust(4, b"\0")
     body = b"".join(records[tag] for tag in sorted(records))

@@ -63,7 +63,7 @@ class JpegSegments:
 def look(data: bytes) -> JpegSegments:
     """Go over the segments up to the first scan; damaged ones are passed over."""
     found = JpegSegments(gain_map=any(mark in data for mark in GAIN_MAPS))
-    baseline, resources = False, b""
+    baseline, resources = False, list[bytes]()
     components = 0
     for marker, at, end in _segments(data):
         body = data[at:end]
@@ -77,7 +77,7 @@ def look(data: bytes) -> JpegSegments:
         elif marker == 0xE1 and body.startswith(_EXTENDED_XMP):
             found.extended_xmp = True
         elif marker == 0xED and body.startswith(_PHOTOSHOP):
-            resources += body.removeprefix(_PHOTOSHOP)  # long ones go on in the next segment
+            resources.append(body.removeprefix(_PHOTOSHOP))  # long ones go on in the next segment
         elif marker == 0xE2 and body.startswith(b"MPF\0"):
             found.more_pictures = True
         elif marker == 0xFE:
@@ -92,7 +92,7 @@ def look(data: bytes) -> JpegSegments:
             if baseline and body[:1] == bytes([components]):
                 found.baseline_scan = end
             break
-    found.iptc = iptc_of(resources)
+    found.iptc = iptc_of(b"".join(resources))
     return found
 
 

@@ -70,7 +70,7 @@ def parse_size(text: str) -> Size:
 
 
 def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """(H, W, C) at another size, by libvips' Lanczos kernel."""
+    """(H, W, C) at another size, by libvips: smaller by Lanczos' kernel, larger bicubic."""
     if array.shape[:2] == (height, width):
         return array
     dtype = array.dtype
@@ -79,21 +79,44 @@ def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     image = libvips().Image.new_from_memory(
         source.data, source.shape[1], source.shape[0], source.shape[2], stored
     )
-    across, down = width / source.shape[1], height / source.shape[0]
     try:
         if dtype.kind != "f":  # in whole numbers its weights do not add up to one
             image = image.cast("float")
-        image = image.resize(across, vscale=down, kernel="lanczos3")
+        image = _larger(_smaller(image, height, width), height, width)
         if dtype.kind != "f":
             image = image.rint().cast(stored)
-        if (image.width, image.height) != (width, height):  # a side is rounded in libvips' own way
-            image = image.gravity("north-west", width, height, extend="copy")
         found: NDArray[Any] = image.numpy().reshape(height, width, source.shape[2])
     except libvips().Error as error:
         raise MemoryError(f"for {width} x {height} pixels") from error
     if dtype.kind == "f":
         found = found.clip(0, 1)
     return found.astype(dtype)
+
+
+def _smaller(image: Any, height: int, width: int) -> Any:
+    """Those sides that shrink."""
+    width, height = min(width, image.width), min(height, image.height)
+    if (image.width, image.height) == (width, height):
+        return image
+    image = image.resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
+    # A side is rounded in libvips' own way.
+    return image.gravity("north-west", width, height, extend="copy")
+
+
+def _larger(image: Any, height: int, width: int) -> Any:
+    """Those sides that grow; `resize` would move the picture by half a pixel of the result."""
+    if (image.width, image.height) == (width, height):
+        return image
+    return image.affine(
+        (width / image.width, 0, 0, height / image.height),
+        interpolate=libvips().Interpolate.new("bicubic"),
+        idx=0.5,  # centres of pixels stay centres
+        idy=0.5,
+        odx=-0.5,
+        ody=-0.5,
+        oarea=[0, 0, width, height],
+        extend="copy",
+    )
 
 
 def resized_with_alpha(

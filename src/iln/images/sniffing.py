@@ -80,7 +80,7 @@ _PATTERNS = {
     rb".{128}DICM": ("a DICOM picture", _CONVERT),
     rb"#define \w+_width ": ("an XBM picture", _CONVERT),
     rb"\s*%PDF": ("a PDF document", _RASTERISE),
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*(?i:<!doctype html|<html|<head)": (
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*+(?i:<!doctype html|<html|<head)": (
         "a web page",
         "save the picture that it shows",
     ),

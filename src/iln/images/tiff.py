@@ -11,7 +11,7 @@ from iln.images import exif, jpeg
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 _SAMPLES, _OLD_SUBFILE_TYPE, _PLANAR, _SUB_DIRECTORIES = 0x0115, 0x00FF, 0x011C, 0x014A
-_TILE_WIDTH, _SAMPLE_FORMAT, _DNG_VERSION = 0x0142, 0x0153, 0xC612
+_PREDICTOR, _TILE_WIDTH, _SAMPLE_FORMAT, _DNG_VERSION = 0x013D, 0x0142, 0x0153, 0xC612
 _PHOTOSHOP = 0x8649
 _RAW_PHOTOMETRICS = {32803, 34892}
 _YCBCR, _JPEG_COMPRESSIONS = 6, {6, 7}
@@ -206,7 +206,13 @@ def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> 
         found.straightened = bytes(straightened)
     if bits in (10, 12, 14) and photometric in (0, 1, 2) and samples in (1, 3):
         one_plane = samples == 1 or numbers.first(_PLANAR, 1) == 1
-        if one_plane and page.find(_TILE_WIDTH) is None and numbers.first(_SAMPLE_FORMAT, 1) == 1:
+        plain = numbers.first(_PREDICTOR, 1) == 1  # else libtiff adds up bytes, and not values
+        if (
+            plain
+            and one_plane
+            and page.find(_TILE_WIDTH) is None
+            and numbers.first(_SAMPLE_FORMAT, 1) == 1
+        ):
             found.packed = _packed(block, page, numbers)
 
 
@@ -220,11 +226,9 @@ def _packed(block: exif.Buffer, page: exif.Directory, numbers: _Numbers) -> Pack
             if tag == _SAMPLES:
                 continue
             return None
-        if tag == _BITS and entry.count > 1:
-            edited[entry.record_at + 4 : entry.record_at + 8] = (1).to_bytes(
-                4, "little" if exif.byte_order(block) == "<" else "big"
-            )
-            entry = exif.Entry(tag, entry.kind, 1, entry.record_at, entry.record_at + 8, 2)
-        exif.set_integer(edited, entry, value)
+        if entry.count > 1:
+            exif.set_single(edited, entry, value)
+        else:
+            exif.set_integer(edited, entry, value)
     size = numbers.first(_LENGTH), width, samples
     return PackedPage(bytes(edited), size, bits, numbers.first(_PHOTOMETRIC) == 0)

@@ -5,6 +5,8 @@ simple property is an attribute or an element. What is not named here stays as i
 """
 
 import re
+from bisect import bisect_left
+from collections import defaultdict
 
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _EXIF = "http://ns.adobe.com/exif/1.0/"
@@ -76,13 +78,18 @@ def _without(text: str, name: str) -> str:
     text = re.sub(rf"""\s{name}\s*=\s*(?:"[^"]*"|'[^']*')""", "", text)
     text = re.sub(rf"<({name})(?:\s[^<>]*)?/>", "", text)
     opening = re.compile(rf"<({name})(?:\s[^<>]*)?>")
-    kept, at, unclosed = list[str](), 0, set[str]()
+    # All looked for at once: a packet may be made to be slow.
+    closing = defaultdict[str, list[tuple[int, int]]](list)
+    for end in re.finditer(rf"</({name})\s*>", text):
+        closing[end[1]].append(end.span())
+    kept, at = list[str](), 0
     while (start := opening.search(text, at)) is not None:
-        end = None
-        if start[1] not in unclosed:  # searched for once: a packet may be made to be slow
-            end = re.compile(rf"</{re.escape(start[1])}\s*>").search(text, start.end())
-        if end is None:
-            unclosed.add(start[1])
-        kept.append(text[at : start.end() if end is None else start.start()])
-        at = start.end() if end is None else end.end()
+        ends = closing[start[1]]
+        place = bisect_left(ends, (start.end(), 0))
+        if place < len(ends):
+            kept.append(text[at : start.start()])
+            at = ends[place][1]
+        else:  # it is not closed
+            kept.append(text[at : start.end()])
+            at = start.end()
     return "".join([*kept, text[at:]])

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 
 PIECE = 1 << 18
 """Elements per piece on a CPU: 1 MiB of float32, near the caches. Pieces of 8 MiB take twice as
@@ -64,9 +63,30 @@ def over_processes(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, int]
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return mean, variance, 1
     size = dist.get_world_size()
-    common: Tensor = all_reduce(mean) / size  # type: ignore[no-untyped-call]
+    common = _sum_over_processes(mean) / size
     around = variance + (mean - common).square()
-    return common, all_reduce(around) / size, size  # type: ignore[no-untyped-call]
+    return common, _sum_over_processes(around) / size, size
+
+
+def _sum_over_processes(x: Tensor) -> Tensor:
+    total: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Every process' sum depends on every process' x, so gradients are summed, too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 class _Moments(torch.autograd.Function):

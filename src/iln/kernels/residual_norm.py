@@ -37,8 +37,10 @@ def open_branch(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Ten
     `x itself` is what the branch's output must be added to. LN*(x) has x's dtype; under autocast
     the autocast dtype, which the branch's first layer would cast it to.
     """
-    device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    device, dtype = x.device.type, x.dtype
+    # Autocast leaves float64 alone, and some devices, as `meta`, have none.
+    if x.dtype != torch.float64 and torch.amp.is_autocast_available(device):
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     out: tuple[Tensor, ...] = _Open.apply(x, gamma, beta, eps, dtype)  # type: ignore[no-untyped-call]
     return out
 

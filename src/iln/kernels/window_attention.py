@@ -64,6 +64,9 @@ class _Heads(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+            parts = [gradient.transpose(-2, -3).flatten(-2) for gradient in gradients]
+            return torch.cat(parts, -1), None, None
         *outer, heads, n, d = gradients[0].shape
         packed = gradients[0].new_empty(*outer, n, ctx.parts * heads * d)
         for view, gradient in zip(_views(packed, ctx.parts, heads), gradients, strict=True):

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 from watched import SMALL, picture, small
 
+import iln
 from iln.errors import InputError
 from iln.lab.dynamics import (
     Alignment,
@@ -111,6 +112,13 @@ def test_correlations_by_hand() -> None:
 def test_alignment_without_a_bias() -> None:
     with pytest.raises(InputError, match="'rms' has no bias"):
         alignment(small(norm="rms"), picture())
+
+
+def test_token_maps_of_cells_are_without_padding() -> None:
+    fields = {"embed_dim": 12, "depths": (1,), "num_heads": (2,), "window": 4, "unshuffle": 2}
+    model = iln.build("swinir-denoise", "i-ln", **fields).eval()  # type: ignore[arg-type]
+    (maps,) = token_maps(model, torch.rand(1, 3, 10, 11)).values()
+    assert maps.sigma.shape == maps.energy.shape == (5, 6)
 
 
 def test_token_maps() -> None:

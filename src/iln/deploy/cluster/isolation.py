@@ -114,7 +114,7 @@ class IsolatedRestorer:
         assert self._process is not None
         self._process.join(10)
         code = self._process.exitcode or 0
-        if code == -signal.SIGKILL:
+        if code == -getattr(signal, "SIGKILL", 9):
             return "was killed, which is how systems end those that take too much memory (--memory)"
         return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
 

@@ -47,7 +47,8 @@ def token_maps(model: nn.Module, image: Tensor, blocks: Sequence[str] = ()) -> d
         if name not in known:
             raise InputError(f"no block {name!r}; {nearest(name, names)}")
     found: dict[str, TokenMaps] = {}
-    size = image.shape[2:]
+    cell = backbone.spec.unshuffle
+    size = [-(-side // cell) for side in image.shape[2:]]
 
     def keep(name: str, block: nn.Module, inputs: Any, output: Tensor) -> None:
         pieces = [

@@ -6,7 +6,7 @@ The paper: LN's features vary widely from seed to seed, those of i-LN hardly.
 from __future__ import annotations
 
 import statistics
-from math import log
+from math import isfinite, log
 
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
@@ -22,7 +22,11 @@ def report(page: Report) -> None:
     for name, measure in measures.items():
         # Magnitudes lie orders apart, so what can be compared is by which factor they vary.
         of, said = (log, "the logarithm's ") if name == "mean square" else (float, "")
-        ln, iln = (statistics.stdev(map(of, page.values(n, measure))) for n in ("ln", "i-ln"))
+        values = [[*map(of, page.values(norm, measure))] for norm in ("ln", "i-ln")]
+        if not all(isfinite(value) for arm in values for value in arm):
+            page.claim(f"{name} varies more over seeds under LN", None, "a run has failed")
+            continue
+        ln, iln = map(statistics.stdev, values)
         page.claim(
             f"{name} varies more over seeds under LN",
             None if max(ln, iln) < FACTOR * min(ln, iln) else ln > iln,

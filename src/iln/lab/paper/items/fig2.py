@@ -13,7 +13,7 @@ from iln.lab.dynamics.drawing import SMALL, Figure, new_figure
 from iln.lab.paper.drawings import draw_panel
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import show
+from iln.lab.paper.statistics import all_hold, show
 from iln.lab.training import Recipe
 
 
@@ -51,13 +51,13 @@ def report(page: Report) -> None:
     smaller = [page.above("mean square", ln, iln) for ln, iln in pairs]
     page.claim(
         "For every depth, width and task features are larger under LN than under i-LN",
-        all(smaller) if None not in smaller else None,
+        all_hold(smaller),
         f"in {smaller.count(True)} of {len(smaller)} cases, every seed",
     )
     lower = [page.above("entropy (nats)", iln, ln) for ln, iln in pairs]
     page.claim(
         "For every depth, width and task channel entropy is lower under LN",
-        all(lower) if None not in lower else None,
+        all_hold(lower),
         f"in {lower.count(True)} of {len(lower)} cases, every seed; the other way round in "
         f"{lower.count(False)}",
     )
