@@ -46,6 +46,9 @@ EXAMPLES = {
         "kitten.webp", "photo", {"prints": 1, "untouched": 0, "wear": 1, "strength": 0.6}, 1
     ),
     "scratches": Example("budgie.webp", "scratches", {"wear": 1}, 8),
+    "photo-x2": Example(
+        "kitten.webp", "photo", {"prints": 0, "untouched": 0, "strength": 0.6, "scale": 2}, 5
+    ),
     "sharp": Example("kitten.webp", "photo", {"prints": 0, "untouched": 0, "strength": 0.8}, 3),
     "sharp-x2": Example(
         "kitten.webp", "photo", {"prints": 0, "untouched": 0, "strength": 0.6, "scale": 2}, 5

@@ -107,6 +107,17 @@ MODELS = {
             {"Set14 undamaged": 38.0, "McMaster undamaged": 38.0},
         ),
         Model(
+            "photo-x2",
+            "photo",
+            "cleans old photographs and phone pictures, and enlarges them twofold",
+            (
+                Test(("Set14", "McMaster"), RGB, {"scale": 2, "prints": 0.3}, seeds=5),
+                Test(("Set14", "McMaster"), RGB, {"scale": 2, "strength": 0}, called="undamaged"),
+            ),
+            "Set14 medium",
+            {"Set14 medium": 24.27, "McMaster medium": 25.89, "Set14 undamaged": 30.50},
+        ),
+        Model(
             "sharp",
             "photo",
             "cleans and sharpens, as Real-ESRGAN would",

@@ -30,6 +30,11 @@ ROWS = {
         *(f"{s} {n}" for s in ("Set14", "McMaster") for n in ("mild", "medium", "strong")),
         *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),
     ],
+    "photo-x2": [
+        *(f"{s} {n}" for s in ("Set14", "McMaster") for n in ("mild", "medium", "strong")),
+        "Set14 undamaged",
+        "McMaster undamaged",
+    ],
     "deblur": [
         *(
             f"Set14 {kind} {n}"
@@ -44,7 +49,7 @@ ROWS = {
         *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),
     ],
 }
-SCALES = {"sr-x2": 2, "sharp-x2": 2, "sr-x4": 4}
+SCALES = {"sr-x2": 2, "photo-x2": 2, "sharp-x2": 2, "sr-x4": 4}
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -46,6 +46,7 @@ _PICTURES = {
     "photo": "an old photograph or a phone picture: grain, noise, JPEG's blocks",
     "old-print": "an old print: scratched, dusty, faded, grainy",
     "scratches": "scratched, and fine besides",
+    "photo-x2": "old or from a phone, and too small: clean, twice as large",
     "sharp": "worn: clean and sharp, partly invented",
     "sharp-x2": "worn and too small: clean, sharp, twice as large, partly invented",
     "sharp-x4": "worn and tiny: clean, sharp, four times as large, partly invented",
