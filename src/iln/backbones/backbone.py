@@ -196,10 +196,9 @@ class Spec:
         return at_once.get(self.upsampler, 2 * self.input_chans) * self.scale**2
 
     def result_maps(self) -> int:
-        """Maps as large as the result that exist at once."""
-        return (
-            2 if self.upsampler == "" and self.scale > 1 else 1
-        )  # what is corrected, and its cells
+        """Maps as large as the result that exist at once: it, and its cells where they are made by
+        correcting the enlarged picture."""
+        return 2 if self.upsampler == "" and self.scale > 1 else 1
 
     def scores(self) -> int:
         """Numbers per pixel that a graph of the network holds besides its maps."""
