@@ -194,10 +194,14 @@ def _restore(
 
 
 class _Turn:
-    """Held while a picture is computed: one at a time has all cores."""
+    """Held while a picture is computed: one at a time has all cores, in order.
 
-    def __init__(self, lock: threading.Lock, stopped: threading.Event) -> None:
-        self._lock, self._stopped, self.waited = lock, stopped, 0.0
+    before: set when the picture before has had its turn, or ended without one.
+    """
+
+    def __init__(self, before: threading.Event, stopped: threading.Event) -> None:
+        self._before, self._stopped, self.waited = before, stopped, 0.0
+        self.over = threading.Event()
 
     def check(self) -> None:
         """Raises _Stopped when the rest is not wanted any more."""
@@ -206,11 +210,11 @@ class _Turn:
 
     def __enter__(self) -> None:
         started = time.perf_counter()
-        self._lock.acquire()
+        self._before.wait()
         self.waited = time.perf_counter() - started
 
     def __exit__(self, *error: object) -> None:
-        self._lock.release()
+        self.over.set()
 
 
 class _Stopped(Exception):
@@ -225,7 +229,15 @@ def _two_at_a_time(
     Pictures that are large, or of unknown size, are worked on alone: two would take twice the
     memory. An interruption ends the work on the next strip.
     """
-    lock, stopped = threading.Lock(), threading.Event()
+    before, stopped = threading.Event(), threading.Event()
+    before.set()
+
+    def run(job: Job, turn: _Turn) -> _Result:
+        try:
+            return work(job, turn)
+        finally:
+            turn.over.set()
+
     waiting: deque[tuple[Job, Future[_Result]]] = deque()
     with ThreadPoolExecutor(2) as pool:
         try:
@@ -234,7 +246,9 @@ def _two_at_a_time(
                 while len(waiting) > (1 if small else 0):
                     wait([waiting[0][1]])
                     yield waiting.popleft()
-                waiting.append((job, pool.submit(work, job, _Turn(lock, stopped))))
+                turn = _Turn(before, stopped)
+                before = turn.over
+                waiting.append((job, pool.submit(run, job, turn)))
                 if not small:
                     wait([waiting[0][1]])
                     yield waiting.popleft()
