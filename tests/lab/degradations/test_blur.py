@@ -1,3 +1,5 @@
+from math import erf, sqrt
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from pictures import flat, waves
 
 from iln.lab.degradations import convolve
-from iln.lab.degradations.kernels import disc, gaussian, sinc, trajectory
+from iln.lab.degradations.kernels import disc, gaussian, sinc, trajectory, unsharp
 from iln.lab.tasks import generator
 
 KERNELS = {
@@ -14,6 +16,7 @@ KERNELS = {
     "peaked": gaussian(15, (2, 1), 2.0, power=0.5),
     "plateau": gaussian(13, (2, 2), power=1.7, plateau=True),
     "sinc": sinc(21, 1.2),
+    "unsharp": unsharp(1.5, 1.2),
     "disc": disc(4.3),
     "motion": trajectory(20, generator(0)),
 }
@@ -90,6 +93,18 @@ def test_power_peaks_and_flattens() -> None:
     assert falls == pytest.approx(np.exp(-(0.25 ** np.array([0.5, 1, 3])) / 2))
     plateau = gaussian(21, (2, 2), power=2, plateau=True)
     assert plateau[10, 13] / plateau[10, 10] == pytest.approx(1 / (1 + 2.25**2))
+
+
+def test_an_unsharp_mask_lifts_one_side_of_an_edge_and_lowers_the_other() -> None:
+    edge = np.repeat(np.array([80, 160], np.uint8), 20)[None, :, None].repeat(30, 0)
+    for amount in (0.5, 1.5):
+        row = convolve(edge, unsharp(2, amount))[15, :, 0].astype(float)
+        # Next to the edge a blur of half a pixel's distance lacks most of half the step.
+        overshoot = amount * 80 * 0.5 * (1 - erf(0.5 / (2 * sqrt(2))))
+        assert row[20] - 160 == pytest.approx(overshoot, abs=2)
+        assert 80 - row[19] == pytest.approx(overshoot, abs=2)
+        assert (row[:10] == 80).all() and (row[30:] == 160).all()
+    assert np.array_equal(convolve(edge, unsharp(2, 0)), edge)
 
 
 def test_sinc_passes_low_frequencies_and_stops_high_ones() -> None:

@@ -35,6 +35,17 @@ def test_quality_and_subsampling_matter() -> None:
     assert not np.array_equal(jpeg(picture, 50, "4:2:0"), jpeg(picture, 50, "4:4:4"))
 
 
+@pytest.mark.parametrize("origin", [(0, 0), (3, 0), (11, 5)])
+def test_blocks_begin_where_a_crop_left_them(origin: tuple[int, int]) -> None:
+    picture = np.rint(np.add.outer(np.linspace(20, 140, 64), np.linspace(0, 90, 64)))
+    coded = jpeg(picture.astype(np.uint8)[..., None], 5, origin=origin)[..., 0].astype(float)
+    assert coded.shape == picture.shape
+    for axis in (0, 1):
+        jumps = np.abs(np.diff(coded - picture, axis=axis)).mean(1 - axis)
+        seams = np.argsort(jumps)[-5:] + 1
+        assert {int(seam + origin[axis]) % 8 for seam in seams} == {0}
+
+
 def test_too_large_for_the_format() -> None:
     with pytest.raises(InputError, match="65501 x 1 is too large for JPEG"):
         jpeg(flat(0, 1, 65501), 50)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from pictures import flat, waves
 
-from iln.lab.degradations import gaussian_noise, poisson_noise, unrounded_noise
+from iln.images import LUMA
+from iln.lab.degradations import coarse_noise, gaussian_noise, poisson_noise, unrounded_noise
 from iln.lab.tasks import generator
 
 N = 400 * 400 * 3
@@ -64,3 +65,32 @@ def test_bands_do_not_show() -> None:
     picture = flat(0, 1000, 500)
     plain = generator(8).standard_normal(picture.shape, dtype=np.float32)
     assert np.allclose(255 * unrounded_noise(picture, 10, generator(8)), 10 * plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("speck", [1, 3, 5])
+def test_coarse_noise_has_its_sigma_and_its_specks(speck: int) -> None:
+    noise = coarse_noise(flat(128, 405, 405), 12, speck, generator(7), gray=True) - 128.0
+    assert (noise == noise[..., :1]).all()
+    middles = noise[speck // 2 :: speck, speck // 2 :: speck, 0]  # which interpolation keeps
+    assert middles.std() == pytest.approx(12, rel=0.03)
+    assert abs(noise.mean()) < 5 * 12 * speck / 405
+    beside = np.corrcoef(noise[:, :-1, 0].ravel(), noise[:, 1:, 0].ravel())[0, 1]
+    assert {1: -0.02, 3: 0.7, 5: 0.9}[speck] < beside < {1: 0.02, 3: 0.9, 5: 0.98}[speck]
+
+
+def test_blotches_of_colour_have_no_luma() -> None:
+    blotched = coarse_noise(flat(128), 20, 3, generator(8), gray=False)
+    colours = blotched.astype(float) - 128
+    assert min(colours[..., c].std() for c in range(3)) > 4
+    assert np.abs(colours @ np.array(LUMA)).max() < 1  # (what rounding leaves)
+    gray = coarse_noise(flat(128, channels=1), 20, 3, generator(8), gray=False)
+    assert gray.shape == (200, 200, 1) and gray.std() > 5
+
+
+def test_coarse_noise_of_any_shape_and_of_no_strength() -> None:
+    for shape in ((1, 1, 3), (2, 300, 1), (33, 7, 3)):
+        picture = generator(9).integers(0, 256, shape, dtype=np.uint8)
+        for gray in (False, True):
+            assert np.array_equal(coarse_noise(picture, 0, 5.5, generator(1), gray=gray), picture)
+            noisy = coarse_noise(picture, 30, 5.5, generator(1), gray=gray)
+            assert noisy.shape == shape and not np.array_equal(noisy, picture)

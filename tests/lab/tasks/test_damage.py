@@ -253,6 +253,28 @@ def test_photo_trains_on_pictures_without_colour() -> None:
     assert np.array_equal(kept, WHOLE[24:-24, 24:-24])
 
 
+def test_what_cameras_and_messengers_leave_comes_besides() -> None:
+    usual = {"strength": 0.4, "untouched": 0, "prints": 0.5}
+    more = np.mean(means(Photo(**usual, processed=1))), np.mean(means(Photo(**usual)))
+    assert more[0] < more[1] - 0.5
+    clean = Photo(strength=0, processed=1)
+    assert np.array_equal(clean.degrade(WHOLE, generator(1)), WHOLE)
+    assert all(t.processed == 0.5 for t in Photo(processed=0.5).protocols().values())
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_both_sides_of_a_training_crop_agree_wherever_its_damage_begins(scale: int) -> None:
+    task = Photo(scale=scale, strength=0, colourless=0)
+    for seed in range(12):
+        damaged, target = task.training_pair(WHOLE, generator(seed))
+        assert np.array_equal(target, WHOLE[24:-24, 24:-24])
+        whole = task.degrade(WHOLE, generator(0))[
+            24 // scale : -24 // scale, 24 // scale : -24 // scale
+        ]
+        inner = slice(8, -8)
+        assert np.abs(damaged[inner, inner].astype(int) - whole[inner, inner]).max() <= 1
+
+
 def test_photo_does_not_move_things() -> None:
     """The damaged picture correlates best with the original in its place."""
     for scale in (1, 2):

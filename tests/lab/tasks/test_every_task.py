@@ -25,6 +25,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("deblur", {"shaken": 0, "defocus": 18}),
     ("photo", {}),
     ("photo", {"scale": 2}),
+    ("photo", {"processed": 1, "prints": 0.5}),
     ("photo", {"scale": 4, "strength": 1, "prints": 1}),
     ("scratches", {}),
     ("scratches", {"wear": 1, "scan": 1, "colourless": 1}),

@@ -13,7 +13,13 @@ that need exp or cos, whose last bits differ between processors, are rounded to 
 from iln.lab.degradations.blur import convolve
 from iln.lab.degradations.codec import JPEG_UNIT, Subsampling, jpeg
 from iln.lab.degradations.fading import fade, monochrome
-from iln.lab.degradations.noise import gaussian_noise, poisson_noise, unrounded_noise
+from iln.lab.degradations.halftone import halftone
+from iln.lab.degradations.noise import (
+    coarse_noise,
+    gaussian_noise,
+    poisson_noise,
+    unrounded_noise,
+)
 from iln.lab.degradations.rain import rain
 from iln.lab.degradations.resizing import Method, resized
 
@@ -21,9 +27,11 @@ __all__ = [
     "JPEG_UNIT",
     "Method",
     "Subsampling",
+    "coarse_noise",
     "convolve",
     "fade",
     "gaussian_noise",
+    "halftone",
     "jpeg",
     "monochrome",
     "poisson_noise",

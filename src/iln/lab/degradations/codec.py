@@ -17,12 +17,25 @@ JPEG_UNIT = 16
 _LONGEST = 65500
 
 
-def jpeg(picture: Pixels, quality: int, subsampling: Subsampling = "4:2:0") -> Pixels:
+def jpeg(
+    picture: Pixels,
+    quality: int,
+    subsampling: Subsampling = "4:2:0",
+    origin: tuple[int, int] = (0, 0),
+) -> Pixels:
     """Encoded and decoded by libjpeg: (H, W, 1) as a gray file, (H, W, 3) as YCbCr.
 
-    quality: 1..100 in libjpeg's scale of the tables of the standard (ITU-T T.81, annex K). Blocks
-    begin at the upper left corner. Raises InputError for a side above 65,500 pixels.
+    Args:
+        quality: 1..100 in libjpeg's scale of the tables of the standard (ITU-T T.81, annex K).
+        origin: rows and columns of the first blocks that a former crop has cut off; what lay
+            there is taken for a repetition of the outermost pixels.
+
+    Raises:
+        InputError: a side above 65,500 pixels.
     """
+    if origin != (0, 0):
+        (top, left), whole = origin, ((origin[0], 0), (origin[1], 0), (0, 0))
+        return jpeg(np.pad(picture, whole, "edge"), quality, subsampling)[top:, left:]
     if max(picture.shape) > _LONGEST:
         height, width = picture.shape[:2]
         raise InputError(f"{width} x {height} is too large for JPEG (at most {_LONGEST} a side)")

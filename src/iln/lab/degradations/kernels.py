@@ -35,6 +35,19 @@ def gaussian(
     return _normalised(1 / (1 + q) if plateau else np.exp(-q / 2))
 
 
+def unsharp(sigma: float, amount: float) -> Kernel:
+    """Sharpening by an unsharp mask, x + amount * (x - blurred x): edges get halos.
+
+    Args:
+        sigma: of the Gaussian blur in pixels, above 0.
+        amount: 0 (nothing changes) and more; programs for photographs mostly take up to 1.5.
+    """
+    size = 2 * math.ceil(3 * sigma) + 1
+    kernel = -amount * gaussian(size, (sigma, sigma))
+    kernel[size // 2, size // 2] += 1 + amount
+    return kernel
+
+
 def sinc(size: int, cutoff: float) -> Kernel:
     """The ideal low pass without directions: cutoff / (2 pi r) * J1(cutoff r), which rings.
 

@@ -2,7 +2,12 @@
 
 import numpy as np
 
+from iln.images import LUMA
 from iln.lab.degradations.bands import Floats, Pixels, bands, by_bands
+from iln.lab.degradations.resizing import resized
+
+_CONTRAST = np.float32(40)
+"""Sigma of coarse noise while it is made, in 8-bit levels: few values are clipped."""
 
 
 def unrounded_noise(picture: Pixels, sigma: float, rng: np.random.Generator) -> Floats:
@@ -50,6 +55,35 @@ def poisson_noise(
     def noisy(x: Floats, _: slice) -> Floats:
         signal = x.mean(axis=2, keepdims=True, dtype=np.float32) if gray else x
         return x + strength * np.sqrt(signal) * _normal(x.shape, rng, gray)
+
+    return by_bands(picture, noisy)
+
+
+def coarse_noise(
+    picture: Pixels, sigma: float, speck: float, rng: np.random.Generator, *, gray: bool
+) -> Pixels:
+    """Noise with specks larger than a pixel: grain, paper, or blotches of colour.
+
+    It is made with a value a speck, enlarged by bicubic interpolation, added, clipped and rounded.
+    Denoisers of cameras, enlarged scans and JPEG leave such noise, whose neighbours are alike.
+
+    Args:
+        sigma: in the middle of the specks, in 8-bit levels, 0 and more.
+        speck: pixels a side, 1 and more.
+        gray: the same in all channels; else in the colours alone, with a luma of 0.
+    """
+    height, width, channels = picture.shape
+    few = max(1, round(height / speck)), max(1, round(width / speck)), 1 if gray else channels
+    drawn = np.rint(128 + _CONTRAST * rng.standard_normal(few, dtype=np.float32))
+    noise = resized(np.clip(drawn, 0, 255).astype(np.uint8), (height, width), "bicubic")
+    strength = np.float32(sigma) / _CONTRAST
+
+    def noisy(x: Floats, rows: slice) -> Floats:
+        n = noise[rows].astype(np.float32) - np.float32(128)
+        if not gray and channels == 3:
+            r, g, b = LUMA
+            n -= r * n[..., :1] + g * n[..., 1:2] + b * n[..., 2:]
+        return x + strength * n
 
     return by_bands(picture, noisy)
 

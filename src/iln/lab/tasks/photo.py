@@ -3,7 +3,9 @@
 The damage is made as for Real-ESRGAN (Wang et al., 2021): blur, resizing, noise and JPEG, twice
 over, in random order (as in BSRGAN, Zhang et al., 2021), and at the end a sinc filter and JPEG.
 Between the two rounds lies, for some pictures, what happens to a print until it is scanned:
-fading, stains, scratches and dust.
+fading, stains, scratches and dust. On request it has what cameras, scanners and messengers leave
+besides: coarse grain, blotches of colour, halos of sharpening, a second JPEG on another grid, and
+the paper or the screen of a print.
 """
 
 import math
@@ -13,16 +15,19 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 
 from iln.lab.degradations import (
+    JPEG_UNIT,
+    coarse_noise,
     convolve,
     fade,
     gaussian_noise,
+    halftone,
     jpeg,
     monochrome,
     poisson_noise,
     resized,
 )
 from iln.lab.degradations.bands import Kernel
-from iln.lab.degradations.kernels import gaussian, sinc
+from iln.lab.degradations.kernels import gaussian, sinc, unsharp
 from iln.lab.degradations.prints import dust, scratches, stains
 from iln.lab.degradations.resizing import METHODS, Method
 from iln.lab.tasks.ranges import Range, Share, Within
@@ -42,6 +47,9 @@ class Photo(Task):
     """Share of pictures that are old prints."""
     wear: Annotated[Range, Within(0, 1)] = Range(0, 1)
     """How faded, stained, scratched and dusty a print is: a worn print may have a good scan."""
+    processed: Share = 0.0
+    """Share of pictures with what cameras, scanners and messengers leave besides: coarse grain,
+    blotches of colour, halos of sharpening, a second JPEG; prints show their paper or screen."""
     untouched: Share = 0.1
     """Share of pictures without any damage: a network must learn to leave those alone, too."""
     colourless: Share = 0.15
@@ -51,7 +59,7 @@ class Photo(Task):
     def training_pair(self, crop: Pixels, rng: np.random.Generator) -> Pair:
         if rng.random() < self.colourless:
             crop = monochrome(crop, rng)
-        return super().training_pair(crop, rng)
+        return self.shifted_pair(crop, rng, min(JPEG_UNIT, self.margin // self.scale))
 
     def degrade(self, target: Pixels, rng: np.random.Generator) -> Pixels:
         height, width = target.shape[0] // self.scale, target.shape[1] // self.scale
@@ -59,10 +67,16 @@ class Photo(Task):
         if rng.random() < self.untouched or strength == 0:
             return resized(target, (height, width), "bicubic")
         first, second = rounds(strength, self.scale)
+        # (No random number is drawn for what is not asked for: the same seeds, the same damage.)
+        processed = self.processed > 0 and rng.random() < self.processed
         picture = through(first, target, target.shape[:2], rng)
         if rng.random() < self.prints:
+            if processed:
+                picture = _printed(picture, strength, rng)
             picture = _aged(picture, self.wear.draw(rng), rng)
         picture = through(second, picture, (height, width), rng)
+        if processed:
+            picture = _processed(picture, strength, rng)
         return delivered(picture, (height, width), strength, rng)
 
     def protocols(self) -> dict[str, Task]:
@@ -188,9 +202,36 @@ def _noisy(picture: Pixels, limits: _Round, rng: np.random.Generator) -> Pixels:
     return poisson_noise(picture, limits.shots * amount, rng, gray=gray)
 
 
-def _compressed(picture: Pixels, least: int, rng: np.random.Generator) -> Pixels:
+def _compressed(
+    picture: Pixels, least: int, rng: np.random.Generator, origin: tuple[int, int] = (0, 0)
+) -> Pixels:
     quality = int(rng.integers(least, 96))
-    return jpeg(picture, quality, "4:2:0" if rng.random() < 0.8 else "4:4:4")
+    return jpeg(picture, quality, "4:2:0" if rng.random() < 0.8 else "4:4:4", origin)
+
+
+def _printed(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+    """On a press, with dots, or on paper or film, whose grain shows."""
+    if rng.random() < 0.3:
+        return halftone(picture, rng.uniform(2.5, 6), strength * rng.random(), rng.uniform(0, 2))
+    return coarse_noise(picture, 25 * strength * rng.random(), rng.uniform(1, 4), rng, gray=True)
+
+
+def _processed(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+    """What a camera or a scanner does to a picture before it stores it, and then a messenger."""
+    grainy, blotched, sharpened, sent = rng.random(4)
+    if grainy < 0.5:
+        grain = 20 * strength * rng.random()
+        picture = coarse_noise(picture, grain, rng.uniform(1, 2.5), rng, gray=True)
+    if blotched < 0.5:
+        blotches = 30 * strength * rng.random()
+        picture = coarse_noise(picture, blotches, rng.uniform(1.5, 6), rng, gray=False)
+    if sharpened < 0.5:
+        kernel = unsharp(rng.uniform(0.5, 2), 2 * strength * rng.random())
+        picture = convolve(picture, kernel)
+    if sent < 0.6:
+        y, x = rng.integers(JPEG_UNIT, size=2).tolist()
+        picture = _compressed(picture, round(95 - 65 * strength), rng, (y, x))
+    return picture
 
 
 def _aged(picture: Pixels, wear: float, rng: np.random.Generator) -> Pixels:

@@ -102,15 +102,18 @@ class Task(BaseModel, ABC):
         return damaged[cut], crop[side]
 
     def shifted_pair(self, crop: Pixels, rng: np.random.Generator, unit: int) -> Pair:
-        """As `training_pair` at scale 1, but the damage's grid, such as that of JPEG's blocks,
-        begins anywhere in its first `unit` pixels (at most `margin`), as in a crop of a picture.
+        """As `training_pair`, but the damage's grid, such as that of JPEG's blocks, begins anywhere
+        in the input's first `unit` pixels, as in a crop of a picture.
+
+        `unit` times `scale` is at most `margin`.
         """
+        scale, margin = self.scale, self.margin
         y, x = rng.integers(unit, size=2)
-        damaged, margin = self.degrade(crop[y:, x:], rng), self.margin
-        height, width = (side - 2 * margin for side in crop.shape[:2])
-        top, left = margin - y, margin - x
-        inside = slice(margin, margin + height), slice(margin, margin + width)
-        return damaged[top : top + height, left : left + width], crop[inside]
+        damaged = self.degrade(crop[scale * y :, scale * x :], rng)
+        target = crop[margin : crop.shape[0] - margin, margin : crop.shape[1] - margin]
+        top, left = margin // scale - y, margin // scale - x
+        height, width = (side // scale for side in target.shape[:2])
+        return damaged[top : top + height, left : left + width], target
 
     def score(self, output: Pixels, target: Pixels) -> dict[str, float]:
         """All metrics of one result."""

@@ -93,14 +93,14 @@ def deblur() -> Recipe:
 def photo() -> Recipe:
     """Old and phone photographs: blur, noise, JPEG, fading, scratches and stains at once."""
     # Twice as many as in the tests: scratches cover so few pixels that they are learned last.
-    prints = {"prints": 0.6}
-    base = _same_size({"task": "photo", "degradation": prints, "validation": ("Set14",)})
+    damage = {"prints": 0.6, "processed": 0.5}
+    base = _same_size({"task": "photo", "degradation": damage, "validation": ("Set14",)})
     return derive(base, {"spec": {**base.spec, "depths": [2, 2, 2, 6]}})  # as after pruning
 
 
 def photo_x2() -> Recipe:
     """As photo, and twice as large; start it with init=photo."""
-    damage = {"prints": 0.5, "untouched": 0.25}
+    damage = {"prints": 0.5, "processed": 0.5, "untouched": 0.25}
     return derive(photo(), {"scale": 2, "degradation": damage, "batch": 16, "ema": 0.995})
 
 
