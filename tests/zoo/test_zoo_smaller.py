@@ -80,7 +80,7 @@ def test_pairs_are_what_a_model_makes_of_damaged_crops(
     assert distil.main() == 0
     found = [sorted((pairs / part).iterdir()) for part in ("input", "target")]
     assert [file.name for file in found[0]] == ["00000.png", "00001.png"]
-    task = TASKS["photo"](prints=0.6)
+    task = TASKS["photo"](prints=0.6, processed=0.5)
     for number, (damaged, answer) in enumerate(zip(*found, strict=True)):
         pixels = read(damaged).rgb8()
         assert np.array_equal(pixels, distil.crop(task, [photographs / "a.png"], number))
