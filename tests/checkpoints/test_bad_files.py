@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -83,6 +84,65 @@ def test_the_trap_itself_works(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     pickle.loads(pickle.dumps(Evil(trace)))
     assert trace.exists()
+
+
+class Large:
+    """Asks for more memory than there is, by what an array is built with."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return np.ndarray, ((10**15,),)
+
+
+def test_what_would_take_any_amount_of_memory(tmp_path: Path) -> None:
+    file = tmp_path / "large.pth"
+    file.write_bytes(torch_bytes({"params": state(), "extra": Large()}))
+    load(file)  # nothing is built
+    data = torch_bytes({"params": {**state(), "zeros": torch.zeros(30_000_000)}})
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w", 8) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+    assert "GB large once it is unpacked" in refused(file)
+    wide = torch.zeros((2 * 100 - 1) ** 2, 2)
+    tables = {n: wide if n.endswith("bias_table") else t for n, t in state().items()}
+    file.write_bytes(torch_bytes(tables))
+    assert "has windows of 100 pixels a side; at most 64 are read" in refused(file)
+
+
+def test_dictionaries_that_refer_to_each_other(tmp_path: Path) -> None:
+    around: dict[str, Any] = {}
+    around |= {f"key {i}": around for i in range(300)}
+    around["params"] = state()
+    file = tmp_path / "around.pth"
+    file.write_bytes(torch_bytes(around))
+    load(file)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_tensors_that_are_not_plain(tmp_path: Path) -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+    file = tmp_path / "nested.pth"
+    file.write_bytes(torch_bytes({**state(), "conv_first.bias": nested}))
+    assert refused(file) == "holds a nested tensor, 'conv_first.bias'; only plain tensors are read"
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_protocol_that_cannot_be_read_is_named(protocol: int, tmp_path: Path) -> None:
+    file = tmp_path / "late.pth"
+    file.write_bytes(torch_bytes({"params": state()}, pickle_protocol=protocol))
+    assert "pickled by a protocol that cannot be read without running it" in refused(file)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_a_part_of_the_weights_is_called_so(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"model-00001-of-00002.{suffix}"
+    safetensors.torch.save_file(dict(list(state().items())[:9]), file)
+    assert refused(file).startswith("is part 1 of 2 of the weights; join")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    assert refused(tmp_path / "pipe.pth") == "is a device or a pipe; give a weights file"
 
 
 def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
@@ -184,6 +244,10 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
         ({"epoch": 3, "best": 1.5}, "holds no weights but 'epoch', 'best'; expected a state dict"),
         ({"epoch": 3, "iter": 9, "optimizers": [{}], "schedulers": []}, "is a training state"),
         ({"optimizer_state": {}, "step": 1}, "is a training state without weights"),
+        (
+            {"optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}}, "scheduler": {}},
+            "is a training state without weights",
+        ),
         ({"generator": {"w": torch.zeros(1)}}, "no SwinIR, HAT or DRCT (it holds w)"),
     ],
 )
@@ -196,7 +260,6 @@ def test_pickles_without_weights(content: object, expected: str, tmp_path: Path)
 OTHERS: dict[str, list[str]] = {
     "edsr": ["head.0.weight", "body.0.body.0.weight", "tail.1.weight"],
     "swin2sr": ["conv_first.weight", "layers.0.residual_group.blocks.0.attn.logit_scale"],
-    "no first convolution": ["layers.0.swin1.attn.relative_position_bias_table"],
 }
 
 
@@ -205,6 +268,15 @@ def test_another_network(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     safetensors.torch.save_file({name: torch.zeros(3) for name in OTHERS[kind]}, file)
     assert f"is no SwinIR, HAT or DRCT (it holds {sorted(OTHERS[kind])[0]}" in refused(file)
+
+
+def test_a_variant_without_our_first_convolution(tmp_path: Path) -> None:
+    """As in DiffBIR, whose SwinIR begins with a shuffle."""
+    tensors = {name.replace("conv_first.", "conv_first.1."): t for name, t in state().items()}
+    safetensors.torch.save_file(tensors, tmp_path / "weights.safetensors")
+    assert "is a variant of SwinIR that is not supported" in refused(
+        tmp_path / "weights.safetensors"
+    )
 
 
 Edit = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]

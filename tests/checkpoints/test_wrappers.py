@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import datetime
+import decimal
+import enum
 import io
 import logging
+import types
+import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +40,15 @@ def beside(first: str, second: str) -> Callable[[State, State], Any]:
 
 def other(state: State) -> State:
     return {name: tensor * 2 for name, tensor in state.items()}
+
+
+def numpy_of(state: State) -> dict[str, Any]:
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
+def without_dots(state: State) -> State:
+    """As LitEma keeps averages: buffers, whose names must not have dots."""
+    return {name.replace(".", ""): t for name, t in state.items() if t.is_floating_point()}
 
 
 CRITIC = {"conv_first.weight": torch.zeros(4, 3, 3, 3), "linear.weight": torch.zeros(1, 4)}
@@ -72,6 +86,23 @@ ONE = {
     "averages under online": lambda state: {
         "ema": {**prefixed("online_model.", other(state)), **prefixed("ema_model.", state)}
     },
+    "adam's moments first": lambda state: {"m": other(state), "v": other(state), "model": state},
+    "student and teacher": lambda state: {
+        "state_dict": {**prefixed("teacher.", other(state)), **prefixed("student.", state)}
+    },
+    "averages of another network": lambda state: {"teacher_ema": CRITIC, "net_g": state},
+    "arrays of numpy": lambda state: {"params": numpy_of(state), "losses": np.zeros(3)},
+    "counters": lambda state: {
+        **state,
+        "total_ops": torch.zeros(1),
+        "layers.0.total_params": torch.zeros(1),
+    },
+    "wrapped parts": lambda state: {
+        name.replace("conv_first.", "conv_first._orig_mod.").replace(
+            ".residual_group.", "._fsdp_wrapped_module.residual_group._checkpoint_wrapped_module."
+        ): tensor
+        for name, tensor in state.items()
+    },
     "compiled": lambda state: prefixed("_orig_mod.", state),
     "averages alone": lambda state: {
         "n_averaged": torch.tensor(7),
@@ -93,7 +124,35 @@ TWO = {
         ("netG", "netEMA"),
         ("model", "shadow"),
         ("generator", "polyak"),
+        ("model", "EMAModel"),
+        ("model", "emamodel"),
+        ("model", "ema0.9999"),
+        ("model", "moving_averages"),
+        ("model", "model/ema"),
     )
+}
+TWO["a callback's"] = lambda plain, averaged: {
+    "state_dict": prefixed("net.", plain),
+    "callbacks": {"EMACallback{'decay': 0.999}": {"state": averaged}},
+}
+TWO["names without dots"] = lambda plain, averaged: {
+    "state_dict": {
+        **prefixed("model.", plain),
+        "model_ema.decay": torch.tensor(0.9),
+        **prefixed("model_ema.", without_dots(averaged)),
+    }
+}
+TWO["names without dots, within"] = lambda plain, averaged: {
+    **prefixed("model.net.", plain),
+    **prefixed("model_ema.net", without_dots(averaged)),
+}
+TWO["no names"] = lambda plain, averaged: {
+    "model": plain,
+    "ema": {
+        "decay": 0.99,
+        "shadow_params": [t for n, t in averaged.items() if n in PLAIN.state_dict()],
+        "collected_params": None,
+    },
 }
 TWO["ema by prefix"] = lambda plain, averaged: {
     "state_dict": {**prefixed("net.", plain), **prefixed("ema.net.", averaged)}
@@ -165,12 +224,72 @@ def test_numbers_of_numpy_beside_the_weights(value: Any, core: str, tmp_path: Pa
         Path("options.yml"),
         datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc),  # noqa: UP017
         datetime.timedelta(hours=3),
+        datetime.time(1, 2),
+        torch.torch_version.TorchVersion("2.13"),
+        collections.defaultdict(list, a=[1]),
+        argparse.Namespace(history=collections.defaultdict(list), type=int),
+        collections.deque([1, 2], 5),
+        frozenset([1]),
+        range(3),
+        slice(1, 2),
+        decimal.Decimal("1.5"),
+        uuid.UUID(int=3),
+        types.SimpleNamespace(a=1),
+        np.str_("x"),
+        np.array(["a", "bc"]),
+        np.datetime64("2026-01-01"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_trainers_note_beside_the_weights(value: Any, tmp_path: Path) -> None:
-    torch.save({"model": official(PLAIN), "args": value}, tmp_path / "a.pth")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_trainers_note_beside_the_weights(value: Any, zipped: bool, tmp_path: Path) -> None:
+    content = {"args": value, "model": official(PLAIN), "again": [value]}
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
     assert same(tmp_path / "a.pth", PLAIN)
+
+
+class Settings(dict[str, Any]):
+    """A trainer's own, which also has attributes."""
+
+
+class Trainer:
+    def __init__(self) -> None:
+        self.settings = Settings(lr=1e-4)
+        self.settings.name = "x"  # type: ignore[attr-defined]
+
+
+class Stage(enum.Enum):
+    FIRST = 1
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_of_other_packages_are_passed_over(
+    zipped: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = {"trainer": Trainer(), "stage": Stage.FIRST, "model": official(PLAIN)}
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    caplog.set_level(logging.INFO, "iln")
+    assert same(tmp_path / "a.pth", PLAIN)
+    assert f"passes over its objects of {__name__}.Trainer, {__name__}.Settings" in caplog.text
+
+
+def test_an_object_is_not_built_even_where_it_is_known(tmp_path: Path) -> None:
+    """What a package would do on loading is not done."""
+    torch.save({"model": official(PLAIN), "x": Harmful(tmp_path)}, tmp_path / "a.pth")
+    assert same(tmp_path / "a.pth", PLAIN)
+    assert not (tmp_path / "trace").exists()
+
+
+def leave_a_trace(folder: str) -> None:
+    (Path(folder) / "trace").touch()
+
+
+class Harmful:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return leave_a_trace, (str(self.folder),)
 
 
 def _renamed(data: bytes, core: str) -> bytes:
@@ -231,6 +350,14 @@ def _script() -> bytes:
         ),
         (lambda: b"several lines\nof text\n", "is no weights file (it is text)"),
         (lambda: b"GGUF" + bytes(100), "is a GGUF file"),
+        (
+            lambda: b'<?xml version="1.0"?>\n<net name="m">',
+            "is an XML file, such as a graph",
+        ),
+        (
+            lambda: b'{\n "metadata": {"total_size": 9},\n "weight_map": {}}',
+            "is the index of weights in several parts",
+        ),
     ],
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

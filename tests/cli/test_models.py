@@ -80,6 +80,13 @@ def test_any_file_of_weights(command: Command, weights: Path, tmp_path: Path) ->
     done = command("models", tmp_path / "other.pth")
     assert done.out.startswith("# other.pth\n")
     assert "taken by convention:\n\n* img_range: 1.0\n" in done.out
+    hat = iln.build(
+        "hat-x2", norm="ln", embed_dim=12, depths=(1,), num_heads=(2,), squeeze_factor=4
+    )
+    torch.save(hat.state_dict(), tmp_path / "hat.pth")
+    assert "--norm ln or --norm i-ln" in command("models", tmp_path / "hat.pth").err
+    done = command("models", tmp_path / "hat.pth", "--norm", "ln")
+    assert "* network: HAT with LayerNorm" in done.out
     (tmp_path / "text.pth").write_text("hello\n")
     done = command("models", tmp_path / "text.pth")
     assert (done.code, done.out) == (2, "")

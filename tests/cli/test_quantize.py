@@ -70,6 +70,20 @@ def test_the_ranges_are_of_the_networks_own_task(
         assert image.shape[3] == 25
 
 
+def test_what_a_file_does_not_say_may_be_said(command: Command, tmp_path: Path) -> None:
+    hat = iln.build(
+        "hat-x2", norm="ln", embed_dim=12, depths=(1,), num_heads=(2,), squeeze_factor=4
+    )
+    torch.save(hat.state_dict(), tmp_path / "hat.pth")
+    small = tmp_path / "small.safetensors"
+    words = ["quantize", tmp_path / "hat.pth", "--precision", "int4", "-o", small]
+    assert "--norm ln or --norm i-ln" in command(*words).err
+    done = command(*words, "--norm", "ln", "--eps", "1e-6")
+    assert done.code == 0, done.err
+    spec = describe(small)["spec"]
+    assert (spec["norm"], spec["eps"]) == ("ln", 1e-6)
+
+
 def test_int4(command: Command, weights: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.safetensors"
     done = command("quantize", weights, "--precision", "int4", "-o", small)

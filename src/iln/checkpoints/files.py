@@ -127,8 +127,11 @@ def about(path: str | Path) -> Iterator[None]:
 def kind_of(path: Path) -> str:
     """`safetensors` or `torch`, by the first bytes; InputError for anything else."""
     try:
-        with path.open("rb") as file:
-            head = file.read(512)
+        # Opening a named pipe would wait for somebody to write to it.
+        strange = path.exists() and not path.is_file() and not path.is_dir()
+        if not strange:
+            with path.open("rb") as file:
+                head = file.read(512)
     except FileNotFoundError:
         raise InputError("no such file; give a weights file or a shipped model's name") from None
     except IsADirectoryError:
@@ -136,6 +139,8 @@ def kind_of(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot be read: {reason}") from error
+    if strange:
+        raise InputError("is a device or a pipe; give a weights file")
     if not head:
         raise InputError("is empty")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_HEADER:
@@ -153,6 +158,10 @@ def _other_kind(head: bytes) -> str:
         return "a web page, not the weights that it may link to"
     if _ONNX.match(head):
         return "an ONNX graph, no weights file (give the weights that it was exported from)"
+    if head.lstrip().startswith(b"<?xml"):
+        return "an XML file, such as a graph of OpenVINO, no weights file"
+    if head.lstrip().startswith(b"{") and (b'"weight_map"' in head or b'"total_size"' in head):
+        return "the index of weights in several parts; join the tensors of all parts in one file"
     if head[257:262] == b"ustar":
         return "no weights file (it is a tar archive)"
     for start, name in _OTHER_KINDS.items():

@@ -30,6 +30,7 @@ import json
 import logging
 import math
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -63,6 +64,8 @@ from iln.errors import InputError
 FORMAT = 3
 _DESCRIPTION = ("task", "training", "scores", "licence")
 _STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_WIDEST = 64
+"""Windows, pixels a side: the table of who sees whom has as many entries as that to the fourth."""
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 log = logging.getLogger("iln")
@@ -113,6 +116,12 @@ def load_explained(
 ) -> tuple[Backbone, dict[str, Any]]:
     """As `load`, on the CPU, and what was assumed: by name, empty where the file says it all."""
     with located(name_or_file) as path, about(called(name_or_file, path)):
+        part = re.search(r"-(\d+)-of-(\d+)\.\w+$", path.name)
+        if part is not None and int(part[2]) > 1:
+            raise InputError(
+                f"is part {int(part[1])} of {int(part[2])} of the weights; join the tensors of all "
+                "parts in one file"
+            )
         weights, metadata = read_tensors(path)
         if OUR_KEY in metadata:
             return _rebuild(weights, metadata[OUR_KEY], answers).eval(), {}
@@ -358,6 +367,8 @@ def _check_bulk(spec: Spec, weights: Mapping[str, Tensor]) -> None:
     A wrong size may ask for a network far larger than its file and the memory.
     """
     dim, hidden = spec.embed_dim, int(spec.embed_dim * spec.mlp_ratio)
+    if spec.window > _WIDEST:
+        raise InputError(f"has windows of {spec.window} pixels a side; at most {_WIDEST} are read")
     needed = len(spec.depths) * (4 * dim**2 + 2 * dim * hidden)
     # What is repeated by a stride of 0 takes no room in a file; a byte may hold two weights.
     held = 2 * sum(

@@ -56,20 +56,36 @@ class Recognised:
     assumed: dict[str, Any]
 
 
-WRAPPERS = ("module", "_orig_mod")
-"""What DistributedDataParallel and torch.compile put into names, anywhere."""
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""What PyTorch's wrappers (DistributedDataParallel, torch.compile, FSDP, checkpointing) put into
+names, anywhere."""
+_COUNTERS = (
+    "total_ops",
+    "total_params",
+    "num_updates",
+    "num_batches_tracked",
+    "step",
+    "n_averaged",
+)
+"""What counts operations (thop) or steps beside the weights."""
+
+
+def bare(name: str) -> str:
+    """A name without what PyTorch's wrappers put into it."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
 def clean(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the prefixes of DDP and torch.compile, and without what we build ourselves.
+    """Bare names, without counters, and without what we build ourselves.
 
     Index tables and masks are shaped by the size of the training crops, so they are of no use.
     """
-    parts = {name: name.split(".") for name in weights}
     return {
-        ".".join(p for p in parts[name] if p not in WRAPPERS): tensor
+        bare(name): tensor
         for name, tensor in weights.items()
-        if not parts[name][-1].startswith(("relative_position_index", "attn_mask"))
+        if not name.rpartition(".")[2].startswith(
+            ("relative_position_index", "attn_mask", *_COUNTERS)
+        )
     }
 
 
@@ -113,6 +129,12 @@ def _backbone(shapes: Shapes) -> str:
     for name, (_, backbone) in reversed(BACKBONES.items()):
         if backbone.mark in shapes and "conv_first.weight" in shapes:
             return name
+    for _, backbone in BACKBONES.values():
+        if backbone.mark in shapes:
+            raise InputError(
+                f"is a variant of {backbone.title} that is not supported: it has no "
+                "conv_first.weight"
+            )
     some = printable(", ".join(list(shapes)[:3])) + (", ..." if len(shapes) > 3 else "")
     *others, last = [backbone.title for _, backbone in BACKBONES.values()]
     raise InputError(

@@ -9,22 +9,41 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-from iln.checkpoints.published import WRAPPERS
+from iln.backbones import BACKBONES
+from iln.checkpoints.published import bare, clean
 from iln.errors import InputError
 
 _MARK = "conv_first.weight"
 """What each of our networks has once, at its top."""
+_DOTLESS = _MARK.replace(".", "")
+"""The same where averages are kept as buffers, whose names must not have dots (LitEma)."""
 DEPTH = 4
 """Dictionaries in one another that are looked into; a pickle may contain itself."""
-_AVERAGED = {"ema", "avg", "average", "averaged", "swa", "shadow", "polyak", "n_averaged"}
+_AVERAGED = {
+    "ema", "emas", "emamodel", "modelema", "avg", "average", "averages", "averaged", "averaging",
+    "swa", "shadow", "polyak", "n_averaged",
+}  # fmt: skip
 _ONLINE = {"online"}
 """Beside the averages in what keeps both."""
-_NO_WEIGHTS = {"optimizer", "optimizers", "optim", "exp", "grad", "grads", "gradients", "momentum"}
+_NO_WEIGHTS = {
+    "optimizer", "optimizers", "optim", "adam", "exp", "grad", "grads", "gradients", "momentum",
+    "moment", "moments",
+}  # fmt: skip
 """Of an optimizer, which keeps numbers by the names of the weights, averages among them."""
+_MOMENTS = {"m", "v"}
+"""The same, where they are the whole name."""
+_TEACHERS = {"teacher", "teachers"}
 _CRITICS = {"d", "netd", "dis", "disc", "discriminator", "critic"}
+
+
+Keys: TypeAlias = tuple[str, ...]
+"""Of dictionaries in one another, from the outermost on."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +79,9 @@ def find_weights(content: object) -> Weights:
     """
     if not isinstance(content, Mapping):
         raise InputError(f"holds a {type(content).__name__}, no weights; expected a state dict")
-    found = [one for keys, tensors in _nested(content) for one in _sets(keys, tensors)]
-    known = [one for one in found if _MARK in one.tensors] or found
-    if not known:
-        if any(str(name).startswith("optimizer") for name in content):
+    known = weights_in(content)
+    if all(_is_no_weights(one.place) for one in known):
+        if known or any(str(name).startswith("optimizer") for name in content):
             raise InputError("is a training state without weights; give the weights file beside it")
         entries = ", ".join(repr(str(name)) for name in list(content)[:5]) or "nothing"
         raise InputError(f"holds no weights but {entries}; expected a state dict, nested or not")
@@ -72,17 +90,77 @@ def find_weights(content: object) -> Weights:
     return Weights(best.tensors, best.place, best.averaged, others)
 
 
-def _nested(
-    content: Mapping[object, object], keys: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Every dictionary in it that holds tensors, and the keys that lead there."""
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if tensors:
-        yield keys, tensors
-    if len(keys) < DEPTH:
-        for name, value in content.items():
-            if isinstance(value, Mapping):
-                yield from _nested(value, (*keys, str(name)))
+def weights_in(content: Mapping[object, object]) -> list[Weights]:
+    """All sets of weights: of our networks if there are any, else whatever tensors there are."""
+    found = [one for keys, tensors in _nested(content) for one in _sets(keys, tensors)]
+    known = [one for one in found if _MARK in one.tensors] or found
+    lists = [one for keys, tensors in _lists(content) for one in _in_order(keys, tensors, known)]
+    return [*known, *lists]
+
+
+def _nested(content: Mapping[object, object]) -> Iterator[tuple[Keys, dict[str, Tensor]]]:
+    """Every dictionary in it that holds tensors, and the keys that lead there.
+
+    Arrays of numpy are taken for tensors where a dictionary holds no tensors.
+    """
+    for keys, inner in _dictionaries(content):
+        tensors = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
+        if not tensors:
+            arrays = {str(n): v for n, v in inner.items() if isinstance(v, np.ndarray)}
+            numbers = {name: value for name, value in arrays.items() if value.dtype.kind == "f"}
+            tensors = {name: torch.tensor(value) for name, value in numbers.items()}
+        for name, tensor in tensors.items():
+            if tensor.is_nested or type(tensor) not in (Tensor, nn.Parameter):
+                kind = "nested tensor" if tensor.is_nested else type(tensor).__name__
+                raise InputError(f"holds a {kind}, {name!r}; only plain tensors are read")
+        if tensors:
+            yield keys, _bare(tensors)
+
+
+def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what wrappers put into the names, where these stay apart."""
+    names = {name: bare(name) for name in tensors}
+    if len(set(names.values())) < len(names):
+        return tensors
+    return {names[name]: tensor for name, tensor in tensors.items()}
+
+
+def _dictionaries(
+    content: Mapping[object, object],
+) -> Iterator[tuple[Keys, Mapping[object, object]]]:
+    """It and all dictionaries in it, each once."""
+    waiting: list[tuple[Keys, Mapping[object, object]]] = [((), content)]
+    seen = {id(content)}
+    while waiting:
+        keys, inner = waiting.pop(0)
+        yield keys, inner
+        for name, value in inner.items() if len(keys) < DEPTH else ():
+            if isinstance(value, Mapping) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(((*keys, str(name)), value))
+
+
+def _lists(content: Mapping[object, object]) -> Iterator[tuple[Keys, list[Tensor]]]:
+    """Lists of tensors: averages without names, in the order of a network's parameters."""
+    for keys, inner in _dictionaries(content):
+        for name, value in inner.items():
+            if isinstance(value, list | tuple) and value:
+                tensors = [one for one in value if isinstance(one, Tensor)]
+                if len(tensors) == len(value):
+                    yield (*keys, str(name)), tensors
+
+
+def _in_order(keys: Keys, tensors: list[Tensor], known: list[Weights]) -> Iterator[Weights]:
+    """Such averages by the names of the set of weights that they fit, if any."""
+    place = ".".join(keys)
+    if not _says(place, _AVERAGED) or _is_no_weights(place):
+        return
+    for one in known:
+        learned = {name: t for name, t in one.tensors.items() if name in clean(one.tensors)}
+        shapes = [tensor.shape for tensor in learned.values()]
+        if not one.averaged and shapes == [tensor.shape for tensor in tensors]:
+            yield Weights(dict(zip(learned, tensors, strict=True)), place, averaged=True)
+            return
 
 
 def _sets(keys: tuple[str, ...], tensors: dict[str, Tensor]) -> Iterator[Weights]:
@@ -95,12 +173,22 @@ def _sets(keys: tuple[str, ...], tensors: dict[str, Tensor]) -> Iterator[Weights
             for name, tensor in tensors.items()
             if name.startswith(prefix) and not name.startswith(others)
         }
-        parts = [part for part in prefix.split(".") if part and part not in WRAPPERS]
-        place = ".".join((*keys, *parts))
+        place = ".".join((*keys, *(part for part in bare(prefix).split(".") if part)))
         averaged = (_says(place, _AVERAGED) or "n_averaged" in tensors) and not _says(
             place, _ONLINE | _NO_WEIGHTS
         )
         yield Weights(inside, place, averaged)
+        yield from _dotless(keys, tensors, inside)
+
+
+def _dotless(keys: Keys, tensors: dict[str, Tensor], known: dict[str, Tensor]) -> Iterator[Weights]:
+    """Averages beside the weights, under their names without dots."""
+    for name in tensors:
+        if name.endswith(_DOTLESS) and _MARK in known:
+            start = name.removesuffix(_DOTLESS)
+            averages = {old: tensors.get(start + old.replace(".", "")) for old in known}
+            found = {old: tensor for old, tensor in averages.items() if tensor is not None}
+            yield Weights(found, ".".join((*keys, start.strip("."))), averaged=True)
 
 
 def prefixes(names: Iterable[str]) -> list[str]:
@@ -109,18 +197,28 @@ def prefixes(names: Iterable[str]) -> list[str]:
     return [prefix for prefix in found if not prefix or prefix.endswith(".")] or [""]
 
 
-def _rank(one: Weights) -> tuple[bool, bool, bool]:
+def _rank(one: Weights) -> tuple[bool, ...]:
     """The smaller the better; of equals the first."""
-    return _says(one.place, _NO_WEIGHTS), _says(one.place, _CRITICS), not one.averaged
+    names = clean(one.tensors)
+    return (
+        not any(backbone.mark in names for _, backbone in BACKBONES.values()),
+        _is_no_weights(one.place),
+        _says(one.place, _CRITICS),
+        not one.averaged,
+        _says(one.place, _TEACHERS),
+    )
+
+
+def _is_no_weights(place: str) -> bool:
+    return _says(place, _NO_WEIGHTS) or not _MOMENTS.isdisjoint(place.lower().split("."))
 
 
 def _says(place: str, words: set[str]) -> bool:
-    """Whether one of the words is a part of a place such as `params-ema` or `net_d`."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", place)  # emaModel
-    keys = apart.lower().split(".")
-    parts = {part for key in keys for part in re.split(r"[_\-\s]+", key)}
+    """Whether one of the words is a part of a place such as `params-ema`, `net_d` or `EMAModel`."""
+    parts = {part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", place)}
+    keys = set(place.lower().split("."))
     joined = {re.sub(r"[_\-\s]+", "", key) for key in keys}
-    return bool(words & (parts | joined | set(keys)))
+    return bool(words & (parts | joined | keys))
 
 
 def _listed(places: tuple[str, ...]) -> str:

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iln.cli.options import EpsOf, NormOf, RangeOf, StatsOf, answers
+
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from rich.table import Table
 
     from iln.checkpoints.catalogue import Entry
+    from iln.restoration.options import CheckpointOverrides
 
 _ENDLESS = 1000
 """Columns for a file or another program, whose lines must not be wrapped."""
@@ -36,6 +41,10 @@ def models(
     scores: Annotated[
         bool, typer.Option("--scores", help="List scores, scales and sizes instead.")
     ] = False,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
 ) -> None:
     """Find the model for your picture. Or show one's card: data, scores and limits."""
     from rich.console import Console
@@ -47,7 +56,7 @@ def models(
     console = Console()
     file = name is not None and (is_address(name) or os.path.lexists(name))
     if name is not None and name not in names() and file:
-        text = _file(name)
+        text = _file(name, **answers(norm, input_stats, img_range, eps))
         console.print(Markdown(text)) if console.is_terminal else typer.echo(text, nl=False)
     elif name is not None:
         text = card(name)
@@ -122,7 +131,7 @@ def _use(commercial: str) -> str:
     return _USES.get(commercial, commercial)
 
 
-def _file(name: str) -> str:
+def _file(name: str, **overrides: Unpack[CheckpointOverrides]) -> str:
     """What a file of weights is, as Markdown: what it says of itself, and what it is taken for."""
     from dataclasses import asdict
 
@@ -137,7 +146,7 @@ def _file(name: str) -> str:
         about = describe(name)
     except InputError:  # another's; or a bad one, which loading will say more about
         about = {}
-    model, assumed = load_explained(name, Answers())
+    model, assumed = load_explained(name, Answers(**overrides))
     spec = {key: value for key, value in asdict(model.spec).items() if key not in assumed}
     shown = name if is_address(name) else os.path.basename(name)  # noqa: PTH119 (of any kind)
     lines = [f"# {printable(shown)}", ""]

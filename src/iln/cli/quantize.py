@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iln.cli.options import ModelName, Overwrite
+from iln.cli.options import EpsOf, ModelName, NormOf, Overwrite, RangeOf, StatsOf, answers
 from iln.cli.written import written
 from iln.errors import InputError
 
@@ -68,6 +68,10 @@ def quantize(
             min=16, metavar="PIXELS", help="Crop each network input to its central PIXELS x PIXELS."
         ),
     ] = 128,
+    norm: NormOf = None,
+    input_stats: StatsOf = None,
+    img_range: RangeOf = None,
+    eps: EpsOf = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model ready to compute in int8, or store its weights in 4 bits."""
@@ -75,7 +79,7 @@ def quantize(
     from iln.checkpoints.native import load
 
     _check(output, precision, calibrate, overwrite)
-    network = load(model)
+    network = load(model, **answers(norm, input_stats, img_range, eps))
     for name, weight in network.named_parameters():
         if not weight.isfinite().all():
             raise InputError(

@@ -160,6 +160,23 @@ def test_weights_behind_a_prefix(tmp_path: Path) -> None:
         assert psnr16(iln.load(safe), image, model(image)) > 50
 
 
+def test_averages_of_any_kind_are_divided_with_the_weights(tmp_path: Path) -> None:
+    model = wild(network(), 16)
+    state = model.state_dict()
+    plain = {f"model.{name}": tensor + 1 for name, tensor in state.items()}
+    dotless = {f"model_ema.{name.replace('.', '')}": t for name, t in state.items()}
+    listed = {**plain, "ema": {"params": [*state.values()]}}
+    ways = {"dotless": {**plain, **dotless}, "list": listed}
+    image = picture()
+    for name, content in ways.items():
+        file, safe = tmp_path / f"{name}.pth", tmp_path / f"{name}-safe.pth"
+        torch.save(content, file)
+        assert run("rescue", file, "-o", safe) == 0
+        with torch.no_grad():
+            assert (iln.load(safe)(image) - model(image)).abs().max() < 1e-5
+            assert psnr16(iln.load(safe), image, model(image)) > 50
+
+
 def test_steps_need_our_own_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wild.pth"
     model = wild(network(), -8, 40)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from running import exit_code, log, quiet
 
+import iln
 from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.lab.training import Recipe, load_recipe, loop, recipe, train
@@ -377,3 +378,29 @@ def test_names_that_are_not_utf_8(made: Recipe, tmp_path: Path) -> None:
     other = own.model_copy(update={"data": (tmp_path / name,)})
     with pytest.raises(InputError, match=r"M\\udcfcller: the name is not UTF-8; rename it"):
         train(other, tmp_path / "other", say=quiet)
+
+
+@pytest.mark.parametrize("backbone", ["swinir-light-x2", "hat-x2"])
+def test_a_published_file_starts_a_run_as_what_it_is(
+    backbone: str, made: Recipe, tmp_path: Path
+) -> None:
+    """What such a file does not say, the recipe has to say alike."""
+    small: dict[str, Any] = {"embed_dim": 12, "depths": (1,), "num_heads": (2,), "window": 7}
+    if backbone == "hat-x2":
+        small |= {"squeeze_factor": 4, "window": 4}
+    source = iln.build(backbone, norm="ln", **small)
+    torch.save({"params": source.state_dict()}, tmp_path / "published.pth")
+    spec = {name: list(v) if isinstance(v, tuple) else v for name, v in small.items()}
+    changes = {"backbone": backbone, "norm": "ln", "spec": spec, "lr": 1e-9, "steps": 1}
+    own = made.model_copy(update={**changes, "patch": 28, "init": str(tmp_path / "published.pth")})
+    if backbone == "swinir-light-x2":  # by its authors' convention, window 7 goes with 0 to 255
+        with pytest.raises(InputError, match=r"has img_range 255.0 .* say spec.img_range=255.0"):
+            train(own, tmp_path / "refused", say=quiet)
+        assert not (tmp_path / "refused").exists()
+        own = own.model_copy(update={"spec": {**spec, "img_range": 255.0}})
+    assert train(own, tmp_path / "run", say=quiet)
+    image = torch.rand(1, 3, 20, 20)
+    with torch.no_grad():
+        before = iln.load(tmp_path / "published.pth", norm="ln")(image)
+        after = iln.load(tmp_path / "run" / "last.safetensors")(image)
+    assert (after - before).abs().max() < 1e-3

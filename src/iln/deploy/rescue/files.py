@@ -14,7 +14,7 @@ from iln.backbones.residual_stream import divided, exponents
 from iln.checkpoints.files import about, called, kind_of, located, read_content
 from iln.checkpoints.native import said_by, save
 from iln.checkpoints.published import clean, rename
-from iln.checkpoints.wrappers import DEPTH, prefixes
+from iln.checkpoints.wrappers import weights_in
 from iln.deploy.rescue.search import Rescued
 from iln.errors import InputError
 
@@ -67,21 +67,33 @@ def _write_safetensors(path: Path, target: Path, rescued: Rescued, overwrite: bo
         temporary.write_bytes(data)
 
 
-def _changed(content: Any, rescued: Rescued, depth: int = DEPTH) -> Any:
+def _changed(content: Any, rescued: Rescued) -> Any:
     """The same with every set of weights in it divided: a file may hold plain and averaged ones."""
-    if not isinstance(content, Mapping):
-        return content
-    inner = dict(content)
-    if depth:
-        inner = {name: _changed(value, rescued, depth - 1) for name, value in content.items()}
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     powers = exponents(rescued.model)
-    for prefix in prefixes(tensors):
-        for name in (name for name in tensors if name.startswith(prefix)):
-            # One name of ours, or none for what our networks do without.
-            known = clean({name.removeprefix(prefix): tensors[name]})
-            for ours in rename(known, rescued.model.spec.norm):
-                if ours in powers:
-                    power = powers[ours] * rescued.exponents[0]
-                    inner[name] = divided(tensors[name], power)
-    return type(content)(inner)  # type: ignore[call-arg]
+    divided_ones: dict[int, Tensor] = {}
+    for weights in weights_in(content):
+        # Names of ours, without what our networks do without.
+        for name, tensor in rename(clean(weights.tensors), rescued.model.spec.norm).items():
+            if name in powers:
+                power = powers[name] * rescued.exponents[0]
+                divided_ones[id(tensor)] = divided(tensor, power)
+    return _with(content, divided_ones, {})
+
+
+def _with(content: Any, tensors: Mapping[int, Tensor], done: dict[int, Any]) -> Any:
+    """A copy of nested dictionaries and lists with other tensors in place of some, by their id."""
+    if id(content) in tensors:
+        return tensors[id(content)]
+    if id(content) in done:
+        return done[id(content)]
+    if isinstance(content, Mapping):
+        done[id(content)] = content  # where it contains itself
+        done[id(content)] = type(content)(  # type: ignore[call-arg]
+            {name: _with(value, tensors, done) for name, value in content.items()}
+        )
+    elif type(content) in (list, tuple):
+        done[id(content)] = content
+        done[id(content)] = type(content)(_with(value, tensors, done) for value in content)
+    else:
+        return content
+    return done[id(content)]

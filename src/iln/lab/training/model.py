@@ -38,11 +38,12 @@ def load_init(recipe: Recipe) -> Backbone | None:
     """The network that the run starts from, as its file has it."""
     if recipe.init is None:
         return None
-    if not recipe.adopt:
+    if not recipe.adopt and said_by(recipe.init):
         return native.load(recipe.init)
     # What the files of others do not say, the run's own network has in common with it.
     said = {name: recipe.spec.get(name) for name in UNSAID}
-    return native.load_explained(recipe.init, Answers(norm="ln", **said))[0]
+    norm = "ln" if recipe.adopt or recipe.norm == "ln" else None
+    return native.load_explained(recipe.init, Answers(norm=norm, **said))[0]
 
 
 def automatic_precision(device: torch.device) -> str:
@@ -88,6 +89,13 @@ def _start_from(model: Backbone, init: Backbone, recipe: Recipe) -> None:
             f"{printable(recipe.init or '')} does not fit the recipe's network: "
             f"{other[0]} is not the same{hint}"
         )
+    for name in (*UNSAID, "eps"):
+        theirs, ours = (getattr(network.spec, name, None) for network in (init, model))
+        if theirs != ours:
+            raise InputError(
+                f"{printable(recipe.init or '')} has {name} {theirs} and the recipe's network "
+                f"{ours}: say spec.{name}={theirs}"
+            )
     for name in fits:
         own[name].data.copy_(found[name].data)
 
