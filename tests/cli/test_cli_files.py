@@ -477,6 +477,21 @@ def test_alpha_where_there_is_no_place_for_it(restore: Command, here: Path) -> N
     assert files(here) == ["a.png"]
 
 
+@pytest.mark.usefixtures("no_work")
+def test_two_results_that_would_both_become_a_png_are_told(restore: Command, here: Path) -> None:
+    (here / "all").mkdir()
+    save("all/logo.png", photo(channels=4))
+    (here / "all/logo.png").rename(here / "all/logo.jpg")
+    save("all/logo.webp", photo(channels=4))
+    (here / "all/logo.webp").rename(here / "all/logo.bmp")
+    for option in ("--overwrite", "--skip-existing"):
+        done = restore("all", "-o", "out", option)
+        assert done.code == 2
+        for suffix in (".jpg", ".bmp"):
+            assert f"{suffix} cannot hold transparency; give one of .png" in done.err
+    assert files(here) == ["all/logo.bmp", "all/logo.jpg"]
+
+
 def test_exif_and_profile(restore: Command, weights: Path) -> None:
     from PIL import ImageCms
 

@@ -202,6 +202,44 @@ def test_avif_of_display_p3_becomes_srgb():
         read(nclx(data, 9, 16))
 
 
+def late(data, pad):
+    """The AVIF file with free space before the box that describes it."""
+    first, moved, at = int.from_bytes(data[:4]), bytearray(data), data.index(b"iloc")
+    version, sizes, base = moved[at + 4], moved[at + 8], moved[at + 9] >> 4
+    offset, length = sizes >> 4, sizes & 15
+    place = at + 10
+    for _ in range(int.from_bytes(moved[place : place + 2])):
+        place += (6 if version else 4) + base
+        for _ in range(int.from_bytes(moved[place + 2 : place + 4])):
+            field = slice(place + 4, place + 4 + offset)
+            moved[field] = (int.from_bytes(moved[field]) + pad + 8).to_bytes(offset)
+            place += offset + length
+        place += 2
+    return bytes(moved[:first]) + struct.pack(">I4s", pad + 8, b"free") + bytes(pad) + moved[first:]
+
+
+@pytest.mark.parametrize("pad", [100, 1 << 20])
+def test_what_an_avif_says_may_come_late(pad):
+    data = avif(photo(), lossless=True)
+    assert np.array_equal(read(late(data, pad)).pixels, read(data).pixels)
+    wide = read(late(nclx(data, 12, 13), pad))
+    assert wide.notes == ("its colours are turned to sRGB",)
+    with pytest.raises(InputError, match="high dynamic range"):
+        read(late(nclx(data, 9, 16), pad))
+
+
+@pytest.mark.parametrize("premultiplied", [False, True])
+def test_avif_whose_colours_are_multiplied_with_alpha(premultiplied):
+    alpha = np.linspace(100, 255, 56).astype(np.uint8)[None].repeat(40, 0)
+    data = io.BytesIO()
+    Image.fromarray(np.dstack([photo(), alpha])).save(
+        data, "AVIF", quality=100, subsampling="4:4:4", alpha_premultiplied=premultiplied
+    )
+    found = read(data.getvalue())
+    assert np.abs(found.pixels.astype(int) - photo()).mean() < 2
+    assert np.abs(found.alpha.astype(int) - alpha).max() <= 2
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp", ".webp", ".avif"])
 @pytest.mark.parametrize("dpi", [(300.0, 300.0), (300.0, 150.0), (72.0, 72.0)])
 def test_density_is_kept_by_every_format(tmp_path, suffix, dpi):
@@ -666,3 +704,53 @@ def test_files_that_are_made_to_be_slow_are_not() -> None:
     with pytest.raises(InputError):
         read(b"II*\0" + struct.pack("<I", 8) + overlapping + bytes(12 * records + 400))
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2, 3])
+def test_a_profile_of_any_length_goes_to_png_and_comes_from_it(extra, tmp_path):
+    """libpng takes those of version 4 whose length is a multiple of 4 alone."""
+    size = len(SRGB) + extra
+    profile = size.to_bytes(4) + SRGB[4:8] + b"\4" + SRGB[9:] + b"x" * extra
+    picture = Picture(photo(), icc=profile)
+    assert write(picture, tmp_path / "a.png") == []
+    found = read(tmp_path / "a.png")
+    assert found.notes == () and found.icc is not None
+    assert found.icc[4 : len(profile)] == profile[4:] and len(found.icc) < len(profile) + 4
+    chunk = b"iCCPa\0\0" + zlib.compress(profile)
+    plain = io.BytesIO()
+    Image.fromarray(photo()).save(plain, "PNG")
+    raw = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    found = read(plain.getvalue()[:33] + raw + plain.getvalue()[33:])
+    assert (found.icc, found.notes) == (profile, ())
+    short = chunk[:200]
+    cut = struct.pack(">I", len(short) - 4) + short + struct.pack(">I", zlib.crc32(short))
+    found = read(plain.getvalue()[:33] + cut + plain.getvalue()[33:])
+    assert found.icc is None
+    assert found.notes == ("its colour profile does not fit its pixels and is left out",)
+
+
+def test_what_png_says_of_colours_counts_once_and_before_the_pixels():
+    plain = io.BytesIO()
+    Image.fromarray(photo()).save(plain, "PNG")
+    data = plain.getvalue()
+
+    def gamma(value):
+        chunk = b"gAMA" + struct.pack(">I", value)
+        return struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+    end = data.index(b"IEND") - 4
+    assert read(data[:end] + gamma(100_000) + data[end:]).notes == ()
+    assert read(data[:33] + gamma(45_455) + gamma(100_000) + data[33:]).notes == ()
+    turned = read(data[:33] + gamma(100_000) + gamma(45_455) + data[33:])
+    assert turned.notes == ("its colours are turned to sRGB",)
+
+
+def test_what_a_gif_holds_besides_is_left_out_with_a_note():
+    data = io.BytesIO()
+    Image.new("P", (20, 20)).save(data, "GIF")
+    whole = data.getvalue()
+    at = whole.index(b"\x2c\0\0\0\0")
+    packet = b"\x21\xff\x0bXMP DataXMP<x/>" + bytes([1, *range(255, -1, -1), 0])
+    profile = b"\x21\xff\x0bICCRGBG1012\x03abc\0"
+    found = read(whole[:at] + packet + profile + whole[at:])
+    assert found.notes == ("its XMP is left out", "its colour profile is left out")

@@ -120,6 +120,45 @@ def test_a_healthy_jpeg_is_not_taken_for_damaged(name, subsampling, quality):
         assert read(padded).notes == ()
 
 
+def test_padding_before_the_scan_hides_no_damage():
+    """libjpeg warns once, of whatever comes first."""
+    data = encoded(large(), quality=85, restart_marker_rows=1)
+    padded = data[:20] + b"\0\0\0" + data[20:]
+    assert read(padded).notes == () and np.array_equal(read(padded).pixels, read(data).pixels)
+    first, second = data.index(b"\xff\xd1"), data.index(b"\xff\xd2")
+    hole = data[:first] + data[second:]
+    for damaged in (hole, hole[:20] + b"\0\0\0" + hole[20:]):
+        assert any("is damaged, look at the result" in note for note in read(damaged).notes)
+
+
+def test_a_lost_marker_to_start_again_is_damage_and_padding_after_scans_is_none():
+    data = encoded(large(), quality=85, restart_marker_rows=1)
+    first = data.index(b"\xff\xd1")
+    (note,) = read(data[:first] + data[first + 2 :]).notes
+    assert "extraneous bytes before marker 0xd2" in note
+    progressive = encoded(large(), progressive=True)
+    second = progressive.index(b"\xff\xda", progressive.index(b"\xff\xda") + 1)
+    table = progressive.rindex(b"\xff\xc4", 0, second)
+    for pad in (b"\0" * 9, b"\xff" * 9):
+        assert read(progressive[:table] + pad + progressive[table:]).notes == ()
+    odd = progressive[:table] + b"\x12\x34\x56\x78" + progressive[table:]
+    assert any("is damaged" in note for note in read(odd).notes)
+
+
+def test_a_progressive_jpeg_may_be_cut_off_anywhere():
+    data = encoded(large(), progressive=True, quality=95)
+    whole, worst = read(data).pixels.astype(int), 0.0
+    for end in range(data.index(b"\xff\xda") + 400, len(data) - 1, 61):
+        picture = read(data[:end], allow_damaged=True)
+        assert "is damaged, look at the result" in picture.notes[0]
+        worst = max(worst, np.abs(picture.pixels - whole).mean())
+    assert worst < 30
+    tables = [m.start() for m in re.finditer(b"\xff\xc4", data)][-3:]
+    for start in tables:
+        for end in range(start, start + 6):
+            assert "is damaged" in read(data[:end], allow_damaged=True).notes[0]
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF"])
 def test_what_a_viewer_would_show_is_taken_where_asked(form):
     data = encoded(large(), form)
@@ -223,6 +262,8 @@ def test_float_tiff_from_0_to_1_is_read(channels):
         ({259: 34712}, "is compressed by JPEG 2000"),
         ({259: 50002}, "is compressed by JPEG XL"),
         ({262: 8}, "holds its colours as CIELAB"),
+        ({259: 34933}, "is compressed in an unusual way (34933)"),
+        ({262: 4}, "holds a mask alone"),
         ({262: 32803}, "is a raw file of a camera; develop it"),
         ({0xC612: 1}, "is a raw file of a camera"),
         ({259: 34713}, "is a raw file of a camera"),
@@ -253,6 +294,27 @@ def test_an_unusual_tiff_is_named_and_not_blamed(tags, expected):
 def test_layouts_of_tiff_that_are_not_read_are_named(array, options, expected):
     message = refusal(tiff(array, photometric="rgb", **options))
     assert message.startswith(f"{expected}, which is not read here; save it as a TIFF of 8 or 16")
+
+
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize("field", [(274, 0), (274, 9), (274, 255), (296, 9)])
+def test_fields_that_say_nothing_of_the_pixels_cost_none(field, tile):
+    array = photo()
+    tag, value = field
+    data = tiff(array, photometric="rgb", tile=tile, extratags=[(tag, 3, 1, value, True)])
+    if tag == 296:  # tifffile writes its own unit
+        data = plain_tiff(array.shape[1], array.shape[0], [8] * 3, array.tobytes(), "<", {296: 9})
+    found = read(data)
+    assert np.array_equal(found.pixels, array) and found.notes == ()
+
+
+def test_a_field_of_an_unknown_type_is_passed_over():
+    array = photo()
+    data = plain_tiff(array.shape[1], array.shape[0], [8] * 3, array.tobytes(), "<", {65001: 5})
+    record = struct.pack("<HH", 65001, 4)
+    assert data.count(record) == 1
+    found = read(data.replace(record, struct.pack("<HH", 65001, 99)))
+    assert np.array_equal(found.pixels, array) and found.notes == ()
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -414,3 +476,52 @@ def test_heic_and_jpeg_xl_are_read_with_the_extra(monkeypatch):
     assert re.match(r"is a JPEG XL picture: .* pip install 'iln\[phone\]'", refusal(data))
     heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"
     assert re.match(r"is a HEIC picture: .* pip install 'iln\[phone\]'", refusal(heic))
+
+
+def bmp(array, bits, masks, down=False):
+    """Of 16 or 32 bits, with a mask for each of three or four channels."""
+    height, width, channels = array.shape
+    words = np.zeros((height, width), np.uint64)
+    for channel, mask in enumerate(masks):
+        shift = (mask & -mask).bit_length() - 1
+        words |= array[..., channel].astype(np.uint64) << shift
+    rows = words.astype("<u2" if bits == 16 else "<u4")
+    rows = np.pad(rows, ((0, 0), (0, -width * bits // 8 % 4 * 8 // bits)))
+    body = (rows if down else rows[::-1]).tobytes()
+    high = -height if down else height
+    size = 40 if channels == 3 else 56
+    header = struct.pack("<IiiHHIIiiII", size, width, high, 1, bits, 3, len(body), 0, 0, 0, 0)
+    header += struct.pack(f"<{channels}I", *masks)
+    return (
+        b"BM"
+        + struct.pack("<IHHI", 14 + len(header) + len(body), 0, 0, 14 + len(header))
+        + (header + body)
+    )
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [
+        (32, (0xFF, 0xFF00, 0xFF0000)),
+        (16, (0xF00, 0xF0, 0xF)),
+        (16, (0xF000, 0xF00, 0xF0, 0xF)),
+        (32, (0x3FF, 0xFFC00, 0x3FF00000)),
+    ],
+)
+def test_bmp_with_any_masks(bits, masks, down):
+    full = masks[0] >> ((masks[0] & -masks[0]).bit_length() - 1)
+    array = np.random.default_rng(0).integers(0, full + 1, (9, 13, len(masks)))
+    found = read(bmp(array, bits, masks, down))
+    most = 65535 if full > 255 else 255
+    wanted = (array * most + full // 2) // full
+    assert np.array_equal(found.pixels, wanted[..., :3])
+    if len(masks) == 4:
+        assert np.array_equal(found.alpha, wanted[..., 3])
+    assert "is damaged or cut off" in refusal(bmp(array, bits, masks, down)[:-1])
+
+
+def test_a_picture_inside_of_a_bmp_is_named():
+    data = bytearray(bmp(np.zeros((9, 13, 3), int), 32, (0xFF, 0xFF00, 0xFF0000)))
+    data[30:34] = struct.pack("<I", 5)
+    assert refusal(bytes(data)) == "holds a JPEG or PNG picture inside of a BMP; save it as PNG"

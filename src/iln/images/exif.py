@@ -21,7 +21,7 @@ _SWAP_UNIT = _SIZES | {5: 4, 10: 4}
 
 ORIENTATION = 0x0112
 WIDTH_AND_HEIGHT = (0xA002, 0xA003)
-_RESOLUTION, _UNIT = (0x011A, 0x011B), 0x0128
+_RESOLUTION, RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128
 SUBFILE_TYPE = 0x00FE
 _THUMBNAIL = (0x0201, 0x0202)
 IPTC = 0x83BB
@@ -170,6 +170,18 @@ def set_single(block: bytearray, entry: Entry, value: int) -> None:
     struct.pack_into(layout.order + code, block, place, value)
 
 
+def is_known(entry: Entry) -> bool:
+    """Whether the type of its values is one of TIFF's or BigTIFF's."""
+    return entry.kind in _SIZES
+
+
+def blank(block: bytearray, entry: Entry) -> None:
+    """Make a field one of four bytes that say nothing, inside its record."""
+    layout = _layout(block)
+    wide = "Q" if layout.big else "I"
+    struct.pack_into(layout.order + "H" + wide, block, entry.record_at + 2, 7, 4)
+
+
 def _integer_code(entry: Entry, value: int) -> str:
     code = {3: "H", 4: "I"}.get(entry.kind)
     if code is None or entry.count == 0 or value >= 1 << (8 * _SIZES[entry.kind]):
@@ -293,7 +305,7 @@ def orientation(block: Buffer) -> int:
 def resolution(block: Buffer, main: Directory | None = None) -> tuple[float, float] | None:
     """Pixels per inch, across and down; None where the block does not say it."""
     main = main or _first(block)
-    unit = main.find(_UNIT)
+    unit = main.find(RESOLUTION_UNIT)
     said = [2] if unit is None else integers(block, unit)
     per_inch = {2: 1.0, 3: 2.54}.get(next(iter(said), 0))
     fields = [main.find(tag) for tag in _RESOLUTION]
@@ -336,7 +348,7 @@ def _density(order: str, dpi: tuple[float, float] | None) -> list[tuple[int, "_V
     fields: list[tuple[int, _Value]] = []
     for tag, value in zip(_RESOLUTION, (x, y), strict=True):
         fields.append((tag, (5, 1, struct.pack(order + "II", *_ratio(value)))))
-    fields.append((_UNIT, (3, 1, struct.pack(order + "H", 1 if dpi is None else 2))))
+    fields.append((RESOLUTION_UNIT, (3, 1, struct.pack(order + "H", 1 if dpi is None else 2))))
     return fields
 
 

@@ -1,5 +1,6 @@
 """JPEG files: what their segments say beside the pixels, and how to add some (ITU-T T.81)."""
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ GAIN_MAPS = (
 _VIDEOS = (b"Camera:MotionPhoto", b"Camera:MicroVideo")
 # Bytes at the end of a scan that are exchanged to see whether the decoder needs them.
 _PROBE = 12
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 
 
 @dataclass
@@ -47,6 +49,7 @@ class JpegSegments:
         more_pictures: whether others follow the first one (MPF).
         gain_map: whether one of them says how bright an HDR screen may show the first.
         baseline_scan: where the data of the only scan begin; None if there are several scans.
+        padding: where bytes that belong to no segment begin and end.
     """
 
     variant: str | None = None
@@ -58,15 +61,20 @@ class JpegSegments:
     more_pictures: bool = False
     gain_map: bool = False
     baseline_scan: int | None = None
+    padding: list[tuple[int, int]] = field(default_factory=list)
 
 
 def look(data: bytes) -> JpegSegments:
     """Go over the segments up to the first scan; damaged ones are passed over."""
     found = JpegSegments(gain_map=any(mark in data for mark in GAIN_MAPS))
     baseline, resources = False, list[bytes]()
-    components = 0
+    components, last = 0, 2
     for marker, at, end in _segments(data):
         body = data[at:end]
+        # Any number of bytes 0xFF may stand before a marker.
+        if data[last : at - 4].strip(b"\xff"):
+            found.padding.append((last, at - 4))
+        last = end
         if marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 12:
             unit, x, y = struct.unpack_from(">BHH", body, 7)
             if unit in (1, 2) and x and y:
@@ -105,11 +113,14 @@ def words(comment: bytes) -> str:
     return text.strip("\0").replace("\0", " ")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, and where its data begin and end, of each."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
+def _segments(data: bytes, start: int = 2) -> Iterator[tuple[int, int, int]]:
+    """Marker, and where its data begin and end, of each; what lies between them is passed over."""
+    at = start
+    while 0 <= (at := data.find(b"\xff", at)) <= len(data) - 4:
         marker = data[at + 1]
+        if marker == 0:  # no marker, but data
+            at += 2
+            continue
         if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:  # fillers, without data
             at += 1 if marker == 0xFF else 2
             continue
@@ -120,6 +131,54 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
+def mended(data: bytes) -> bytes:
+    """A file that is cut off between two scans, ended after the last whole one: libjpeg refuses
+    it otherwise. Any other file as it is."""
+    scan = next((end for marker, _, end in _segments(data) if marker == _START_OF_SCAN), None)
+    while scan is not None:
+        end = last = _end_of_scan(data, scan)
+        scan = None
+        for marker, _, last in _segments(data, end):
+            if marker == _START_OF_SCAN and last < len(data):
+                scan = last
+                break
+        if scan is None and data[last : last + 2] != bytes([0xFF, _END]):
+            return data[:end] + bytes([0xFF, _END])
+    return data
+
+
+def _end_of_scan(data: bytes, start: int) -> int:
+    """Where the marker after a scan stands, or the end of the data."""
+    end = start
+    while 0 <= (end := data.find(b"\xff", end)) < len(data) - 1:
+        if data[end + 1] != 0 and not 0xD0 <= data[end + 1] <= 0xD7:
+            return end
+        end += 2
+    return len(data)
+
+
+def without(data: bytes, spans: list[tuple[int, int]]) -> bytes:
+    """The file without these bytes, each from where to where."""
+    edges = [0, *(edge for span in spans for edge in span), len(data)]
+    return b"".join(data[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+
+
+def is_harmless(complaint: str, data: bytes) -> bool:
+    """Whether a decoder's complaint of a file is about padding, and not about lost data.
+
+    Cameras pad after a scan with bytes that are all 0x00 or 0xFF. Others are its data, which the
+    decoder has not needed: it has lost step. Before markers to start again (RST) is no padding.
+    """
+    found = _EXTRANEOUS.search(complaint)
+    if found is None:
+        return False
+    count, marker = int(found[1]), int(found[2], 16)
+    if 0xD0 <= marker <= 0xD7:
+        return False
+    pads = (bytes([pad]) * count + bytes([0xFF, marker]) for pad in (0x00, 0xFF))
+    return any(pad in data for pad in pads)
+
+
 def probes(data: bytes, scan: int) -> list[bytes]:
     """Files that differ from this one in the last bytes of its only scan.
 
@@ -127,14 +186,9 @@ def probes(data: bytes, scan: int) -> list[bytes]:
     them lost step, so the picture is damaged although every word was a valid one. No file is
     returned where the scan ends in padding, as some cameras write it, or is too short.
     """
-    end = scan
-    while True:
-        end = data.find(b"\xff", end)
-        if end < 0 or end + 1 >= len(data):
-            return []
-        if data[end + 1] != 0 and not 0xD0 <= data[end + 1] <= 0xD7:
-            break
-        end += 2
+    end = _end_of_scan(data, scan)
+    if end == len(data):
+        return []
     start = end - _PROBE
     while start > scan and data[start - 1] == 0xFF:
         start -= 1

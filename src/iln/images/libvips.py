@@ -48,13 +48,13 @@ def forget_errors() -> None:
     libvips().vips_lib.vips_error_clear()
 
 
-def complaints(origin: str) -> str:
-    """What `origin` (such as "tiff2vips"; "" is any) has said first since `forget_errors`."""
+def complaints(origin: str) -> list[str]:
+    """What `origin` (such as "tiff2vips"; "" is any) has said since `forget_errors`."""
     pyvips = libvips()
     said = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode("utf-8", "replace")
-    lines = [line for line in said.splitlines() if line.startswith(origin)]
-    first = lines[0].removeprefix(f"{origin}: ") if lines else ""
-    return "".join(c for c in first if c.isprintable())[:120]
+    lines = (line for line in said.splitlines() if line.startswith(origin))
+    said_by = (line.removeprefix(f"{origin}: ") for line in lines)
+    return ["".join(c for c in line if c.isprintable())[:120] for line in said_by]
 
 
 def reason(error: Exception) -> str:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from iln.images import colour, jpeg, png, sniffing, tiff
 from iln.images.metadata import Found
-from iln.images.pillow_formats import gif_comment
+from iln.images.pillow_formats import gif_comment, gif_left_out
 from iln.images.refusals import Refused, animated
 
 _GAIN_MAP = "its gain map for HDR screens is left out"
@@ -23,13 +23,21 @@ def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     found.dpi, found.text, found.xmp = chunks.dpi, chunks.text, chunks.xmp
     found.exif, found.iptc, found.encoding = chunks.exif, chunks.iptc, chunks.encoding
     found.icc_counts = chunks.code_points is None
-    if chunks.profile is False and found.icc_counts:
-        found.notes.append(colour.PROFILE_LEFT_OUT)  # libpng passes over it
+    found.icc = chunks.icc if found.icc_counts else None
+    if chunks.profile_lost and found.icc_counts:
+        found.notes.append(colour.PROFILE_LEFT_OUT)
 
 
 def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     file.seek(0)
-    segments = jpeg.look(file.read())
+    data = file.read()
+    segments = jpeg.look(data)
+    mended = jpeg.mended(data) if allow_damaged else data
+    if mended is not data:
+        found.notes.append("is damaged, look at the result (it is cut off)")
+    if segments.padding or mended is not data:
+        # Of padding libjpeg complains, and then no more of what is lost.
+        found.cleaned = jpeg.without(mended, segments.padding)
     if segments.variant is not None:
         raise Refused(
             f"is a {segments.variant}, which is not read here; save it as a usual JPEG or as PNG"
@@ -71,6 +79,8 @@ def _look_at_gif(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     file.seek(0)
     if words := gif_comment(file):
         found.text = [("Comment", words)]
+    file.seek(0)
+    found.notes += [f"its {what} is left out" for what in gif_left_out(file.read())]
 
 
 LOOKS: dict[str, Callable[[BinaryIO, Found, bool], tiff.TiffFile | None]] = {
@@ -90,3 +100,4 @@ def look_at_heif(file: BinaryIO, found: Found) -> None:
         found.encoding = colour.of_code_points(*boxes.code_points)
     if boxes.gain_map:
         found.notes.append(_GAIN_MAP)
+    found.premultiplied = boxes.premultiplied

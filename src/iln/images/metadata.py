@@ -17,6 +17,8 @@ class Found:
         icc_counts: nothing that the file says counts more than its profile.
         text: keywords and texts.
         dpi: pixels per inch, across and down, as stored.
+        cleaned: the file without what the decoder would stumble over.
+        premultiplied: colours are stored multiplied with their alpha.
         encoding: what the pixels mean, where no profile says it; None is sRGB.
         notes: what a reader leaves out, a sentence each.
     """
@@ -28,5 +30,7 @@ class Found:
     icc_counts: bool = True
     text: list[tuple[str, str]] = field(default_factory=list)
     dpi: tuple[float, float] | None = None
+    cleaned: bytes | None = field(default=None, repr=False)
+    premultiplied: bool = False
     encoding: colour.Encoding | None = None
     notes: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from iln.errors import InputError
 from iln.extras import need
+from iln.images import jxl
 from iln.images.metadata import Found
 from iln.images.picture import Array
 
@@ -69,8 +70,16 @@ def jxl_facts(file: BinaryIO) -> dict[str, Any]:
 
 
 def read_jxl(file: BinaryIO) -> tuple[Array, Found]:
-    """(H, W, C) uint8, upright, and what stands beside it."""
+    """(H, W, C) uint8, upright, and what stands beside it. Raises UnknownColours besides."""
     file.seek(0)
-    array, metadata = decoder("jxl").decode(file.read(), metadata=True)
-    found = Found(exif=metadata.get("exif"), xmp=metadata.get("xmp"), icc=metadata.get("icc"))
+    data = file.read()
+    header = jxl.look(data)
+    array, metadata = decoder("jxl").decode(data, metadata=True)
+    found = Found(
+        exif=metadata.get("exif"),
+        xmp=metadata.get("xmp"),
+        icc=metadata.get("icc"),
+        encoding=header.encoding,
+        premultiplied=header.premultiplied,
+    )
     return array if array.ndim == 3 else array[..., None], found

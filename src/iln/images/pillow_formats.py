@@ -34,6 +34,9 @@ def read_with_pillow(file: BinaryIO, kind: str, max_pixels: int) -> tuple[Array,
         raise
     except Exception as error:
         # A damaged header makes Pillow raise almost anything.
+        masked = _masked_bmp(file, max_pixels) if kind == "bmp" else None
+        if masked is not None:
+            return masked, Found(icc=_bmp_profile(file))
         raise damaged(kind, printable(str(error))[:120]) from None
     x, y = image.info.get("dpi") or (0, 0)
     found = Found(dpi=(float(x), float(y)) if x > 0 and y > 0 else None)
@@ -41,6 +44,50 @@ def read_with_pillow(file: BinaryIO, kind: str, max_pixels: int) -> tuple[Array,
         found.icc = _bmp_profile(file)
     pixels: Array = np.asarray(image)
     return pixels, found
+
+
+def _masked_bmp(file: BinaryIO, max_pixels: int) -> Array | None:
+    """A BMP whose pixels are 16 or 32 bits with any mask for each colour, (H, W, 3 or 4), of which
+    Pillow knows some; None for another one, or a damaged one.
+
+    Raises Refused for a JPEG or PNG inside of a BMP.
+    """
+    file.seek(0)
+    data = file.read(14 + 124)
+    file.seek(0)
+    if len(data) < 66 or int.from_bytes(data[14:18], "little") < 40:
+        return None
+    width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+    if compression in (4, 5):
+        raise Refused("holds a JPEG or PNG picture inside of a BMP; save it as PNG")
+    if compression not in (3, 6) or bits not in (16, 32) or width < 1 or height == 0:
+        return None
+    has_alpha = compression == 6 or int.from_bytes(data[14:18], "little") >= 56
+    masks = struct.unpack_from("<4I", data, 54) if len(data) >= 70 and has_alpha else ()
+    masks = masks if masks and masks[3] else struct.unpack_from("<3I", data, 54)
+    runs = [mask >> _zeros(mask) for mask in masks if mask]
+    if len(runs) < len(masks) or any(run & (run + 1) for run in runs):
+        return None
+    check_size(width, abs(height), max_pixels)
+    row = (width * bits + 31) // 32 * 4
+    file.seek(int.from_bytes(data[10:14], "little"))
+    stored = file.read(row * abs(height))
+    if len(stored) < row * abs(height):
+        return None
+    words = np.frombuffer(stored, np.uint8).reshape(abs(height), row)
+    pixels = words.view("<u2" if bits == 16 else "<u4")[:, :width].astype(np.uint64)
+    full = 255 if max(runs) <= 255 else 65535
+    planes = [
+        (((pixels & mask) >> _zeros(mask)) * full + run // 2) // run
+        for mask, run in zip(masks, runs, strict=True)
+    ]
+    upright = np.stack(planes, -1)[:: 1 if height < 0 else -1]
+    return upright.astype(np.uint8) if full == 255 else upright.astype(np.uint16)
+
+
+def _zeros(mask: int) -> int:
+    """How many bits below the mask's lowest one."""
+    return (mask & -mask).bit_length() - 1
 
 
 def _bmp_profile(file: BinaryIO) -> bytes | None:
@@ -64,6 +111,12 @@ def gif_comment(file: BinaryIO) -> str | None:
     except Exception:
         return None  # libvips, which decodes it, says what is wrong
     return comment.decode("utf-8", "replace").strip("\0 \n") if comment else None
+
+
+def gif_left_out(data: bytes) -> list[str]:
+    """What a GIF file holds beside its picture that is not read."""
+    marks = {"XMP": b"\x0bXMP DataXMP", "colour profile": b"\x0bICCRGBG1012"}
+    return [what for what, mark in marks.items() if mark in data]
 
 
 def _deep_pnm(file: BinaryIO) -> Array | None:

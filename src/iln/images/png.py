@@ -33,7 +33,8 @@ class PngChunks:
         xmp: a packet of XMP.
         iptc: IPTC records.
         narrow: values go from 16 to 235, as in video, and not from 0 to 255.
-        profile: whether an ICC profile fits the channels; None where there is none.
+        icc: an ICC profile that fits the channels.
+        profile_lost: there is one that does not, or that is damaged.
     """
 
     apple: bool = False
@@ -46,7 +47,8 @@ class PngChunks:
     gray: bool = False
     code_points: tuple[int, int] | None = None
     narrow: bool = False
-    profile: bool | None = None
+    icc: bytes | None = None
+    profile_lost: bool = False
     srgb: bool = False
     gamma: float | None = None
     primaries: colour.Primaries | None = None
@@ -62,7 +64,7 @@ class PngChunks:
             raise colour.UnknownColours("values in video's narrow range; save it as sRGB")
         if self.code_points is not None:
             return colour.of_code_points(*self.code_points)
-        if self.profile:
+        if self.icc is not None:
             return None
         if self.srgb:
             return colour.Encoding()
@@ -73,13 +75,19 @@ def look(file: BinaryIO) -> PngChunks:
     """Go over the chunks of a PNG file; damaged ones are passed over."""
     found = PngChunks()
     budget = _TEXT_LIMIT
+    seen: set[bytes] = set()
     for kind, length in _chunks(file):
+        # What says what the pixels mean stands before them, and once.
+        if kind in _COLOURS and (kind in seen or seen & {b"PLTE", b"IDAT"}):
+            continue
+        seen.add(kind)
         if kind == b"CgBI":
             found.apple = True
         elif kind in _SMALL and length <= 1024:
             _SMALL[kind](found, file.read(length))
         elif kind == b"iCCP":
-            found.profile = _is_profile(file.read(length), found.gray)
+            found.icc = _profile(file.read(length), found.gray)
+            found.profile_lost = found.icc is None
         elif kind == b"eXIf" and length <= budget:
             found.exif = file.read(length)
         elif kind in (b"tEXt", b"zTXt", b"iTXt") and length <= budget:
@@ -119,15 +127,15 @@ def _cicp(found: PngChunks, data: bytes) -> None:
         found.narrow = data[3] == 0
 
 
-def _is_profile(data: bytes, gray: bool) -> bool:
-    """Whether an iCCP chunk holds a profile, and one for these channels."""
+def _profile(data: bytes, gray: bool) -> bytes | None:
+    """The profile of an iCCP chunk, if it is whole and for these channels."""
     try:
-        name_and_rest = data.split(b"\0", 1)
-        head = zlib.decompressobj().decompress(name_and_rest[1][1:], 128)
-    except (IndexError, zlib.error):
-        return False
-    fits = head[16:20] == (b"GRAY" if gray else b"RGB ") and head[36:40] == b"acsp"
-    return fits and len(head) == 128
+        profile = _inflate(data.split(b"\0", 1)[1][1:], _TEXT_LIMIT)
+    except (IndexError, ValueError, zlib.error):
+        return None
+    size = int.from_bytes(profile[:4])
+    fits = profile[16:20] == (b"GRAY" if gray else b"RGB ") and profile[36:40] == b"acsp"
+    return profile[:size] if fits and 128 <= size <= len(profile) else None
 
 
 def _raw_profile(found: PngChunks, words: str) -> None:
@@ -173,6 +181,7 @@ def _actl(found: PngChunks, data: bytes) -> None:
     found.animated = int.from_bytes(data[:4]) > 1
 
 
+_COLOURS = {b"cICP", b"gAMA", b"cHRM", b"sRGB", b"iCCP"}
 _SMALL = {
     b"IHDR": _ihdr,
     b"cICP": _cicp,

@@ -176,7 +176,7 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
         try:
             with _complaints() as heard:
                 view, pixels, alpha = _decoded(file, kind, max_pixels, page, found, fail_on)
-                trouble = trouble or _trouble(kind, heard)
+                trouble = trouble or _trouble(kind, heard, file)
         except (libvips().Error, UnicodeDecodeError) as error:
             trouble = trouble or reason(error)
             if fail_on == "none" or not allow_damaged:
@@ -190,7 +190,8 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
     if trouble:
         found.notes.append(f"is damaged, look at the result ({trouble})")
 
-    if page is not None and page.straightened is not None and alpha is not None:
+    premultiplied = found.premultiplied or (page is not None and page.premultiplied)
+    if premultiplied and alpha is not None:
         unpremultiply(pixels, alpha)
     if page is not None and page.unspecified:
         alpha = None
@@ -208,20 +209,24 @@ def _complaints() -> Iterator[list[str]]:
             forget_errors()
 
 
-def _trouble(kind: str, heard: list[str]) -> str:
+def _trouble(kind: str, heard: list[str], file: BinaryIO) -> str:
     """What libvips says of damage that it has passed over, in spite of `fail_on`.
 
     It paints a tile of a TIFF file black that it cannot decode, and takes what decoders warn of for
     no error: of JPEG's it keeps it with the errors, of those inside of TIFF files it tells the log.
-    Padding between the segments of a JPEG, which cameras write, is none.
     """
     if kind == "jpeg":
         said = complaints("VipsJpeg")
-        return "" if "extraneous bytes" in said else said
-    if kind == "tiff":
-        damage = (line for line in heard if _TIFF_DAMAGE.search(line))
-        return complaints("tiff2vips") or complaints("VipsJpeg") or next(damage, "")
-    return complaints("")
+        if said:
+            file.seek(0)
+            data = file.read()
+            said = [line for line in said if not jpeg.is_harmless(line, data)]
+    elif kind == "tiff":
+        damage = [line for line in heard if _TIFF_DAMAGE.search(line)]
+        said = complaints("tiff2vips") or complaints("VipsJpeg") or damage
+    else:
+        said = complaints("")
+    return next(iter(said), "")
 
 
 def _decoded(
@@ -239,8 +244,10 @@ def _decoded(
         options["page"] = page.pages[0]
     if packed is not None:
         source = libvips().Source.new_from_memory(packed.data)
-    elif page is not None and page.straightened is not None:
-        source = libvips().Source.new_from_memory(page.straightened)
+    elif page is not None and page.edited is not None:
+        source = libvips().Source.new_from_memory(page.edited)
+    elif found.cleaned is not None:
+        source = libvips().Source.new_from_memory(found.cleaned)
     else:
         source = _vips_source(file)
     stored = getattr(libvips().Image, _LOADERS[kind])(source, **options)
@@ -252,7 +259,9 @@ def _decoded(
     if kind == "png":  # libvips looks for EXIF before the pixels alone
         turned = exif_blocks.orientation(_plain(found.exif)) if found.exif else 1
     view = STORED.get(turned, STORED[1])
-    found.icc = _whole_profile(_blob(stored, "icc-profile-data"), found)
+    if kind != "png":  # libpng keeps back profiles that it finds fault with
+        found.icc = _blob(stored, "icc-profile-data")
+    found.icc = _whole_profile(found.icc, found)
     if kind != "png":
         found.xmp = _blob(stored, "xmp-data")
     if kind not in ("tiff", "png"):
@@ -381,7 +390,10 @@ def _read_phone(file: BinaryIO, kind: str, max_pixels: int) -> Picture:
         raise
     except Exception as error:  # the packages raise many kinds for a damaged file
         raise damaged(kind, printable(str(error))[:120]) from None
-    return _picture(*_split(array), found, kind)
+    pixels, alpha = _split(array)
+    if found.premultiplied and alpha is not None:
+        unpremultiply(pixels, alpha)
+    return _picture(pixels, alpha, found, kind)
 
 
 def _split(array: NDArray[Any]) -> tuple[Array, Array | None]:

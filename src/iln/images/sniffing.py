@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from iln.images.jpeg import GAIN_MAPS
 
-_AVIF_HEADER = 1 << 20  # what is described before the pixels is shorter, profile and all
+_LONGEST_META = 16 << 20  # of what describes an AVIF or HEIC picture, profile and all
 ACCEPTED = "JPEG, PNG, TIFF, WebP, AVIF, BMP, GIF or PPM"
 
 _SVG_HEADER = 1 << 13  # comments and declarations come before the first element
@@ -158,35 +158,56 @@ def is_animated_avif(head: bytes) -> bool:
 
 def avif_sizes(file: BinaryIO) -> list[tuple[int, int]]:
     """Widths and heights that an AVIF file declares: of the picture, its tiles, its thumbnail."""
-    file.seek(0)
-    found = re.finditer(rb"ispe\0{4}(.{4})(.{4})", file.read(_AVIF_HEADER), re.DOTALL)
+    found = re.finditer(rb"ispe\0{4}(.{4})(.{4})", _meta(file), re.DOTALL)
     return [(int.from_bytes(match[1]), int.from_bytes(match[2])) for match in found]
 
 
 @dataclass(frozen=True)
 class HeifBoxes:
-    """What an AVIF or HEIC file says before its pixels.
+    """What an AVIF or HEIC file says beside its pixels.
 
     Attributes:
         code_points: primaries and transfer (ITU-T H.273); None where there are none, and where
             there is an ICC profile, which counts more.
         gain_map: whether it says how bright an HDR screen may show the picture.
+        premultiplied: whether its colours are multiplied with their alpha.
     """
 
     code_points: tuple[int, int] | None
     gain_map: bool
+    premultiplied: bool
 
 
 def heif_boxes(file: BinaryIO) -> HeifBoxes:
-    """Look for the boxes that matter; they precede the pixels."""
-    file.seek(0)
-    header = file.read(_AVIF_HEADER)
+    """Look for the boxes that matter."""
+    header = _meta(file)
     found = re.search(rb"colrnclx(.{2})(.{2})", header, re.DOTALL)
     profile = re.search(rb"colr(?:prof|rICC)", header) is not None
     points = None
     if found is not None and not profile:
         points = int.from_bytes(found[1]), int.from_bytes(found[2])
-    return HeifBoxes(points, b"tmap" in header or any(mark in header for mark in GAIN_MAPS))
+    gain_map = b"tmap" in header or any(mark in header for mark in GAIN_MAPS)
+    # A reference from one item to another, with numbers of 16 or 32 bits (ISO/IEC 23008-12).
+    premultiplied = re.search(rb"\0{3}[\x0e\x12]prem", header) is not None
+    return HeifBoxes(points, gain_map, premultiplied)
+
+
+def _meta(file: BinaryIO) -> bytes:
+    """What describes an AVIF or HEIC picture: its boxes but those of data, in any order."""
+    end = file.seek(0, 2)
+    at, found = 0, b""
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(16)
+        size, kind = int.from_bytes(head[:4]), head[4:8]
+        size = int.from_bytes(head[8:16]) if size == 1 else size or end - at
+        if size < 8:
+            break
+        if kind not in (b"mdat", b"free", b"skip") and len(found) < _LONGEST_META:
+            file.seek(at)
+            found += file.read(min(size, _LONGEST_META))
+        at += size
+    return found
 
 
 def _brands(head: bytes) -> set[bytes]:

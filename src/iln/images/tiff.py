@@ -14,7 +14,7 @@ _SAMPLES, _OLD_SUBFILE_TYPE, _PLANAR, _SUB_DIRECTORIES = 0x0115, 0x00FF, 0x011C,
 _PREDICTOR, _TILE_WIDTH, _SAMPLE_FORMAT, _DNG_VERSION = 0x013D, 0x0142, 0x0153, 0xC612
 _PHOTOSHOP = 0x8649
 _RAW_PHOTOMETRICS = {32803, 34892}
-_YCBCR, _JPEG_COMPRESSIONS = 6, {6, 7}
+_MASK, _YCBCR, _JPEG_COMPRESSIONS = 4, 6, {6, 7}
 # Of Sony, Epson and Samsung, Nikon, Pentax.
 _RAW_COMPRESSIONS = {32767, 32769, 32770, 34713, 65535}
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}
@@ -33,6 +33,9 @@ _COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
+_USUAL_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32771, 32773, 32946}
+_MOST = {exif.ORIENTATION: 8, exif.RESOLUTION_UNIT: 3}
+"""Fields that say nothing of the pixels, and what they may be from 1 on."""
 _PHOTOMETRICS = {8: "CIELAB", 9: "ICC Lab", 10: "ITU Lab", 32844: "LogL", 32845: "LogLuv"}
 
 
@@ -66,9 +69,11 @@ class TiffFile:
     misread: bool = False
     inverted: bool = False
     packed: "PackedPage | None" = None
-    straightened: bytes | None = None
-    """The file with its alpha declared straight, if it is premultiplied. libvips would divide in
-    8 bits and turn gray to RGB; told otherwise it leaves the values alone."""
+    premultiplied: bool = False
+    edited: bytes | None = field(default=None, repr=False)
+    """The file as libvips reads it, where it would misread it as it is: with its alpha declared
+    straight if it is premultiplied, as libvips would divide in 8 bits and turn gray to RGB, and
+    without fields that say nothing of the pixels and that libtiff refuses."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> 
     compression = numbers.first(_COMPRESSION, 1)
     floats = numbers.first(_SAMPLE_FORMAT, 1) == 3
     found.inverted = floats and samples < 3 and numbers.first(_PHOTOMETRIC, 1) == 0
-    found.misread = floats and photometric not in (0, 1, 2)
+    found.misread = photometric in _PHOTOMETRICS or (floats and photometric not in (0, 1, 2))
     if photometric == _YCBCR and compression not in _JPEG_COMPRESSIONS:
         found.unusual, found.misread = "holds its colours as YCbCr, not in JPEG", True
     elif found.misread and photometric not in _PHOTOMETRICS:
@@ -194,16 +199,25 @@ def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> 
         found.unusual = f"holds its colours as {_PHOTOMETRICS[photometric]}"
     elif compression in _COMPRESSIONS:
         found.unusual = f"is compressed by {_COMPRESSIONS[compression]}"
-    elif bits not in (1, 2, 4, 8, 16, 32) or (bits == 16 and numbers.first(_SAMPLE_FORMAT) == 3):
+    elif compression not in _USUAL_COMPRESSIONS:
+        found.unusual = f"is compressed in an unusual way ({compression})"
+    elif photometric == _MASK:
+        found.unusual, found.misread = "holds a mask alone", True
+    elif bits not in (1, 2, 4, 8, 16, 32) or (floats and bits == 16):
         found.unusual = f"holds values of {bits} bits"
+    elif bits < 8 and samples > 1:
+        found.unusual = f"holds colours of {bits} bits"
     elif numbers.first(_PLANAR, 1) == 2 and samples > 1 and page.find(_TILE_WIDTH) is not None:
         found.unusual = "holds its colours apart, in tiles"
-    if extra[:1] == [1]:
-        entry = page.find(exif.EXTRA_SAMPLES)
-        assert entry is not None
-        straightened = bytearray(block)
-        exif.set_integer(straightened, entry, 2)
-        found.straightened = bytes(straightened)
+    found.premultiplied = extra[:1] == [1]
+    if edits := _edits(numbers, found.premultiplied):
+        edited = bytearray(block)
+        for entry, value in edits:
+            if value is None:
+                exif.blank(edited, entry)
+            else:
+                exif.set_integer(edited, entry, value)
+        found.edited = bytes(edited)
     if bits in (10, 12, 14) and photometric in (0, 1, 2) and samples in (1, 3):
         one_plane = samples == 1 or numbers.first(_PLANAR, 1) == 1
         plain = numbers.first(_PREDICTOR, 1) == 1  # else libtiff adds up bytes, and not values
@@ -214,6 +228,20 @@ def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> 
             and numbers.first(_SAMPLE_FORMAT, 1) == 1
         ):
             found.packed = _packed(block, page, numbers)
+
+
+def _edits(numbers: _Numbers, premultiplied: bool) -> list[tuple[exif.Entry, int | None]]:
+    """Fields of a page, and what they are to be; None for what is left out."""
+    edits: list[tuple[exif.Entry, int | None]] = []
+    for entry in numbers.directory.entries:
+        if entry.tag == exif.EXTRA_SAMPLES and premultiplied:
+            edits.append((entry, 2))
+        elif entry.tag in _MOST and entry.count:
+            if not 1 <= numbers.first(entry.tag, 1) <= _MOST[entry.tag]:
+                edits.append((entry, 1))
+        elif not exif.is_known(entry):
+            edits.append((entry, None))
+    return edits
 
 
 def _packed(block: exif.Buffer, page: exif.Directory, numbers: _Numbers) -> PackedPage | None:

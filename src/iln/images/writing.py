@@ -136,7 +136,8 @@ def _encode(picture: Picture, kind: str, quality: int, name: str, notes: list[st
     elif picture.icc is not None and picture.channels == 1 and kind in ("webp", "avif"):
         notes.append(f"ICC profile left out: it is for gray, which {NAMES[kind]} holds as RGB")
     elif picture.icc is not None:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
+        icc = _padded(picture.icc) if kind == "png" else picture.icc
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     packet = None
     if picture.xmp is not None:
         packet = xmp.upright(picture.xmp, picture.width, picture.height)
@@ -161,6 +162,13 @@ def _encode(picture: Picture, kind: str, quality: int, name: str, notes: list[st
     except ValueError as error:
         notes.append(f"metadata left out: {error}")
         return [data]
+
+
+def _padded(profile: bytes) -> bytes:
+    """An ICC profile whose length is a multiple of 4: libpng takes no other one of version 4."""
+    padding = -len(profile) % 4
+    size = len(profile) + padding
+    return size.to_bytes(4) + profile[4:] + bytes(padding)
 
 
 def _with_metadata(

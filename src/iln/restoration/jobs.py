@@ -238,6 +238,8 @@ def _plan_jobs(
             target = source.with_name(f"{source.stem}{MARK}{writable(source.suffix)}")
         targets[source] = target
         every.take(target, source)
+    # A PNG, written in place of another format, may have the name of another's.
+    pngs = Counter(every.place(target.with_suffix(".png")) for target in targets.values())
     originals = {identity(source) for source in sources}
     for source, relative in sources.items():
         target = targets[source]
@@ -247,9 +249,8 @@ def _plan_jobs(
             plan.finished += 1
         else:
             problem = _problem(source, target, originals, names, overwrite)
-            # A PNG, written in place of another format, may have the name of another's.
             png = target.with_suffix(".png")
-            taken = every.source_of(png) not in (None, source) or identity(png) in originals
+            taken = pngs[every.place(png)] > 1 or identity(png) in originals
             plan.jobs.append(Job(source, target, to_file or taken, problem))
         names.take(target, source)
     return plan
@@ -296,12 +297,13 @@ class _Names:
         self.folders: dict[Path, bool] = {}
 
     def source_of(self, target: Path) -> Path | None:
-        return self.sources.get(self._place(target))
+        return self.sources.get(self.place(target))
 
     def take(self, target: Path, source: Path) -> None:
-        self.sources.setdefault(self._place(target), source)
+        self.sources.setdefault(self.place(target), source)
 
-    def _place(self, target: Path) -> str:
+    def place(self, target: Path) -> str:
+        """Its name, as the file system tells it from others."""
         place = os.path.realpath(target)
         folder = Path(place).parent
         if folder not in self.folders:
