@@ -61,13 +61,16 @@ def test_shards_of_a_listing_are_those_of_its_folder(tmp_path: Path) -> None:
 
 
 def test_two_pictures_never_share_a_result() -> None:
-    plan = plan_listed(["a.gif", "a.png", "b.bmp", "b.png", "c.bmp"], (), overwrite=True)
-    gif, png, bmp, other, alone = plan.jobs
+    plan = plan_listed(
+        ["a.gif", "a.png", "b.bmp", "b.png", "c.bmp", "d.bmp", "d.jpg"], (), overwrite=True
+    )
+    gif, png, bmp, other, alone, first, second = plan.jobs
     assert png.problem is not None
     assert png.problem.startswith("a.png: its result a.png has the name of that of a.gif; ")
     assert gif.problem is bmp.problem is other.problem is None
     # With transparency it would become b.png, were that not another's.
     assert (bmp.named, other.named, alone.named) == (True, False, False)
+    assert first.named and second.named  # both would become d.png
 
 
 class Memory:

@@ -118,6 +118,9 @@ def plan_listed(
         else:
             sources.append(name)
             claimed.setdefault(_result_of(Path(name)).as_posix(), name)
+    # Who restores others at the same time would not see that a PNG, written in place of another
+    # format, has the name of theirs.
+    pngs = Counter(_result_of(Path(name)).with_suffix(".png").as_posix() for name in sources)
     for name in sources:
         source = Path(name)
         target = _result_of(source)
@@ -130,9 +133,8 @@ def plan_listed(
         elif not overwrite and target.as_posix() in results:
             plan.finished += 1
         else:
-            # Who restores others at the same time would not see that a PNG, written in place of
-            # another format, has the name of theirs.
-            named = claimed.get(target.with_suffix(".png").as_posix(), name) != name
+            png = target.with_suffix(".png")
+            named = png != target and pngs[png.as_posix()] > 1
             plan.jobs.append(Job(source, target, named))
     return plan
 
@@ -250,7 +252,7 @@ def _plan_jobs(
         else:
             problem = _problem(source, target, originals, names, overwrite)
             png = target.with_suffix(".png")
-            taken = pngs[every.place(png)] > 1 or identity(png) in originals
+            taken = png != target and (pngs[every.place(png)] > 1 or identity(png) in originals)
             plan.jobs.append(Job(source, target, to_file or taken, problem))
         names.take(target, source)
     return plan
