@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 import iln
 from iln.backbones import BACKBONES, Backbone, Spec, SwinIRSpec, from_spec
+from iln.backbones.residual_stream import divide_stream, stream_powers
 from iln.backbones.shapes import Shapes, common_fields
 from iln.deploy.export import export
-from iln.deploy.rescue import divide_stream, exponents
 from iln.errors import InputError
 from iln.kernels.moments import moments
 from iln.lab.dynamics import diagnose, judge
@@ -155,7 +155,7 @@ def everything_works(model: Backbone, folder: Path) -> None:
     pixels = iln.Restorer(file, device="cpu", memory="80MB")(np.zeros((10, 13, 3), np.float32))
     assert pixels.shape == (20, 26, 3)
     assert iln.convert(model, "i-ln").spec.norm == "i-ln"
-    assert exponents(model)
+    assert stream_powers(model)
     divide_stream(model, [3] * len(model.spec.depths))
     with torch.no_grad():
         small = model(image)
@@ -223,7 +223,7 @@ def test_a_block_without_its_powers_is_not_rescued(
     monkeypatch.delattr(SwinBlock, "branch_powers")
     spec = PlainSpec(**TINY, norm="ln", scale=2, upsampler="pixelshuffledirect")
     with pytest.raises(InputError, match="SwinBlock does not say its branch_powers"):
-        exponents(from_spec(spec))
+        stream_powers(from_spec(spec))
 
 
 def test_others_have_no_code_for_it(

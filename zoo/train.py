@@ -88,7 +88,10 @@ def furthest() -> str:
         except InputError:
             return name
         first = {row: next(iter(rows[row]["after"].values())) for row in chosen.goals}
-        lacking[name] = max(goal - first[row] for row, goal in chosen.goals.items())
+        # (None is an infinite score.)
+        lacking[name] = max(
+            0.0 if first[row] is None else goal - first[row] for row, goal in chosen.goals.items()
+        )
     return max(lacking, key=lambda name: lacking[name])
 
 

@@ -79,6 +79,16 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
         raise InputError(f"{shown}: cannot be written: {reason}") from error
 
 
+def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Raises InputError if `atomic_write` could not write a file; to be known before the work."""
+    with contextlib.suppress(_Trial), atomic_write(path, overwrite):
+        raise _Trial
+
+
+class _Trial(Exception):
+    """Takes the writing back."""
+
+
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str], overwrite: bool, mark: Path) -> Iterator[Path]:
     """The same for a folder: yield a temporary one beside it that becomes `path` at the end.

@@ -18,3 +18,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close := difflib.get_close_matches(name, known, n=3):
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(known)}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; without one its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

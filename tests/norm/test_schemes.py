@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from feature_maps import DIM, MAPS, Block, perturbed, scheme
 from torch import Tensor
 
-from iln.norm import ILN, NORMS, Affine, LayerNorm, NoNorm, Norm, Statistics, kind_outside
+from iln.norm import ILN, NORMS, Affine, LayerNorm, NoNorm, Norm, kind_outside
 
 OF_MAPS = ["in", "bn", "ln*", "i-ln"]
 PER_TOKEN = ["ln", "rms", "layerscale", "rezero", "none"]
@@ -266,8 +266,3 @@ def test_two_threads_share_a_module(name: str) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-
-
-def test_statistics_are_a_pair() -> None:
-    mean, sigma = torch.zeros(1), torch.ones(1)
-    assert tuple(Statistics(mean, sigma)) == (mean, sigma)

@@ -14,8 +14,8 @@ from small_models import photo, small_model, small_spec, whole
 
 import iln
 from iln.backbones import Backbone
+from iln.backbones.residual_stream import divide_stream
 from iln.checkpoints.native import shipped
-from iln.deploy.rescue import divide_stream
 from iln.errors import InputError
 from iln.images import read
 from iln.layers.forward_pass import Strips

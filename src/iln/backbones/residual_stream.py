@@ -39,12 +39,10 @@ from iln.backbones import Backbone
 from iln.errors import InputError
 from iln.norm import NORMS, Norm
 
-Exponents = dict[str, int]
-"""By the name of a parameter or buffer: the power of K that it is multiplied by."""
 
-
-def exponents(model: Backbone) -> Exponents:
-    """What has to change for the stream to be divided by K; what is not named stays.
+def stream_powers(model: Backbone) -> dict[str, int]:
+    """By the name of a parameter or buffer, the power of K that it is multiplied by for the stream
+    to be divided by K; what is not named stays.
 
     Raises:
         InputError: for a network whose branches see the stream as it is.
@@ -55,7 +53,7 @@ def exponents(model: Backbone) -> Exponents:
             f"a network with norm {model.spec.norm!r} cannot be rescued: nothing normalises "
             "what its branches read, so a smaller stream is another function"
         )
-    found: Exponents = {}
+    found: dict[str, int] = {}
     for name, _ in model.patch_embed.named_parameters(prefix="patch_embed"):
         found[name] = -1
     for name, block in model.blocks().items():
@@ -75,7 +73,7 @@ def exponents(model: Backbone) -> Exponents:
     return found
 
 
-def divided(tensor: Tensor, power: int) -> Tensor:
+def times_power_of_two(tensor: Tensor, power: int) -> Tensor:
     """tensor * 2^power, in its own dtype."""
     return torch.ldexp(tensor, torch.tensor(power)).to(tensor.dtype)
 
@@ -100,11 +98,11 @@ def divide_stream(model: Backbone, exponents_of_groups: Sequence[int]) -> None:
     """
     totals = list(exponents_of_groups)
     tensors = dict(model.state_dict())
-    powers = exponents(model)
+    powers = stream_powers(model)
     for name, power in powers.items():
         if name in tensors:  # a layer may have no bias
             exponent = totals[group_of(name, len(totals))]
-            tensors[name].copy_(divided(tensors[name], power * exponent))
+            tensors[name].copy_(times_power_of_two(tensors[name], power * exponent))
     blocks = tuple(f"{name}." for name in model.blocks())
     for name, (low, high) in model.ranges.items():
         reads_stream = name.startswith("layers.") and not name.startswith(blocks)

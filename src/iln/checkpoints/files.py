@@ -19,14 +19,13 @@ from torch import Tensor
 from iln.atomic import printable
 from iln.checkpoints import hub
 from iln.checkpoints.chains import CHAINS
+from iln.checkpoints.hub import SUFFIX
 from iln.checkpoints.pickles import read_pickle
 from iln.checkpoints.wrappers import find_weights
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 
 log = logging.getLogger("iln")
 
-SUFFIX = ".safetensors"
-"""Of the files that we write."""
 OUR_KEY = "iln"
 """Of what they say of themselves, in safetensors' metadata."""
 _OTHER_KINDS = {
@@ -221,8 +220,3 @@ def read_content(path: Path) -> tuple[Any, dict[str, str]]:
         except Exception as error:  # a type of number that this PyTorch does not have
             raise InputError(f"holds tensors that cannot be read: {first_line(error)}") from error
         return weights, file.metadata() or {}
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

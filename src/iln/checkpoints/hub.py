@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from iln.atomic import printable
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.extras import need
 
 log = logging.getLogger("iln")
@@ -27,7 +27,8 @@ _ADDRESS = re.compile(
     r"(?:@(?P<revision>refs/(?:pr|convert)/[\w.-]+|[^/@\s]+))?"
     r"(?:/(?P<file>[^\s@]+))?"
 )
-_SUFFIX = ".safetensors"
+SUFFIX = ".safetensors"
+"""Of the files that are taken from the net, and of those that we write."""
 
 
 def is_address(word: object) -> bool:
@@ -95,7 +96,7 @@ def parsed(address: str) -> tuple[str, str | None, str | None]:
     if found is None or ".." in address.split("/"):
         raise InputError(f"{printable(address)}: is no address of a model; expected {FORM}")
     file = found["file"]
-    if file is not None and not file.endswith(_SUFFIX):
+    if file is not None and not file.endswith(SUFFIX):
         raise InputError(
             f"{printable(address)}: only safetensors files are taken from the net; "
             "download others yourself if you trust them, and give their path"
@@ -138,7 +139,7 @@ def _cached(hub: Any, repository: str, revision: str) -> list[str]:
 
 
 def _only_one(names: list[str]) -> str:
-    files = sorted(name for name in names if name.endswith(_SUFFIX))
+    files = sorted(name for name in names if name.endswith(SUFFIX))
     if not files:
         raise InputError("the repository holds no safetensors file; nothing else is taken")
     if len(files) > 1:
@@ -170,5 +171,4 @@ def _why(hub: Any, error: Exception, revision: str | None, file: str | None) -> 
         return f"is no address of a model; expected {FORM}"
     if isinstance(error, errors.HfHubHTTPError):
         return f"the Hub answers {error.response.status_code}"
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"cannot be fetched: {printable(first)}"
+    return f"cannot be fetched: {printable(first_line(error))}"

@@ -47,19 +47,18 @@ from iln.atomic import atomic_write, printable
 from iln.backbones import BACKBONES, Backbone, Spec, from_spec, name_of
 from iln.checkpoints.files import (
     OUR_KEY,
-    SUFFIX,
     about,
     called,
-    first_line,
     kind_of,
     located,
     opened,
     read_tensors,
     shipped_files,
 )
+from iln.checkpoints.hub import SUFFIX
 from iln.checkpoints.packing import packed, unpacked
 from iln.checkpoints.published import WRAPPERS, Answers, clean, has_gamma, recognise, rename
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 
 FORMAT = 3
 _DESCRIPTION = ("task", "training", "scores", "licence")
@@ -279,19 +278,7 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError("has damaged iln metadata (no spec); get the file again")
     spec_type, _ = BACKBONES[backbone]
-    for name, default in asdict(spec_type()).items():
-        if name in values and not _like(values[name], default):
-            raise InputError(f"says {name} {values[name]!r}; expected something like {default!r}")
     return {**dict.fromkeys(_DESCRIPTION), **card, "spec": spec_type.from_dict(values)}
-
-
-def _like(value: Any, default: Any) -> bool:
-    """Is a value from JSON of the kind that this hyperparameter has?"""
-    if isinstance(default, tuple):
-        return isinstance(value, list) and all(type(entry) is int for entry in value)
-    if isinstance(default, float):
-        return type(value) in (int, float)
-    return type(value) is type(default)
 
 
 def _told(spec: Spec, weights: Mapping[str, Tensor]) -> bool:

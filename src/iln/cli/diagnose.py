@@ -64,14 +64,13 @@ def diagnose(
     if numbers.resolve() == output.resolve():
         raise InputError("--output and --json name the same file")
 
-    from iln.atomic import atomic_write
+    from iln.atomic import atomic_write, check_writable
     from iln.images.sample_pictures import sample_pictures_of
     from iln.lab.dynamics import report
     from iln.lab.dynamics.verdict import judge
-    from iln.lab.evaluation.files import check_output
 
     for file in (output, numbers):
-        check_output(file, overwrite)
+        check_writable(file, overwrite)
     checkpoints, pictures = _sorted(words)
     loaded = _load(checkpoints, options.answers(norm, input_stats, img_range, eps), device.value)
     sample_pictures = sample_pictures_of(pictures, crop)

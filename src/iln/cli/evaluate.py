@@ -101,12 +101,13 @@ def evaluate(
 
     from rich.console import Console
 
+    from iln.atomic import check_writable
     from iln.lab import evaluation
-    from iln.lab.evaluation.files import check_output, write_csv, write_json
+    from iln.lab.evaluation.files import write_csv, write_json
     from iln.lab.evaluation.table import print_table
 
     for file in filter(None, (csv_file, json_file)):
-        check_output(file, overwrite)
+        check_writable(file, overwrite)
     with progress_bar() as progress:
         result = evaluation.evaluate(
             models,

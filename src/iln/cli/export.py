@@ -16,7 +16,6 @@ from iln.cli.options import (
     answers,
 )
 from iln.cli.written import written
-from iln.errors import InputError
 
 
 class Format(StrEnum):
@@ -46,10 +45,10 @@ def export(
         ),
     ],
     to: Annotated[Format, typer.Option(help="Choose the file format.")] = Format.onnx,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Accept pictures of any size (the default).")
-    ] = False,
-    size: Annotated[str | None, typer.Option(metavar="HxW", help="Fix the input size.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Fix the input size. Default: pictures of any size."),
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="Set the precision of weights and activations.")
     ] = Precision.fp32,
@@ -75,8 +74,6 @@ def export(
 
     With --to web, write a folder with a page that restores pictures in the visitor's browser.
     """
-    if dynamic and size is not None:
-        raise InputError("--dynamic and --size exclude each other")
     from iln.deploy.export import export as write
     from iln.deploy.export import parse_shape
 

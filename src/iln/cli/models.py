@@ -55,11 +55,11 @@ def models(
 
     console = Console()
     file = name is not None and (is_address(name) or os.path.lexists(name))
-    if name is not None and name not in names() and file:
-        text = _file(name, **answers(norm, input_stats, img_range, eps))
-        console.print(Markdown(text)) if console.is_terminal else typer.echo(text, nl=False)
-    elif name is not None:
-        text = card(name)
+    if name is not None:
+        if name not in names() and file:
+            text = _file(name, **answers(norm, input_stats, img_range, eps))
+        else:
+            text = card(name)
         console.print(Markdown(text)) if console.is_terminal else typer.echo(text, nl=False)
     elif scores:
         _print(console.is_terminal, _scores(entries(), rich=console.is_terminal))
@@ -137,15 +137,11 @@ def _file(name: str, **overrides: Unpack[CheckpointOverrides]) -> str:
 
     from iln.atomic import printable
     from iln.checkpoints.hub import is_address
-    from iln.checkpoints.native import describe, load_explained
+    from iln.checkpoints.native import load_explained, said_by
     from iln.checkpoints.published import Answers
-    from iln.errors import InputError
     from iln.norm import NORMS
 
-    try:
-        about = describe(name)
-    except InputError:  # another's; or a bad one, which loading will say more about
-        about = {}
+    about = said_by(name)
     model, assumed = load_explained(name, Answers(**overrides))
     spec = {key: value for key, value in asdict(model.spec).items() if key not in assumed}
     shown = name if is_address(name) else os.path.basename(name)  # noqa: PTH119 (of any kind)

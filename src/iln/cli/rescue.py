@@ -9,6 +9,7 @@ import typer
 
 from iln.atomic import printable
 from iln.cli.options import Crop, EpsOf, NormOf, Overwrite, RangeOf, StatsOf, answers
+from iln.cli.written import written
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def rescue(
     The residual stream is divided by a power of two, chosen by running the network in float16. A
     third-party file keeps its layout, so its authors' code can still load it.
     """
+    from iln.atomic import check_writable
     from iln.checkpoints.native import load_explained
     from iln.checkpoints.published import Answers
     from iln.deploy.rescue import rescue as rescued_by
     from iln.deploy.rescue import write_rescued
     from iln.images.sample_pictures import sample_pictures_of
-    from iln.lab.evaluation.files import check_output
 
-    check_output(output, overwrite)
+    check_writable(output, overwrite)
     given = answers(norm, input_stats, img_range, eps)
     model, _ = load_explained(checkpoint, Answers(**given))
     sample_pictures = sample_pictures_of(pictures or [], crop)
@@ -66,7 +67,7 @@ def rescue(
     write_rescued(found, checkpoint, output, overwrite=overwrite)
     for line in _told(found):
         typer.echo(line)
-    typer.echo(f"written to {printable(output)}")
+    typer.echo(written(output))
 
 
 def _told(found: Rescued) -> list[str]:

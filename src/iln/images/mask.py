@@ -31,19 +31,17 @@ def changed_mask(
     before: NDArray[Any],
     after: NDArray[Any],
     *,
-    least: float = LEAST,
     grown: int = GROWN,
     soft: float = SOFT,
 ) -> NDArray[np.uint8]:
     """Where two pictures of one size differ: the marks that a restoration took away.
 
-    Pixels whose largest change in any channel reaches `least` are taken, less and less down to half
+    Pixels whose largest change in any channel reaches `LEAST` are taken, less and less down to half
     of that, enlarged by `grown` pixels on every side, and given a soft edge, which lies outside of
     what was taken.
 
     Args:
         before, after: (H, W, C), one shape; both uint8, uint16 or float in [0, 1].
-        least: share of full scale.
         grown: pixels.
         soft: standard deviation of the edge in pixels; 0 for a hard one.
 
@@ -58,7 +56,7 @@ def changed_mask(
     for top in range(0, height, _ROWS):
         rows = slice(top, top + _ROWS)
         change = np.abs(after[rows].astype(np.float32) - before[rows].astype(np.float32))
-        share = change.max(2) * np.float32(2 / (least * full)) - 1
+        share = change.max(2) * np.float32(2 / (LEAST * full)) - 1
         mask[rows] = np.rint(255 * share.clip(0, 1))
     if not mask.any():
         return mask

@@ -92,12 +92,15 @@ def look(file: BinaryIO) -> PngChunks:
             found.exif = file.read(length)
         elif kind in (b"tEXt", b"zTXt", b"iTXt") and length <= budget:
             text = _text(kind, file.read(length), budget)
-            if text is not None and text[0] == _XMP:
+            # Whatever it holds, and also where it is too long: a file may be made to be slow.
+            budget -= budget // 2 if text is None else len(text[1])
+            if text is None:
+                continue
+            if text[0] == _XMP:
                 found.xmp = text[1].encode()
-            elif text is not None and text[0].startswith(_RAW_PROFILE):
+            elif text[0].startswith(_RAW_PROFILE):
                 _raw_profile(found, text[1])
-            elif text is not None:
-                budget -= len(text[1])
+            else:
                 found.text.append(text)
     return found
 

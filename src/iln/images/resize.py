@@ -38,7 +38,7 @@ def resize(array: NDArray[T], scale: float | Fraction, *, antialias: bool = True
     return _resize(array, size, (float(scale), float(scale)), antialias)
 
 
-def resize_to(array: NDArray[T], size: tuple[int, int], *, antialias: bool = True) -> NDArray[T]:
+def resize_to(array: NDArray[T], size: tuple[int, int]) -> NDArray[T]:
     """The array at `size` (height, width); see `resize`. Each side has its own scale.
 
     Raises:
@@ -47,7 +47,7 @@ def resize_to(array: NDArray[T], size: tuple[int, int], *, antialias: bool = Tru
     if min(size) < 1:
         raise InputError(f"size {size[0]} x {size[1]}: must be at least 1 x 1")
     scales = size[0] / array.shape[0], size[1] / array.shape[1]
-    return _resize(array, size, scales, antialias)
+    return _resize(array, size, scales, antialias=True)
 
 
 def _resize(

@@ -16,10 +16,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
 from iln.atomic import exists_already, printable
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.images import MAX_PIXELS, Picture, check_suffix, encode, read, write
 from iln.images.mask import as_mask
 from iln.images.reading import Source, size_of
@@ -29,7 +29,7 @@ from iln.restoration.jobs import Job, Plan, identity, passed_over
 from iln.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
-    from iln.restoration import Pipeline
+    from iln.restoration import Pipeline, Restorer
     from iln.restoration.marks import Marks
 
 _LONG = 60
@@ -62,16 +62,16 @@ class BatchOptions:
     max_pixels: int = MAX_PIXELS
     allow_damaged: bool = False
 
-    def pipeline(self, **load: Any) -> Pipeline:
-        """What these options ask for; load: see `Pipeline`. Raises InputError as it does."""
-        from iln.restoration import Pipeline
+    def pipeline(self, load: Callable[..., Restorer] | None = None) -> Pipeline:
+        """What these options ask for. load: see `Pipeline`. Raises InputError as it does."""
+        from iln.restoration import Pipeline, Restorer
 
         return Pipeline(
             self.models,
             unfade=self.unfade,
             strength=self.strength,
             size=self.size,
-            **load,
+            load=load or Restorer,
             **self.restore,
         )
 
@@ -484,7 +484,7 @@ def _name(file: Path | None) -> str:
 
 def trouble(error: BaseException) -> str:
     """What stopped PyTorch or the system, in one line."""
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    line = first_line(error)
     if isinstance(error, MemoryError) or "memory" in line.lower():
         return f"out of memory ({line}); allow less with --memory, or close other programs"
     return line

@@ -218,7 +218,7 @@ def restore(
     pipeline = Pipeline(models, unfade=unfade, strength=strength, size=size, **options)
     if mask is None:
         return pipeline(image)
-    if isinstance(image, (list, tuple)):
+    if isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4:
         raise InputError("mask: is of one picture; restore the pictures one by one")
     if getattr(mask, "dtype", None) == torch.bool:
         mask = mask.to(torch.uint8) * 255

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from iln.backbones import Backbone
-from iln.backbones.residual_stream import exponents
+from iln.backbones.residual_stream import stream_powers
 from iln.errors import InputError
 from iln.images.sample_pictures import draw_sample_picture
 from iln.restoration.half_precision import NAMES, PrecisionTrial
@@ -74,7 +74,7 @@ def _fault(model: Backbone, dtype: torch.dtype, image: Tensor, expected: Tensor)
 
 def _advice(model: Backbone) -> str:
     try:
-        exponents(model)
+        stream_powers(model)
     except InputError:  # its stream cannot be divided
         return ""
     return "; `iln rescue` may make it safe for fp16"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.checkpoints.hub import is_address
-from iln.checkpoints.native import describe, load
+from iln.checkpoints.native import load, said_by
 from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.images.mask import undo_small_changes
@@ -49,7 +49,7 @@ log = logging.getLogger("iln")
 
 
 class _NotFiniteError(InputError):
-    """A result with infinities or NaN. what: the same without advice."""
+    """A result with infinities or NaN, of a network in that precision. what: without advice."""
 
     def __init__(self, count: int, precision: str) -> None:
         hints = {
@@ -58,6 +58,7 @@ class _NotFiniteError(InputError):
             "fp16": "use --precision fp32 or bf16, or make the model safe by `iln rescue`",
             "int8": "use --precision fp32, or measure its ranges again (`iln quantize`)",
         }
+        self.precision = precision
         self.what = f"{count} of the result's values are not finite in {precision}"
         super().__init__(f"{self.what}: {hints[precision]}")
 
@@ -143,10 +144,7 @@ class Restorer(PictureRestorer):
         elif isinstance(model, Backbone):
             return None
         else:
-            try:
-                said = describe(model)["task"]
-            except InputError:  # a file of others, which says nothing
-                return None
+            said = said_by(model).get("task")
         return None if said is None else str(said).partition(":")[0]
 
     def _prepare(self, model: str | os.PathLike[str] | Backbone, given: dict[str, Any]) -> None:
@@ -199,18 +197,21 @@ class Restorer(PictureRestorer):
         try:
             return self._restore_once(pixels, progress)
         except _NotFiniteError as error:
-            if self._spare is None:  # nobody chose but the caller
-                raise
-            log.info("%s; done again in fp32, and so are the next pictures", error.what)
-        with self._lock:
-            self._widen()
+            with self._lock:
+                # Another thread may have come to that first.
+                if self._spare is None and self.precision == error.precision:
+                    raise  # nobody chose but the caller
+                if self._spare is not None:
+                    log.info("%s; done again in fp32, and so are the next pictures", error.what)
+                self._widen()
         return self._restore_once(pixels, progress)
 
     def _widen(self) -> None:
-        """From half precision that was our choice to float32."""
+        """From half precision that was our choice to float32, which PyTorch computes."""
         if self._spare is not None:
             self.model, self.dtype = self._spare.to(self.device), torch.float32
             self.precision, self._spare = "fp32", None
+            self.engine, self._strip_bytes = "torch", None
 
     def _restore_once(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
         spec = self.model.spec
@@ -226,6 +227,7 @@ class Restorer(PictureRestorer):
                 result[..., i : i + 1] = self._restore(pixels[..., i : i + 1], tell)
             return result
         with self._lock, torch.inference_mode():
+            precision = self.precision
             strips = self._strips(height, width, channels * pixels.dtype.itemsize, progress)
             image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)
             output = self.model(image, strips)
@@ -233,7 +235,7 @@ class Restorer(PictureRestorer):
             del image
             result, bad = _to_array(output, channels, pixels.dtype, strips.allocate)
         if bad:
-            raise _NotFiniteError(bad, self.precision)
+            raise _NotFiniteError(bad, precision)
         progress(1.0)  # the sum of the strips' shares may miss it by a rounding
         return result
 

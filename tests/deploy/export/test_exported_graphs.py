@@ -182,7 +182,6 @@ def test_errors(
     assert "must end in .pt2" in error("-o", tmp_path / "m.onnx", "--to", "torch")
     assert "does not exist" in error("-o", tmp_path / "none" / "m.onnx")
     assert "not of the form HxW" in error("-o", tmp_path / "m.onnx", "--size", "9")
-    assert "exclude each other" in error("-o", tmp_path / "m.onnx", "--size", "9x9", "--dynamic")
     assert "give it (--size HxW)" in error("-o", tmp_path / "m.pte", "--to", "executorch")
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert "pip install 'iln[export]'" in error("-o", tmp_path / "m.onnx", "--size", "9x9")

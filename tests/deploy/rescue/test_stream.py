@@ -8,8 +8,8 @@ import torch
 from wild_networks import SMALL, network, picture, wild
 
 from iln.backbones import from_spec
+from iln.backbones.residual_stream import divide_stream, stream_powers
 from iln.deploy.quantization import calibrate
-from iln.deploy.rescue import divide_stream, exponents
 from iln.errors import InputError
 from iln.layers.forward_pass import Strips
 from iln.norm import NORMS
@@ -57,7 +57,7 @@ def test_every_rule_counts() -> None:
         divide_stream(divided, (6, 6))
         original = whole.state_dict()
         tensors = divided.state_dict()
-        for name in exponents(whole):
+        for name in stream_powers(whole):
             if name.endswith("0.conv_block.cab.2.bias") or name not in tensors:
                 continue
             kept = tensors[name].clone()
@@ -68,7 +68,7 @@ def test_every_rule_counts() -> None:
 
 
 def test_hats_gate_is_no_forgotten_factor() -> None:
-    names = exponents(network("hat-x2"))
+    names = stream_powers(network("hat-x2"))
     gates = {name: power for name, power in names.items() if "attention" in name}
     assert set(gates.values()) == {1}
     assert all(name.endswith("attention.1.weight") for name in gates)
@@ -78,7 +78,7 @@ def test_hats_gate_is_no_forgotten_factor() -> None:
 @pytest.mark.parametrize("norm", ["none", "rezero"])
 def test_what_cannot_be_divided(norm: str) -> None:
     with pytest.raises(InputError, match="nothing normalises"):
-        exponents(network(norm=norm))
+        stream_powers(network(norm=norm))
 
 
 def test_there_and_back() -> None:

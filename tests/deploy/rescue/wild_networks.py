@@ -9,7 +9,7 @@ from torch import Tensor
 
 import iln
 from iln.backbones import Backbone
-from iln.deploy.rescue import divide_stream
+from iln.backbones.residual_stream import divide_stream
 
 SMALL: dict[str, dict[str, Any]] = {
     "swinir-light-x2": {"depths": (2, 1), "num_heads": (2, 3)},

@@ -18,7 +18,6 @@ def test_symmetric_by_hand() -> None:
     rough = quantize_symmetric(weight, 4)  # steps 1, none, 0.1
     wanted = torch.tensor([[7.0, 3.0, -3.0], [0.0, 0.0, 0.0], [-0.7, 0.2, 0.0]])
     torch.testing.assert_close(rough, wanted)
-    assert quantize_symmetric(weight, 4, dim=None)[2].tolist() == [-1, 0, 0]
     assert quantize_symmetric(torch.tensor([[1.0, math.inf]]), 8).isnan().all()
 
 

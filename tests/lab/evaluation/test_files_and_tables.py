@@ -15,8 +15,9 @@ from rich.console import Console
 
 import iln
 from iln import InputError
+from iln.atomic import check_writable
 from iln.lab.evaluation import Evaluation, evaluate
-from iln.lab.evaluation.files import check_output, write_csv, write_json
+from iln.lab.evaluation.files import write_csv, write_json
 from iln.lab.evaluation.table import print_table
 
 
@@ -113,8 +114,8 @@ def test_files_are_replaced_only_if_told(write: object, result: Evaluation, tmp_
     with pytest.raises(InputError, match="exists already"):
         write(result, file)
     with pytest.raises(InputError, match="exists already"):
-        check_output(file, overwrite=False)
-    check_output(file, overwrite=True)
+        check_writable(file, overwrite=False)
+    check_writable(file, overwrite=True)
     assert file.read_text() == "mine"
     write(result, file, overwrite=True)
     assert len(file.read_text()) > 1000
@@ -122,10 +123,10 @@ def test_files_are_replaced_only_if_told(write: object, result: Evaluation, tmp_
 
 
 def test_check_of_an_output_leaves_nothing(tmp_path: Path) -> None:
-    check_output(tmp_path / "new.csv", overwrite=False)
+    check_writable(tmp_path / "new.csv", overwrite=False)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match=r"the folder .* does not exist"):
-        check_output(tmp_path / "none" / "r.csv", overwrite=False)
+        check_writable(tmp_path / "none" / "r.csv", overwrite=False)
 
 
 def test_plain_lines_for_files_and_programs(result: Evaluation) -> None:

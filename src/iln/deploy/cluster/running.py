@@ -16,7 +16,7 @@ from typing import Any
 from iln.deploy.cluster.isolation import IsolatedRestorer, Work
 from iln.deploy.cluster.report import FOLDER, SHOWN, Report, Row, table
 from iln.deploy.cluster.storage import EXTRA, Storage
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.extras import need
 from iln.progress import progress_bar
 from iln.restoration.batch import say, say_what_was_left
@@ -145,8 +145,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
                 "cluster auto: no Ray cluster answers on this computer; start one (`ray start "
                 "--head`), give the HOST:PORT of one, or local"
             ) from None
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"cluster {address}: {first}") from None
+        raise InputError(f"cluster {address}: {first_line(error)}") from None
     try:
         yield
     finally:
@@ -254,8 +253,7 @@ def _rows(ray: Any, jobs: Sequence[Job], work: Work, actors: int) -> Iterator[An
     try:
         yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     except ray.exceptions.RayError as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"the cluster gave up: {first}") from None
+        raise InputError(f"the cluster gave up: {first_line(error)}") from None
 
 
 def _failed(job: Job, problem: str) -> Row:

@@ -8,7 +8,7 @@ from typing import Unpack
 
 import torch
 
-from iln.atomic import atomic_write, check_folder, exists_already, printable
+from iln.atomic import atomic_write, check_folder, check_writable, printable
 from iln.backbones import Backbone
 from iln.checkpoints.files import OUR_KEY
 from iln.checkpoints.native import load
@@ -125,11 +125,4 @@ def check_target(file: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
     if Path(file).suffix not in suffixes:
         accepted = " or ".join(suffixes)
         raise InputError(f"{shown}: the name of this file must end in {accepted}")
-    if os.path.lexists(file) and not overwrite:
-        raise InputError(exists_already(shown))
-    if Path(file).is_dir():
-        raise InputError(f"{shown}: is a folder; give the name of a file to write")
-    if not Path(file).parent.is_dir():
-        raise InputError(f"{shown}: the folder {printable(Path(file).parent)} does not exist")
-    if not os.access(Path(file).parent, os.W_OK):
-        raise InputError(f"{shown}: cannot be written: no permission for the folder")
+    check_writable(file, overwrite)

@@ -18,20 +18,22 @@ HALF_RANGE = 64
 x86 adds two products of an unsigned and a signed number in 16 bits, and 2 * 255 * 64 < 2^15."""
 
 
-def quantize_symmetric(
-    x: Tensor, bits: int, dim: int | None = 0, *, top: int | None = None
-) -> Tensor:
+def quantize_symmetric(x: Tensor, bits: int, *, top: int | None = None) -> Tensor:
     """Weights, around 0, in x's shape and dtype:
 
         s = max|x| / Q,  q = clamp(round(x / s), -Q, Q),  s q,  Q = 2^(bits - 1) - 1
 
-    bits: 2 to 16. dim: each slice along it has a step of its own (0: the output channels of
-    linear layers and convolutions); None: one step for all. top: a smaller Q (`HALF_RANGE`).
-    Slices of zeros stay zeros; a slice with a value that is not finite becomes NaN.
+    Each slice along the first dimension, the output channels of linear layers and convolutions,
+    has a step of its own. Slices of zeros stay zeros; one with a value that is not finite becomes
+    NaN.
+
+    Args:
+        bits: 2 to 16.
+        top: a smaller Q (`HALF_RANGE`).
     """
     largest_code = _levels(bits) // 2 - 1
     top = largest_code if top is None else min(top, largest_code)
-    others = [i for i in range(x.ndim) if dim is None or i != dim % x.ndim]
+    others = list(range(1, x.ndim))
     largest = x.abs().amax(others, keepdim=True) if others and x.numel() else x.abs()
     step = torch.where(largest == 0, 1, largest / top)
     return (x / step).round().clamp(-top, top) * step

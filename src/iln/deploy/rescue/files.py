@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from iln.atomic import atomic_write, printable
-from iln.backbones.residual_stream import divided, exponents
+from iln.backbones.residual_stream import stream_powers, times_power_of_two
 from iln.checkpoints.files import about, called, kind_of, located, read_content
 from iln.checkpoints.native import said_by, save
 from iln.checkpoints.published import clean, rename
@@ -69,14 +69,14 @@ def _write_safetensors(path: Path, target: Path, rescued: Rescued, overwrite: bo
 
 def _changed(content: Any, rescued: Rescued) -> Any:
     """The same with every set of weights in it divided: a file may hold plain and averaged ones."""
-    powers = exponents(rescued.model)
+    powers = stream_powers(rescued.model)
     divided_ones: dict[int, Tensor] = {}
     for weights in weights_in(content):
         # Names of ours, without what our networks do without.
         for name, tensor in rename(clean(weights.tensors), rescued.model.spec.norm).items():
             if name in powers:
                 power = powers[name] * rescued.exponents[0]
-                divided_ones[id(tensor)] = divided(tensor, power)
+                divided_ones[id(tensor)] = times_power_of_two(tensor, power)
     return _with(content, divided_ones, {})
 
 

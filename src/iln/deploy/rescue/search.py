@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from iln.backbones import Backbone
-from iln.backbones.residual_stream import divide_stream, exponents, group_of
+from iln.backbones.residual_stream import divide_stream, group_of, stream_powers
 from iln.errors import InputError
 from iln.layers.nonfinite import FiniteWatch
 from iln.restoration.half_precision import PrecisionRun, PrecisionTrial
+from iln.restoration.precision import SAFE
 
-SAFE = 50.0
-"""dB between float16 and float32 that count as rescued."""
 ROOM = 13
 """The largest value seen is brought to 2^13 or below, an eighth of what float16 holds: other
 pictures may have larger ones."""
@@ -98,7 +97,7 @@ def rescue(model: Backbone, images: Sequence[Tensor]) -> Rescued:
 def _stream(model: Backbone) -> FiniteWatch:
     """Watches all that is part of the stream or is added to it."""
     modules = dict(model.named_modules())
-    ends = {name.rpartition(".")[0] for name, power in exponents(model).items() if power == -1}
+    ends = {name.rpartition(".")[0] for name, power in stream_powers(model).items() if power == -1}
     groups = {f"layers.{name}": group for name, group in model.layers.named_children()}
     known = {name: modules[name] for name in ends if name.startswith("layers.")}
     return FiniteWatch({**model.blocks(), **groups, **known})

@@ -20,10 +20,8 @@ SHORT = 2**30
 class Models:
     """Keeps restorers; the one that was not used for longest goes first."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self.most = most
+    def __init__(self) -> None:
         self.held: dict[Hashable, Restorer] = {}
-        self.loads = 0
 
     def pipeline(self, options: BatchOptions) -> Pipeline:
         """What `iln restore` would use. Raises InputError as it does."""
@@ -38,11 +36,10 @@ class Models:
         key = (model, _written(model), *sorted(options.items()))
         restorer = self.held.pop(key, None)
         if restorer is None:
-            while self.held and (len(self.held) >= self.most or available() < SHORT):
+            while self.held and (len(self.held) >= MOST or available() < SHORT):
                 del self.held[next(iter(self.held))]
                 release()
             restorer = Restorer(model, **options)
-            self.loads += 1
         self.held[key] = restorer  # the last one used stands last
         return restorer
 

@@ -24,7 +24,7 @@ def description(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         if isinstance(route, Route) and route.path != "/":
-            path = re.sub(r":int}", "}", route.path)
+            path = route.path
             for method in sorted((route.methods or set()) - {"HEAD"}):
                 operation = _operation(path, method, route.endpoint)
                 paths.setdefault(path, {})[method.lower()] = operation

@@ -214,6 +214,8 @@ async def change_mask(request: Request) -> Response:
 
     def change() -> None:
         with job.changing:
+            if job.state.busy or job.result is None:  # started again meanwhile
+                raise HTTPException(HTTPStatus.CONFLICT, f"{job.name}: is {job.state} again")
             marks.paint(job, data)
             if not marks.at_hand(job):
                 try:

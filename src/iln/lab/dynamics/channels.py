@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from iln.backbones import Backbone
 from iln.errors import InputError
 from iln.lab.dynamics.drawing import HUES, INK, LABEL, Figure, logarithmic, new_figure, plain
+from iln.lab.dynamics.formatting import hundredths
 from iln.lab.dynamics.measures import MapSums
 from iln.lab.dynamics.probe import backbone_of
 from iln.layers.hooks import Hooks
@@ -87,17 +88,14 @@ def draw_alignment(alignments: Mapping[str, Alignment]) -> Figure:
         axes.scatter(found.magnitude, np.abs(found.bias), 34, color=hue, alpha=0.75, linewidth=0)
         plain(axes, name, "channel magnitude, sqrt(E[x²])", "|bias| of the last norm")
         logarithmic(axes, "x")
-        note = f"r = {_two(found.correlation)}\nrank r = {_two(found.rank_correlation)}"
+        r, rank_r = hundredths(found.correlation), hundredths(found.rank_correlation)
+        note = f"r = {r}\nrank r = {rank_r}"
         paper = {"facecolor": "white", "edgecolor": "none", "pad": 2}
         place = {"transform": axes.transAxes, "va": "top"}
         axes.text(0.03, 0.97, note, fontsize=LABEL, color=INK, bbox=paper, **place)
         top = float(np.abs(found.bias).max())
         axes.set_ylim(-0.04 * top or None, 1.25 * top or None)  # room for the numbers
     return figure
-
-
-def _two(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def _pearson(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:

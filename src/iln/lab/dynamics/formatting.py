@@ -30,9 +30,9 @@ def sqnr(value: float, endless: str = "no loss") -> str:
     return endless if math.isinf(value) else f"{value:.1f} dB"
 
 
-def hundredths(value: float) -> str:
-    """`0.97`; a dash for NaN."""
-    return "–" if math.isnan(value) else f"{value:.2f}"
+def hundredths(value: float, undefined: str = "–") -> str:
+    """`0.97`, never `-0.00`; for NaN a word of one's own, or a dash."""
+    return undefined if math.isnan(value) else f"{round(value, 2) + 0.0:.2f}"
 
 
 def share(value: float) -> str:

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import platform
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,6 @@ FORMAT = 1
 COLUMNS = ("row", "set", "protocol", "picture", "model", "metric", "value")
 INFINITY = "Infinity"
 """Of PSNR, as text: JSON has no such number. Python's float and JavaScript's Number read it."""
-
-
-def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raises InputError if a file could not be written; to be known before the work, not after."""
-    with suppress(_Trial), atomic_write(path, overwrite):
-        raise _Trial
-
-
-class _Trial(Exception):
-    """Takes the writing back."""
 
 
 def write_csv(result: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

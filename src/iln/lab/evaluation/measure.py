@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from iln.atomic import printable
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.images import read
 from iln.lab.evaluation.choice import choose_task, differences
 from iln.lab.evaluation.models import Model, distinct, load_models
@@ -173,5 +173,5 @@ def _restored(model: Model, item: _Item, damaged: Damaged, tell: Callable[[float
     except InputError as error:
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # PyTorch's own words about memory
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
     raise InputError(f"{printable(item.source.files[0])} with {model.name}: {reason}")

@@ -227,7 +227,7 @@ def _train(
 
             loss_now, norm = total.item(), gradient_norm(model)
             skip = here.any(not (math.isfinite(loss_now) and math.isfinite(norm)))
-            if skip and (on_nonfinite == "stop" or state.in_a_row == GIVE_UP):
+            if skip and (on_nonfinite == "stop" or state.in_a_row + 1 >= GIVE_UP):
                 raise FloatingPointError(_explain(state, image, loss_now))
             with amp:
                 observer.before_update(state.done + 1, image)

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from iln.atomic import atomic_write
-from iln.checkpoints.files import first_line
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.images import Picture, write
 from iln.lab.tasks import Damaged, Pixels, to_uint8
 

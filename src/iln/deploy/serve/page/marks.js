@@ -77,7 +77,6 @@ export class Marks {
     this.onChange();
   }
 
-  up() {}
 
   stamp(place) {
     if (this.paints()) this.down(place);

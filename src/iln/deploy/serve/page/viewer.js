@@ -210,7 +210,6 @@ export class Viewer {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, place);
     if (this.pointers.size > 1) {
-      if (this.action === "layer") this.layer?.up();
       this.action = "pinch";
       return;
     }
@@ -237,7 +236,6 @@ export class Viewer {
   }
 
   up(event) {
-    if (this.action === "layer" && this.pointers.has(event.pointerId)) this.layer?.up();
     this.pointers.delete(event.pointerId);
     this.action = this.pointers.size ? "pan" : undefined;
   }

@@ -10,7 +10,7 @@ from statistics import mean
 import numpy as np
 import numpy.typing as npt
 
-from iln.lab.dynamics.formatting import number, share
+from iln.lab.dynamics.formatting import hundredths, number, share
 from iln.lab.dynamics.report.axes import Axis, linear, logarithmic
 from iln.lab.dynamics.report.markup import Markup, draw, picture
 from iln.lab.dynamics.report.subject import Subject
@@ -113,8 +113,10 @@ def alignment_chart(subject: Subject, index: int) -> Markup | None:
     bias, magnitudes = np.abs(found.bias).tolist(), found.magnitude.tolist()
     x, y = logarithmic(magnitudes), linear(bias, low=0.0)
     title = f"|bias| of the last norm of {subject.name}"
+    both = found.correlation, found.rank_correlation
+    r, rank_r = (hundredths(value, "undefined") for value in both)
     says = (
-        f"r = {_two(found.correlation)}, rank r = {_two(found.rank_correlation)}; "
+        f"r = {r}, rank r = {rank_r}; "
         "near 1, the bias takes back what the strongest channels bring."
     )
     points = [
@@ -191,7 +193,3 @@ def _clear_on_the_left(series: Sequence[Series], y: Axis, limit: float) -> bool:
         near = [v for s in series for v in s.values[piece] if y.shows(v)]
         distances.append(min((abs(y.place(v) - y.place(limit)) for v in near), default=1.0))
     return distances[0] >= distances[1]
-
-
-def _two(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{round(value, 2) + 0.0:.2f}"

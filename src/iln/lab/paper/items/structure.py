@@ -35,10 +35,10 @@ def normalised(norm: str, x: Tensor) -> Tensor:
     return module.rescale(y, stats)
 
 
-def distances(x: Tensor, seed: int = 0) -> Tensor:
+def distances(x: Tensor) -> Tensor:
     """Of all pairs among `TOKENS` tokens of a map (1, H, W, C): (pairs,)."""
     tokens = x.flatten(0, 2)
-    order = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))
     return torch.pdist(tokens[order[:TOKENS]])
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from iln.backbones import Backbone
+from iln.backbones.residual_stream import divide_stream
 from iln.deploy.quantization import FORMATS, bits_of, calibrate, quantized
-from iln.deploy.rescue import divide_stream, rescue
+from iln.deploy.rescue import rescue
 from iln.errors import InputError
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of, score_of
