@@ -1,7 +1,7 @@
 # make demo   restore an old print with shipped models and show the difference
 # make serve   open the page that restores pictures in the browser
-# make test   run the tests that take less than 4 minutes together
-# make test-slow   run the others: load, compiled training
+# make test   run all tests but the next three: about 4 minutes on two cores
+# make test-slow   run the slow ones: load on the server, several processes, more exports
 # make test-older-cpu   run the numerically sensitive tests as a CPU with AVX2 alone
 # make test-integrations   install the wheel into an empty environment and use it
 # make test-all   all of these tests

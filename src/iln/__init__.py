@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from iln.lab.evaluation import evaluate
     from iln.restoration import Pipeline, Restorer, restore
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 __all__ = [
     "BACKBONES",
     "PRESETS",

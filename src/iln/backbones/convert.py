@@ -20,7 +20,12 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
     The input statistics stay the original's (`build` would choose others for i-LN).
 
     Args:
-        eps: the new scheme's own unless given. Raises InputError for a norm that is not known.
+        model: one of our backbones; it stays as it is.
+        norm: one of `iln.norm.NORMS`.
+        eps: the new scheme's own unless given.
+
+    Raises:
+        InputError: for another network, or a norm that is not known.
     """
     if norm not in NORMS:
         raise InputError(f"no norm {norm!r}; known: {', '.join(NORMS)}")
@@ -33,12 +38,12 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
     model = copy.deepcopy(model)
     model.spec = replace(model.spec, norm=norm, eps=eps)
     model.ranges = {}  # of other features
+    learns = any(parameter.requires_grad for parameter in model.parameters())
     for path, old in [(n, m) for n, m in model.named_modules() if isinstance(m, Norm)]:
         parent = model.get_submodule(path.rpartition(".")[0])
         outside = path in ("norm", "patch_embed.norm")
         new = (kind_outside(norm) if outside else NORMS[norm])(old.dim, eps)
         new.train(old.training)
-        learns = any(parameter.requires_grad for parameter in model.parameters())
         new.requires_grad_(learns)
         new.to(model.conv_first.weight)
         _carry_over(old, new)

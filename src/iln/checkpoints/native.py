@@ -87,14 +87,14 @@ def load(
             or an official one of SwinIR, HAT, DRCT or i-LN HAT, in PyTorch's format or safetensors.
             The content decides, not the suffix; pickles are read with `weights_only=True`. Or the
             address of one on the Hugging Face Hub (`iln.checkpoints.hub`), safetensors only.
-        norm: for files of others, which do not say them; each is otherwise filled in by convention
-            (`iln.checkpoints.published`), and one line of the log (logger `iln`, level INFO) tells
-            what was assumed. A HAT whose norms are called weight and bias needs `norm`: "ln" or
-            "i-ln".
-        input_stats: see `norm`.
-        img_range: see `norm`.
-        eps: see `norm`.
-        conv_scale: see `norm`.
+        norm: one of `iln.norm.NORMS`. This and the next four are for files of others, which do not
+            say them: each is otherwise filled in by convention (`iln.checkpoints.published`), and
+            one line of the log (logger `iln`, level INFO) tells what was assumed. A HAT whose norms
+            are called weight and bias needs `norm`: "ln" or "i-ln".
+        input_stats: what is taken from RGB input: `none`, `mean` or `mean+std`.
+        img_range: the network's own value range, 1 or 255.
+        eps: the number inside the norm's square root.
+        conv_scale: the weight of HAT's convolution branch.
         device: where the network shall be.
 
     The state of the random number generators stays as it was.
@@ -167,11 +167,10 @@ def save(
         bits: 4 stores the weights of the body's linear layers and convolutions in 4.5 bits each,
             and the rest in float16; the network that `load` gives is a little another one then.
         overwrite: replace an existing file.
-        task: what the model is for, what it was trained on and how, what it reaches, and under
-            which terms it may be used: text, or anything JSON can hold.
-        training: see `task`.
-        scores: see `task`.
-        licence: see `task`.
+        task: what the model is for. This and the next three may be text, or anything JSON can hold.
+        training: what it was trained on, and how.
+        scores: what it reaches.
+        licence: under which terms it may be used.
 
     Raises:
         InputError: if the file exists already, cannot be written or has another suffix, if the

@@ -32,8 +32,13 @@ class PngChunks:
         exif: an EXIF block.
         xmp: a packet of XMP.
         iptc: IPTC records.
+        gray: it holds no colours.
+        code_points: primaries and transfer of cICP (ITU-T H.273).
         narrow: values go from 16 to 235, as in video, and not from 0 to 255.
         icc: an ICC profile that fits the channels.
+        srgb: its pixels are sRGB, as the chunk of that name says.
+        gamma: of gAMA, such as 1 / 2.2.
+        primaries: of cHRM.
         profile_lost: there is one that does not, or that is damaged.
     """
 

@@ -56,6 +56,11 @@ class TiffFile:
         unusual: what a page holds that is hardly ever read, in words; None for a usual one.
         misread: libvips would take an unusual page for a usual one.
         inverted: gray in floats whose 0 is white; libvips turns whole numbers alone.
+        premultiplied: colours are stored multiplied with their alpha.
+        edited: the file as libvips is to read it, where it would misread it as it is: with its
+            alpha declared straight if it is premultiplied, as libvips would divide in 8 bits and
+            turn gray to RGB, and without fields that say nothing of the pixels and that libtiff
+            refuses.
     """
 
     exif: bytes | None = None
@@ -71,9 +76,6 @@ class TiffFile:
     packed: "PackedPage | None" = None
     premultiplied: bool = False
     edited: bytes | None = field(default=None, repr=False)
-    """The file as libvips reads it, where it would misread it as it is: with its alpha declared
-    straight if it is premultiplied, as libvips would divide in 8 bits and turn gray to RGB, and
-    without fields that say nothing of the pixels and that libtiff refuses."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class PackedPage:
     Attributes:
         data: the file, so declared.
         size: (height, width, channels).
+        bits: of a value.
         white_is_zero: gray that counts from white.
     """
 

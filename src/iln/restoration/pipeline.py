@@ -204,9 +204,9 @@ def restore(
         image: in any form that `Restorer` takes; what comes in comes out.
         model: one, or several in order. None takes the default, as `iln restore` does, and one
             line of the log says which.
-        unfade: see `Pipeline`.
-        strength: see `Pipeline`.
-        size: see `Pipeline`.
+        unfade: stretch the colours of a faded print after the models.
+        strength: how much of the result is taken, from 0 to 1; the rest is the picture as it was.
+        size: of the result, as `--size` takes it, such as "4000x" or "150%".
         mask: restore only where this is white, or True; in any form that a picture has, of any size
             of the same proportions. See `Pipeline.restore_picture` for several models.
         options: see `RestoreOptions`.

@@ -129,7 +129,7 @@ class Restorer(PictureRestorer):
         self._passes = _count_passes(self.model) if isinstance(self.model, Backbone) else 1.0
         self._lock = threading.Lock()
 
-    # The only two places that know another engine, which is loaded where one is asked for.
+    # `_open` and `_prepare` alone know another engine, which is loaded where one is asked for.
 
     def _open(self, file: str | os.PathLike[str]) -> None:
         from iln.deploy.openvino import WholeGraph

@@ -1,4 +1,5 @@
-"""Networks as files that other programs run: ONNX and PyTorch's exported programs."""
+"""Networks as files for other programs: ONNX, OpenVINO, PyTorch, ExecuTorch, the authors' own
+files, and web pages."""
 
 from iln.deploy.export.exporting import export
 from iln.deploy.export.graph import parse_shape, trace

@@ -56,8 +56,8 @@ def compiled(
 
     Args:
         precision: `fp32`; `bf16` or `fp16`, where the CPU has them, inside attention and
-            feed-forward; or `int8`: their linear layers in
-            int8 and what is between these in bf16, or fp32 without it.
+            feed-forward; or `int8`: their linear layers in int8 and what is between these in bf16,
+            or fp32 without it.
         ranges: for int8, by layer, as `iln.deploy.quantization.calibrate` gives them.
         half_range: for int8, weights from -64 to 64 in place of -127 to 127: exact on every CPU.
             None: where this CPU has no 8-bit dot products (`iln.cpu`), whose sums would saturate.

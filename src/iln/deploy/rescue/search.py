@@ -31,8 +31,8 @@ class Rescued:
     Attributes:
         exponents: the power for each residual group; all the same wherever that is enough.
         peak: the largest |value| of the stream before, over all pictures, in float32.
-        before: float16 against float32, of the original and of the rescued network.
-        after: float16 against float32, of the original and of the rescued network.
+        before: float16 against float32, of the network as it was.
+        after: the same of the rescued network.
         difference: the largest |difference| of their float32 outputs, pixels from 0 to 1.
     """
 

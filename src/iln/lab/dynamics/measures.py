@@ -77,8 +77,10 @@ class MapSums:
     Attributes:
         values: of all finite values.
         sigmas: of sigma_l, of tokens that are finite throughout.
-        squares: per channel (C,), sum of squares and number of finite values.
-        counts: per channel (C,), sum of squares and number of finite values.
+        squares: per channel (C,), the sum of x^2 over finite values.
+        counts: per channel (C,), how many values are finite.
+        largest: the largest |x|.
+        tokens: how many pixels all maps have.
     """
 
     values: Central

@@ -103,11 +103,11 @@ def open_pictures(
         shapes = _shapes(pixels_file, shapes_file)
     if shapes is None:
         raise InputError(f"{printable(cache)}: decoded pictures cannot be read back")
-    # "c", private copy on write: PyTorch warns about arrays that cannot be written to
     return _opened(pixels_file, shapes)
 
 
 def _opened(file: Path, shapes: list[list[tuple[int, int, int]]]) -> Pictures:
+    # "c", private copy on write: PyTorch warns about arrays that cannot be written to
     return Pictures(np.memmap(file, np.uint8, mode="c"), shapes)
 
 

@@ -69,14 +69,18 @@ def train(
         say: shows one line. tick: told of each step. progress: told of reading and scoring
             pictures. Where the last two are not given, `say` gets a line of it now and then.
 
-    Returns True when all steps are done; False when SIGINT or SIGTERM asked to stop, after the
-    step under way was finished and saved. A run that was stopped or killed and then resumed
-    computes what it would have computed undisturbed, on the CPU bit for bit (with the same
-    number of threads and processes).
-    Raises InputError if `run` exists and `resume` is not set, or was made by another recipe (only
-    `steps` may grow, where the learning rate allows it), and for what cannot be trained; a new
-    run's folder is gone then. Raises FloatingPointError when a step was not finite, saying where
-    that began.
+    A run that was stopped or killed and then resumed computes what it would have computed
+    undisturbed, on the CPU bit for bit (with the same number of threads and processes).
+
+    Returns:
+        True when all steps are done; False when SIGINT or SIGTERM asked to stop, after the step
+        under way was finished and saved.
+
+    Raises:
+        InputError: if `run` exists and `resume` is not set, or was made by another recipe (only
+            `steps` may grow, where the learning rate allows it), and for what cannot be trained; a
+            new run's folder is gone then.
+        FloatingPointError: when a step was not finite, saying where that began.
     """
     with world() as here:
         lines = Lines(say if here.first else _mute)
