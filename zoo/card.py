@@ -35,8 +35,11 @@ def main() -> int:
 
 
 def update_pages(zoo: Path, readme: Path) -> None:
-    """All cards, begun where they are missing, and the overview. Raises InputError for a page
-    without the comments, and for weights without scores."""
+    """All cards, begun where they are missing, and the overview.
+
+    Raises:
+        InputError: for a page without the comments, and for weights without scores.
+    """
     for name, about in descriptions(zoo).items():
         page = zoo / f"{name}.md"
         if not page.exists():

@@ -23,9 +23,11 @@ TAUGHT = ("Taught", "Taught-x1", "pairs")
 class Test:
     """Sets of pictures, damaged by each of the task's protocols, and the two scores shown.
 
-    parameters: of the task, in place of its own. seeds: how many, from 0 on; scores are means.
-    called: the name of the only protocol, in place of the task's. worst: the picture with the
-    lowest score gets a row of its own.
+    Attributes:
+        parameters: of the task, in place of its own.
+        seeds: how many, from 0 on; scores are means.
+        called: the name of the only protocol, in place of the task's.
+        worst: the picture with the lowest score gets a row of its own.
     """
 
     sets: tuple[str, ...]
@@ -38,8 +40,12 @@ class Test:
 
 @dataclass(frozen=True)
 class Model:
-    """A shipped model. goals: by row, what its first score has to reach; main: the row that
-    stands for all of them in lists."""
+    """A shipped model.
+
+    Attributes:
+        goals: by row, what its first score has to reach.
+        main: the row that stands for all of them in lists.
+    """
 
     name: str
     task: str
@@ -175,8 +181,12 @@ def model(name: str) -> Model:
 def licence(training: Any) -> str:
     """Whether weights may be used commercially, in words, by the data they were trained on.
 
-    training: as a weights file says it; the data of the weights that a run started from are
-    under `init` and count as well. Raises InputError where it does not name its data.
+    Args:
+        training: as a weights file says it; the data of the weights that a run started from are
+            under `init` and count as well.
+
+    Raises:
+        InputError: where it does not name its data.
     """
     folders = {_folder(name) for name in _data(training)}
     closed = sorted(folders - {*OPEN_DATA, *TAUGHT})

@@ -31,8 +31,10 @@ from iln.lab.tasks import Pixels, generator, task, to_uint8
 class Example:
     """A crop of an open-licence photograph, damaged for a model.
 
-    title: what was done to it. corner: left and top of the crop, in pixels of the result. seed: of
-    the damage.
+    Attributes:
+        title: what was done to it.
+        corner: left and top of the crop, in pixels of the result.
+        seed: of the damage.
     """
 
     model: str

@@ -79,8 +79,11 @@ def make_pairs(folders: list[Path], output: Path, key: Path, seed: int) -> None:
 
 
 def counted(answers: Path, key: Path) -> str:
-    """How often each folder was found better, and on which pictures. Raises InputError for an
-    answer that is none."""
+    """How often each folder was found better, and on which pictures.
+
+    Raises:
+        InputError: for an answer that is none.
+    """
     sides = json.loads(key.read_text("utf-8"))
     found: dict[str, list[str]] = {}
     with answers.open(encoding="utf-8") as file:

@@ -54,11 +54,16 @@ def name_of(spec: Spec) -> str:
 def build(preset: str, norm: str = "i-ln", **changes: Any) -> Backbone:
     """An untrained network, with `norm` in place of the published LayerNorm.
 
-    preset: a name from `PRESETS`. changes: other hyperparameters, by their name in the spec.
-    Unless given, eps is the norm's own (1e-5; 1e-4 for ln* and i-ln), and RGB input loses its
-    mean, and is divided by its standard deviation too with ln* and i-ln, as in the authors' code:
-    to compare norms alone, give both networks the same `input_stats`.
-    Raises InputError for a name or value that is not known.
+    Unless given, eps is the norm's own (1e-5; 1e-4 for ln* and i-ln), and RGB input loses its mean,
+    and is divided by its standard deviation too with ln* and i-ln, as in the authors' code: to
+    compare norms alone, give both networks the same `input_stats`.
+
+    Args:
+        preset: a name from `PRESETS`.
+        changes: other hyperparameters, by their name in the spec.
+
+    Raises:
+        InputError: for a name or value that is not known.
     """
     if preset not in PRESETS:
         raise InputError(f"no preset {preset!r}; {nearest(preset, PRESETS)}")

@@ -240,7 +240,11 @@ class Backbone(nn.Module):
 
     @staticmethod
     def conventions(found: dict[str, Any]) -> dict[str, Any]:
-        """Fields that no file tells, as the authors have them. found: as `read_shapes` says."""
+        """Fields that no file tells, as the authors have them.
+
+        Args:
+            found: as `read_shapes` says.
+        """
         return {"img_range": 1.0}
 
     def __init__(self, spec: Spec) -> None:
@@ -344,7 +348,11 @@ class Backbone(nn.Module):
         return x
 
     def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
-        """image: float32 (float64 with float64 weights), whatever the weights' precision."""
+        """(B, C, H, W) -> (B, C, scale H, scale W).
+
+        Args:
+            image: float32 (float64 with float64 weights), whatever the weights' precision.
+        """
         self._check(image, run)
         spec = self.spec
         x = image.permute(0, 2, 3, 1).contiguous()

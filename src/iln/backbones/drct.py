@@ -24,10 +24,11 @@ GROUP_SCALE = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class DRCTSpec(Spec):
-    """Hyperparameters of a DRCT; see `Spec`, and:
+    """Hyperparameters of a DRCT; see `Spec`.
 
-    growth: channels that each Swin block but the last adds to its group's features (`gc`).
-    depths: one entry per group, as published; a group always has five blocks.
+    Attributes:
+        growth: channels that each Swin block but the last adds to its group's features (`gc`).
+        depths: one entry per group, as published; a group always has five blocks.
     """
 
     window: int = 16

@@ -27,12 +27,13 @@ from iln.norm import NORMS
 
 @dataclass(frozen=True, kw_only=True)
 class HATSpec(Spec):
-    """Hyperparameters of a HAT; see `Spec`, and:
+    """Hyperparameters of a HAT; see `Spec`.
 
-    compress_ratio: the conv branch narrows embed_dim by this between its two convolutions.
-    squeeze_factor: channel attention narrows it by this.
-    conv_scale: weight of the conv branch beside attention.
-    overlap_ratio: how far the keys' windows reach beyond the queries', in windows (both sides).
+    Attributes:
+        compress_ratio: the conv branch narrows embed_dim by this between its two convolutions.
+        squeeze_factor: channel attention narrows it by this.
+        conv_scale: weight of the conv branch beside attention.
+        overlap_ratio: how far the keys' windows reach beyond the queries', in windows (both sides).
     """
 
     windows_of_a_strip = 3  # it computes its context once more

@@ -91,10 +91,13 @@ def group_of(name: str, groups: int) -> int:
 def divide_stream(model: Backbone, exponents_of_groups: Sequence[int]) -> None:
     """Divide the residual stream of a network by 2^e in each of its groups, in place.
 
-    exponents_of_groups: e for every residual group; negative ones multiply. Where they differ,
-    the stream is divided by the difference between two groups (`Spec.stream_steps`), which the
-    authors' own code does not do.
-    Raises InputError as `exponents` does.
+    Args:
+        exponents_of_groups: e for every residual group; negative ones multiply. Where they differ,
+            the stream is divided by the difference between two groups (`Spec.stream_steps`), which
+            the authors' own code does not do.
+
+    Raises:
+        InputError: as `stream_powers`.
     """
     totals = list(exponents_of_groups)
     tensors = dict(model.state_dict())

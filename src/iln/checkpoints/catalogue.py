@@ -90,7 +90,11 @@ def names() -> list[str]:
 
 
 def entry(name: str, about: Mapping[str, Any]) -> Entry:
-    """One of them. about: what `describe` says of its file."""
+    """One of them.
+
+    Args:
+        about: what `describe` says of its file.
+    """
     task = does(str(about["task"] or ""))
     return Entry(
         name,

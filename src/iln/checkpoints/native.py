@@ -82,6 +82,8 @@ def load(
 ) -> Backbone:
     """A network with its weights, in eval mode, in float32 whatever the file stores.
 
+    The state of the random number generators stays as it was.
+
     Args:
         name_or_file: a shipped model's name (`shipped()` lists them), or a file: one of `save`'s,
             or an official one of SwinIR, HAT, DRCT or i-LN HAT, in PyTorch's format or safetensors.
@@ -96,8 +98,6 @@ def load(
         eps: the number inside the norm's square root.
         conv_scale: the weight of HAT's convolution branch.
         device: where the network shall be.
-
-    The state of the random number generators stays as it was.
 
     Raises:
         InputError: if there is no such name or file, if the file is damaged, unsafe, or none of
@@ -130,7 +130,11 @@ def load_explained(
 def from_weights(
     weights: Mapping[str, Tensor], answers: Answers, shown: str
 ) -> tuple[Backbone, dict[str, Any]]:
-    """As `load_explained`, from the tensors of a file alone. shown: what the log calls it."""
+    """As `load_explained`, from the tensors of a file alone.
+
+    Args:
+        shown: what the log calls it.
+    """
     if OUR_KEY in weights:
         return _rebuild(weights, _text(weights[OUR_KEY]), answers).eval(), {}
     model, assumed = _build_foreign(weights, answers, shown)

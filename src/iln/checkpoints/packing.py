@@ -64,7 +64,14 @@ def packed(weights: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Ten
 
 
 def unpacked(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """`packed` undone. shapes: of all weights of the network. Raises InputError."""
+    """`packed` undone.
+
+    Args:
+        shapes: of all weights of the network.
+
+    Raises:
+        InputError: for packed weights that belong to nothing, or to another weight.
+    """
     found = dict(weights)
     for codes in [name for name in weights if name.endswith(_CODES)]:
         name = codes.removesuffix(_CODES)

@@ -49,7 +49,11 @@ class Answers:
 
 @dataclass(frozen=True)
 class Recognised:
-    """backbone, spec: the network. assumed: by name, what only the convention says."""
+    """The network of a file.
+
+    Attributes:
+        assumed: by name, what only the convention says.
+    """
 
     backbone: str
     spec: Spec

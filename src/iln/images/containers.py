@@ -9,8 +9,10 @@ _FILLER = b"\xa5 iln exif \xa5"
 def into_webp(data: bytes, block: bytes, *, alpha: bool) -> list[bytes]:
     """The WebP file with the block inside, as parts to write one after the other.
 
-    WebP container specification: an extended header announces the chunk at the end. Raises
-    ValueError if the picture is not laid out as expected.
+    WebP container specification: an extended header announces the chunk at the end.
+
+    Raises:
+        ValueError: if the picture is not laid out as expected.
     """
     flags = 0x08 | (0x10 if alpha else 0)
     if data[12:16] == b"VP8X":

@@ -98,7 +98,8 @@ def unpack(stored: Any, packed: tiff.PackedPage, view: View) -> Array:
 def floats_as_integers(stored: Any, *, inverted: bool) -> Any:
     """Floats in [0, 1] as 16 bits; anything else stays as it is.
 
-    inverted: gray, whose 0 is white.
+    Args:
+        inverted: gray, whose 0 is white.
     """
     if stored.format not in ("float", "double"):
         return stored

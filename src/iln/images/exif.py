@@ -51,9 +51,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """One TIFF directory; `next_at` is where the offset of the following one is stored.
+    """One TIFF directory.
 
-    damaged: where the records of fields lie whose values reach beyond the end.
+    Attributes:
+        next_at: where the offset of the following one is stored.
+        damaged: where the records of fields lie whose values reach beyond the end.
     """
 
     entries: list[Entry]
@@ -250,10 +252,12 @@ def _damaged(
 def upright(block: bytes, width: int, height: int) -> bytes:
     """The EXIF block of a picture that stands upright and is width x height pixels.
 
-    Orientation becomes 1 and the pixel dimensions, where present, are corrected. The
-    thumbnail is cut off, for it shows the picture before it was restored. Damaged fields are
-    taken out. All else stays at its place, byte for byte. Raises ValueError if the block has no
-    directory that can be read.
+    Orientation becomes 1 and the pixel dimensions, where present, are corrected. The thumbnail is
+    cut off, for it shows the picture before it was restored. Damaged fields are taken out. All else
+    stays at its place, byte for byte.
+
+    Raises:
+        ValueError: if the block has no directory that can be read.
     """
     if _layout(block).big:
         raise ValueError("EXIF is no BigTIFF")
@@ -360,7 +364,11 @@ def _ratio(value: float) -> tuple[int, int]:
 def from_tiff(file: Buffer, main: Directory | None = None) -> bytes | None:
     """The EXIF block of a TIFF file: the fields of a page, else the first, that describe the photo.
 
-    None if there is nothing to keep. Raises ValueError if the file is malformed.
+    Returns:
+        None if there is nothing to keep.
+
+    Raises:
+        ValueError: if the file is malformed.
     """
     order, main = byte_order(file), main or _first(file)
     kept = [entry for entry in main.entries if entry.tag in _DESCRIPTIVE]
@@ -375,8 +383,11 @@ def into_tiff(
 ) -> list[bytes]:
     """A TIFF file of one page with a photo's EXIF fields, density and IPTC, as parts to write.
 
-    A new main directory, old and new fields together, goes to the end of the file and the
-    header points to it. Raises ValueError if a part is malformed or the file is a BigTIFF.
+    A new main directory, old and new fields together, goes to the end of the file and the header
+    points to it.
+
+    Raises:
+        ValueError: if a part is malformed or the file is a BigTIFF.
     """
     layout = _layout(file)
     if layout.big:

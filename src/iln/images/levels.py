@@ -20,13 +20,17 @@ def unfade(pixels: NDArray[Any]) -> NDArray[Any]:
     """Undo what light did to a print: stretch its colours to black and to white.
 
     The dark end of a channel is the mean of its own darkest level and the darkest of all channels,
-    so is the bright end: half of a cast is taken for the print's, half for the scene's.
+    so is the bright end: half of a cast is taken for the print's, half for the scene's. Black was
+    nowhere above 70/255 and white nowhere below 165/255, or they are not taken for the print's.
 
-    pixels: (H, W, C) of uint8, uint16 or float in [0, 1]; the result is a new array of the same
-    kind. Black was nowhere above 70/255 and white nowhere below 165/255, or they are not taken for
-    the print's.
-    A picture whose channels reach both ends already hardly changes; one that never had black,
-    white or some colour gains contrast, or a tint, that it should not have: so ask first.
+    A picture whose channels reach both ends already hardly changes; one that never had black, white
+    or some colour gains contrast, or a tint, that it should not have: so ask first.
+
+    Args:
+        pixels: (H, W, C) of uint8, uint16 or float in [0, 1].
+
+    Returns:
+        A new array of the same kind.
     """
     if pixels.dtype.kind == "f":
         # float16 ends at 65504.

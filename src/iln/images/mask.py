@@ -41,7 +41,8 @@ def changed_mask(
     what was taken.
 
     Args:
-        before, after: (H, W, C), one shape; both uint8, uint16 or float in [0, 1].
+        before: (H, W, C), uint8, uint16 or float in [0, 1].
+        after: of the same shape and type.
         grown: pixels.
         soft: standard deviation of the edge in pixels; 0 for a hard one.
 
@@ -74,7 +75,8 @@ def as_mask(
     Args:
         array: (H, W) or (H, W, 1 to 4), uint8, uint16 or float in [0, 1], of any size of the same
             proportions.
-        height, width: of the picture.
+        height: of the picture.
+        width: of the picture.
         soft: standard deviation of the soft edge in pixels; 0 for a hard one.
 
     Returns:
@@ -124,7 +126,8 @@ def within_mask(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.uint
     """`after` where the mask is 255, `before` where it is 0, exactly; mixed in between.
 
     Args:
-        before, after: (H, W) or (H, W, C), one shape and type.
+        before: (H, W) or (H, W, C).
+        after: of the same shape and type.
         mask: (H, W).
     """
     if before.shape != after.shape or mask.shape != before.shape[:2]:
@@ -145,7 +148,8 @@ def undo_small_changes(before: NDArray[Any], after: NDArray[Any]) -> None:
     """Take back, in place, what was changed elsewhere than in the marks (`changed_mask`).
 
     Args:
-        before, after: as in `changed_mask`; `after` is written to.
+        before: as in `changed_mask`.
+        after: as in `changed_mask`; it is written to.
     """
     height = len(before)
     above = after[:0].copy()  # rows of the last band, as they were

@@ -49,12 +49,15 @@ def psnr_y(a: Pixels, b: Pixels, border: int = 0, *, rounded: bool = False) -> f
 def psnrb_y(a: Pixels, b: Pixels) -> float:
     """PSNR-B of the result `a` against the original `b`, in dB on Y (gray: on their values).
 
-    Yim and Bovik, Quality assessment of deblocked images, 2011: PSNR with MSE + BEF in place of
-    the MSE. The blocking effect factor looks at the result alone: D is the mean squared
-    difference of neighbours (left and right, above and below) across the edges of 8 x 8 blocks,
-    D' that of all other neighbours; BEF = log2(8) / log2(min(H, W)) * (D - D') where D > D', else
-    0. Peak 255, also on Y. All whole and broken blocks from the upper left corner on are counted.
-    At equal pictures without visible blocks inf. Not symmetric. Errors as in `psnr_y`.
+    Yim and Bovik, Quality assessment of deblocked images, 2011: PSNR with MSE + BEF in place of the
+    MSE. The blocking effect factor looks at the result alone: D is the mean squared difference of
+    neighbours (left and right, above and below) across the edges of 8 x 8 blocks, D' that of all
+    other neighbours; BEF = log2(8) / log2(min(H, W)) * (D - D') where D > D', else 0. Peak 255,
+    also on Y. All whole and broken blocks from the upper left corner on are counted. At equal
+    pictures without visible blocks inf. Not symmetric.
+
+    Raises:
+        InputError: as `psnr_y`.
     """
     x, y = _planes(a, b, 0)
     mse = float(np.mean(np.square(x - y))) + _blocking(x)
@@ -80,7 +83,10 @@ def _blocking(x: Plane) -> float:
 def psnr_rgb(a: Pixels, b: Pixels, border: int = 0) -> float:
     """Peak signal-to-noise ratio in dB over all channels together; inf if equal.
 
-    As papers on colour denoising measure it. Raises InputError as `psnr_y`.
+    As papers on colour denoising measure it.
+
+    Raises:
+        InputError: as `psnr_y`.
     """
     a, b = _cropped(a, b, border)
     return _psnr(a.astype(np.float64), b.astype(np.float64))
@@ -89,9 +95,15 @@ def psnr_rgb(a: Pixels, b: Pixels, border: int = 0) -> float:
 def ssim_y(a: Pixels, b: Pixels, border: int = 0, *, rounded: bool = False) -> float:
     """Structural similarity on Y (gray pictures: on their values); 1 if equal.
 
-    Wang et al., 2004: Gaussian window of 11 x 11 with sigma 1.5, where it fits wholly inside;
-    K1 = 0.01, K2 = 0.03, dynamic range 255. `border`, `rounded` and errors as in `psnr_y`; what
-    the border leaves must be at least 11 x 11.
+    Wang et al., 2004: Gaussian window of 11 x 11 with sigma 1.5, where it fits wholly inside; K1 =
+    0.01, K2 = 0.03, dynamic range 255.
+
+    Args:
+        border: as in `psnr_y`; what it leaves must be at least 11 x 11.
+        rounded: as in `psnr_y`.
+
+    Raises:
+        InputError: as `psnr_y`.
     """
     x, y = _planes(a, b, border, rounded)
     if min(x.shape) < _WINDOW:

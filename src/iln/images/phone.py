@@ -45,8 +45,11 @@ def _heif(file: BinaryIO) -> Any:
 
 
 def read_heic(file: BinaryIO) -> tuple[NDArray[Any], Found]:
-    """(H, W, C) uint8 or uint16, upright, and what stands beside it. Raises what the package
-    raises for a damaged file."""
+    """(H, W, C) uint8 or uint16, upright, and what stands beside it.
+
+    Raises:
+        Exception: what the package raises for a damaged file.
+    """
     image = _heif(file)
     array: NDArray[Any] = np.array(image)  # a copy: the picture's own memory goes with it
     info = image.info

@@ -27,6 +27,8 @@ LUMA = (0.299, 0.587, 0.114)
 class Picture:
     """Pixels, upright, with transparency and the metadata that is worth keeping.
 
+    `dataclasses.replace` makes the picture with other pixels.
+
     Attributes:
         pixels: (H, W, C), uint8 in 0..255 or uint16 in 0..65535, C = 1 (gray) or 3 (RGB).
         alpha: (H, W) of the same dtype, 0 transparent, full scale opaque; not premultiplied.
@@ -41,8 +43,6 @@ class Picture:
 
     Raises:
         ValueError: if the arrays do not fit this description.
-
-    `dataclasses.replace` makes the picture with other pixels.
     """
 
     pixels: Array

@@ -35,7 +35,8 @@ def damaged(
 ) -> Refused:
     """That a picture cannot be decoded: because of its kind, where that is unusual.
 
-    hint: `--allow-damaged` may help.
+    Args:
+        hint: `--allow-damaged` may help.
     """
     if page is not None and page.unusual is not None:
         return Refused(

@@ -24,8 +24,11 @@ seconds for a small network on one core."""
 class SamplePicture:
     """A picture as a network's input.
 
-    pixels: (H, W, 1 or 3) float32 in [0, 1]. width, height: of the whole picture, which pixels
-    may be the middle of. synthetic: drawn by `draw_sample_picture`.
+    Attributes:
+        pixels: (H, W, 1 or 3) float32 in [0, 1].
+        width: of the whole picture, which `pixels` may be the middle of.
+        height: of the whole picture.
+        synthetic: drawn by `draw_sample_picture`.
     """
 
     name: str
@@ -58,7 +61,14 @@ def sample_pictures_of(
 
 
 def read_sample_picture(file: str | os.PathLike[str], crop: int = CROP) -> SamplePicture:
-    """A picture file, without its transparency. crop: as in `middle`. Raises InputError."""
+    """A picture file, without its transparency.
+
+    Args:
+        crop: as in `middle`.
+
+    Raises:
+        InputError: as `iln.images.read`.
+    """
     pixels = read(file).pixels
     height, width, _ = pixels.shape
     full = np.float32(np.iinfo(pixels.dtype).max)

@@ -62,7 +62,7 @@ def write(
     overwrite: bool = False,
     quality: int = 95,
 ) -> list[str]:
-    """Write the picture in the format of the suffix; returns notes on what the format lost.
+    """Write the picture in the format of the suffix.
 
     .png, .tif, .tiff: lossless, 8 or 16 bits (TIFF: deflate).
     .jpg, .jpeg, .jpe, .jfif: 8 bits, full colour resolution (4:4:4). No alpha.
@@ -72,16 +72,20 @@ def write(
         depth). Gray is stored as RGB.
     .bmp: 8 bits. Of all that goes along, the density alone. No alpha.
 
-    ICC profile, EXIF (pixel dimensions corrected), XMP, IPTC (JPEG and TIFF), texts (PNG; JPEG
-    has comments) and density go along. Depth is reduced by
-    rounding; each loss gives one line in the list returned, empty if there is none.
+    ICC profile, EXIF (pixel dimensions corrected), XMP, IPTC (JPEG and TIFF), texts (PNG; JPEG has
+    comments) and density go along. Depth is reduced by rounding. Whatever is raised, no
+    half-written file stays behind.
 
     Args:
         quality: 1..100, for JPEG, WebP and AVIF.
 
-    Raises InputError if the suffix is unknown or cannot hold the alpha channel or the size, if
-    quality is out of range, if the file exists and overwrite is False, or if it cannot be
-    written. Whatever is raised, no half-written file stays behind.
+    Returns:
+        Notes on what the format lost: one line for each loss, empty if there is none.
+
+    Raises:
+        InputError: if the suffix is unknown or cannot hold the alpha channel or the size, if
+            quality is out of range, if the file exists and overwrite is False, or if it cannot be
+            written.
     """
     _check(picture, path, quality)
     with atomic_write(path, overwrite) as temporary:

@@ -39,9 +39,13 @@ def attend_learning(
 ) -> Tensor:
     """softmax(q k^T / sqrt(d) + bias) v in every window: (B, rows, columns, N, heads * d).
 
-    q (B, rows, columns, heads, N, d), k and v (..., heads, M, d), as `heads_of` makes them;
-    bias (heads, N, M). seams: masks (N, M), the first added to the scores of the last row of
-    windows (if `bottom`), the second to those of the last column.
+    Args:
+        q: (B, rows, columns, heads, N, d), as `heads_of` makes it.
+        k: (..., heads, M, d), as `heads_of` makes it.
+        v: (..., heads, M, d), as `heads_of` makes it.
+        bias: (heads, N, M).
+        seams: masks (N, M), the first added to the scores of the last row of windows (if `bottom`),
+            the second to those of the last column.
     """
     below, right = (None, None) if seams is None else seams
     below = below if bottom else None

@@ -16,8 +16,12 @@ def attend_fused(
 ) -> Tensor:
     """softmax(q k^T / sqrt(d) + bias) v in every window: (B, rows, columns, N, heads * d).
 
-    q (B, rows, columns, N, heads, d), k and v (..., M, heads, d); bias (heads, N, M). seams: masks
-    (N, M) of the last row of windows (if `bottom`) and of the last column.
+    Args:
+        q: (B, rows, columns, N, heads, d).
+        k: (..., M, heads, d).
+        v: (..., M, heads, d).
+        bias: (heads, N, M).
+        seams: masks (N, M) of the last row of windows (if `bottom`) and of the last column.
     """
     out = _attend(q, k, v, bias)
     if seams is not None:

@@ -17,9 +17,12 @@ from iln.layers.hooks import Hooks
 class FiniteWatch(Hooks):
     """Looks at what modules compute inside `with`: the largest, and who gave infinity or NaN.
 
-    places: by the name to call them. One forward pass inside each `with`; several `with` count
-    as one, and the earliest in any pass is the first. Compiled networks call no hooks. Norms are
-    not seen, since blocks ask for them by method.
+    One forward pass inside each `with`; several `with` count as one, and the earliest in any pass
+    is the first. Compiled networks call no hooks. Norms are not seen, since blocks ask for them by
+    method.
+
+    Args:
+        places: by the name to call them.
     """
 
     def __init__(self, places: Mapping[str, nn.Module]) -> None:

@@ -46,7 +46,11 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How to restore many; see `iln restore --help`. models: one after the other."""
+    """How to restore many; see `iln restore --help`.
+
+    Attributes:
+        models: one after the other.
+    """
 
     models: tuple[str, ...]
     restore: RestoreOptions = field(default_factory=lambda: RestoreOptions())
@@ -63,7 +67,14 @@ class BatchOptions:
     allow_damaged: bool = False
 
     def pipeline(self, load: Callable[..., Restorer] | None = None) -> Pipeline:
-        """What these options ask for. load: see `Pipeline`. Raises InputError as it does."""
+        """What these options ask for.
+
+        Args:
+            load: see `Pipeline`.
+
+        Raises:
+            InputError: as `Pipeline`.
+        """
         from iln.restoration import Pipeline, Restorer
 
         return Pipeline(
@@ -117,7 +128,11 @@ LOCAL: Files = LocalFiles()
 
 @dataclass(frozen=True)
 class Restored:
-    """A picture and its result, which is written to target; notes: what its format lost."""
+    """A picture and its result, which is written to `target`.
+
+    Attributes:
+        notes: what its format lost.
+    """
 
     picture: Picture
     result: Picture
@@ -166,7 +181,11 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
 
 
 def say_what_was_left(plan: Plan, finished: int) -> None:
-    """Lines for pictures that nothing was done to; finished: how many were done before."""
+    """Lines for pictures that nothing was done to.
+
+    Args:
+        finished: how many were done before.
+    """
     if finished:
         say(f"{finished} skipped: their results exist")
     if plan.others:

@@ -22,8 +22,13 @@ HEAD_HALO = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """rows: of a strip. on_disk: the maps lie in temporary files. peak: bytes beside the process
-    as it was, maps on disk not counted."""
+    """How many rows at a time, and maps in memory or on disk.
+
+    Attributes:
+        rows: of a strip.
+        on_disk: the maps lie in temporary files.
+        peak: bytes beside the process as it was, maps on disk not counted.
+    """
 
     rows: int
     on_disk: bool
@@ -43,11 +48,16 @@ def make_plan(
 ) -> Plan:
     """The fastest plan within `budget` bytes (None: no limit) for a picture of H x W pixels.
 
-    itemsize: bytes of the network's numbers. disk: maps may go to disk when memory is short (on
-        a CPU). result_bytes: of one pixel of the result. strip_bytes: of a strip's widest tensor
-        on a CPU, if not the usual.
-    The strips never get smaller than a row of windows. Raises InputError if `disk` is False and
-    the maps do not fit.
+    The strips never get smaller than a row of windows.
+
+    Args:
+        itemsize: bytes of the network's numbers.
+        disk: maps may go to disk when memory is short (on a CPU).
+        result_bytes: of one pixel of the result.
+        strip_bytes: of a strip's widest tensor on a CPU, if not the usual.
+
+    Raises:
+        InputError: if `disk` is False and the maps do not fit.
     """
     whole = spec.window * spec.unshuffle
     padded = [-(-side // whole) * spec.window for side in (height, width)]  # of the maps

@@ -73,15 +73,15 @@ def is_graph(model: object) -> bool:
 class Restorer(PictureRestorer):
     """A network, loaded once, that restores pictures of any size exactly.
 
+    A model for marks (task `scratches`) changes a picture only where it clearly does: what it
+    changes a little, over all of the picture, is taken back (`iln.images.mask.undo_small_changes`).
+    One object may be used from several threads; pictures are then done one after the other.
+
     Args:
         model: a shipped model's name, a file, or a module from `iln.build` or `iln.load` (a copy is
             used); or an OpenVINO graph (.xml) of `iln export` or `iln quantize`, which computes
             pictures in one piece.
         options: see `RestoreOptions`.
-
-    A model for marks (task `scratches`) changes a picture only where it clearly does: what it
-    changes a little, over all of the picture, is taken back (`iln.images.mask.undo_small_changes`).
-    One object may be used from several threads; pictures are then done one after the other.
 
     Raises:
         InputError: for a model, size, precision or device that cannot be had.

@@ -82,7 +82,11 @@ class Report:
         self._rows, self._files = 0, 0
 
     def add(self, rows: Any) -> None:
-        """rows: as `table` makes them."""
+        """Take over more rows.
+
+        Args:
+            rows: as `table` makes them.
+        """
         self._waiting.append(rows)
         self._rows += rows.num_rows
         self.counts.update(rows["state"].to_pylist())

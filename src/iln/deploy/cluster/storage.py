@@ -59,7 +59,11 @@ class Storage:
         return same and f"{other.root}/".startswith(f"{self.root}/")
 
     def names(self, *, recursive: bool, missing: bool = False) -> Iterator[str]:
-        """Of all files, relative to the folder. missing: a folder that is not there is empty."""
+        """Of all files, relative to the folder.
+
+        Args:
+            missing: a folder that is not there is empty.
+        """
         fs = need("pyarrow.fs", EXTRA)
         selector = fs.FileSelector(self.root, allow_not_found=missing, recursive=recursive)
         with self._errors():

@@ -17,7 +17,10 @@ def executorch_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
     """The content of a .pte file: method `forward`, and the card as what the method `iln` returns.
 
     Args:
-        program: of a fixed size. Raises InputError where executorch is missing.
+        program: of a fixed size.
+
+    Raises:
+        InputError: where executorch is missing.
     """
     need("executorch.exir", "executorch")
     with _quietly():

@@ -43,12 +43,17 @@ class Pictures(nn.Module):
 def trace(model: Backbone, size: Size | None = None, precision: str = "fp32") -> ExportedProgram:
     """The graph of a network: `image` (1, C, H, W) float32 in [0, 1] -> (1, C, scale H, scale W).
 
-    size: (H, W) of a graph for pictures of that size alone; None: any size. (PyTorch itself runs
-        such a graph only on pictures higher and wider than one window.)
-    precision: `fp32`, or `fp16`: weights and features in float16; statistics, softmax, pooling,
-        input and output in float32.
-    The result is not clamped. The model stays as it is. Raises InputError for a size or
-    precision that is not accepted, and for a model that is none of our backbones.
+    The result is not clamped. The model stays as it is.
+
+    Args:
+        size: (H, W) of a graph for pictures of that size alone; None: any size. (PyTorch itself
+            runs such a graph only on pictures higher and wider than one window.)
+        precision: `fp32`, or `fp16`: weights and features in float16; statistics, softmax, pooling,
+            input and output in float32.
+
+    Raises:
+        InputError: for a size or precision that is not accepted, and for a model that is none of
+            our backbones.
     """
     if not isinstance(model, Backbone):
         raise InputError(f"{type(model).__name__} is none of our backbones")

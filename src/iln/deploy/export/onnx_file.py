@@ -19,7 +19,10 @@ def onnx_bytes(program: ExportedProgram, card: dict[str, Any]) -> bytes:
     """The content of an ONNX file: input `image`, output `restored`, `card` under the key `iln`.
 
     Sizes that are free are called `height` and `width`, the result's `restored_height` and
-    `restored_width`. Raises InputError where onnx or onnxscript are missing.
+    `restored_width`.
+
+    Raises:
+        InputError: where onnx or onnxscript are missing.
     """
     exported = _converted(program, [IMAGE], RESTORED)
     exported.model.metadata_props[OUR_KEY] = json.dumps(card)

@@ -31,8 +31,11 @@ def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool
 
 
 def read_graph(file: Path) -> tuple[Any, Spec, dict[str, Any]]:
-    """The graph, its network's spec and its card. Raises InputError for anything but a file of
-    `write_graph`, or if openvino is missing."""
+    """The graph, its network's spec and its card.
+
+    Raises:
+        InputError: for anything but a file of `write_graph`, or if openvino is missing.
+    """
     core = openvino_core()
     with about(file):
         if not file.is_file():

@@ -40,16 +40,21 @@ def quantize(
     """Write a network as an OpenVINO graph whose body computes in int8.
 
     The linear layers and convolutions of the body have weights of 8 bits with a step for each
-    output channel, and inputs of 8 bits with one step, from the ranges seen on `inputs`. The
-    first and the last convolution, which see and make pixels, the projections to q, k and v, the
-    products inside attention, statistics and the residual stream stay in float.
+    output channel, and inputs of 8 bits with one step, from the ranges seen on `inputs`. The first
+    and the last convolution, which see and make pixels, the projections to q, k and v, the products
+    inside attention, statistics and the residual stream stay in float.
 
     The file may be used on another computer, so its weights take half of their range, as CPUs
     without 8-bit dot products need it; the card says `weight_range`: `half`.
 
-    file: ends in .xml; its .bin lies beside. inputs: 1 to 64 pictures of the kind that the network
-    is for. source: the shipped model's name or file that it was loaded from, for the card.
-    Raises InputError for anything else, missing packages, or a file that cannot be written.
+    Args:
+        file: ends in .xml; its .bin lies beside.
+        inputs: 1 to 64 pictures of the kind that the network is for.
+        source: the shipped model's name or file that it was loaded from, for the card.
+
+    Raises:
+        InputError: for another suffix or number of pictures, missing packages, or a file that
+            cannot be written.
     """
     check_target(file, (".xml",), overwrite)
     check_target(Path(file).with_suffix(".bin"), (".bin",), overwrite)

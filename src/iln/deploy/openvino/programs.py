@@ -89,7 +89,15 @@ class Program:
         return self._compiled.result().create_infer_request()
 
     def __call__(self, *inputs: Tensor, out: Tensor) -> Tensor:
-        """inputs, out: contiguous float32; `out` is filled and returned."""
+        """What the graph computes.
+
+        Args:
+            inputs: contiguous float32.
+            out: contiguous float32; it is filled.
+
+        Returns:
+            `out`.
+        """
         if not len(out):
             return out
         # Equal pieces, a few entries computed twice: each other number of them would take memory

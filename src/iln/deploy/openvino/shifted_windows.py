@@ -15,8 +15,13 @@ from iln.layers.windows import seam_masks
 
 @dataclass(frozen=True)
 class Part:
-    """pixels: (rows, columns, h, w, C), a view into the map: a part of each window.
-    y, x: where it lies in the window."""
+    """A part of each window.
+
+    Attributes:
+        pixels: (rows, columns, h, w, C), a view into the map.
+        y: its rows in the window.
+        x: its columns in the window.
+    """
 
     pixels: Tensor
     y: slice

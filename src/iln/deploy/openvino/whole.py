@@ -82,5 +82,9 @@ class WholeGraph(nn.Module):
             )
 
     def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
-        """run: not asked; a graph has its own way."""
+        """What the graph computes.
+
+        Args:
+            run: not asked; a graph has its own way.
+        """
         return torch.from_numpy(self._run([image.contiguous().numpy()])[0])

@@ -60,9 +60,10 @@ def quantized(
 ) -> Backbone:
     """A copy of a network that computes its body in few bits; the original stays.
 
-    ranges: by layer, of `calibrate`; None takes each input's own smallest and largest value (of
-    each strip, where the picture is computed in strips). half_range: 8-bit weights from -64 to 64,
-    as CPUs without 8-bit dot products compute them.
+    Args:
+        ranges: by layer, of `calibrate`; None takes each input's own smallest and largest value (of
+            each strip, where the picture is computed in strips).
+        half_range: 8-bit weights from -64 to 64, as CPUs without 8-bit dot products compute them.
     """
     rough = copy.deepcopy(model)
     top = HALF_RANGE if half_range else None
@@ -87,8 +88,13 @@ def calibrate(
 ) -> dict[str, Range]:
     """By layer, the range that holds `percentile` per cent of its inputs over some pictures.
 
-    images: each (1, C, H, W) in [0, 1]. The rest is shared by both ends. Raises InputError
-    without pictures, and for a percentile that is not in (50, 100].
+    The rest is shared by both ends.
+
+    Args:
+        images: each (1, C, H, W) in [0, 1].
+
+    Raises:
+        InputError: without pictures, and for a percentile that is not in (50, 100].
     """
     if not 50 < percentile <= 100:
         raise InputError(f"percentile is {percentile:g}; it must be above 50 and at most 100")

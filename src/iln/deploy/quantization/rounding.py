@@ -45,8 +45,13 @@ def quantize_asymmetric(x: Tensor, bits: int, low: float, high: float) -> Tensor
         s = (high - low) / (2^bits - 1),  z = round(-low / s)
         q = clamp(round(x / s) + z, 0, 2^bits - 1),  s (q - z)
 
-    bits: 2 to 16. low, high: the smallest and largest value to be expected; the range is
-    stretched to contain 0. What lies outside is clamped. All is NaN if the range is not finite.
+    The range is stretched to contain 0. What lies outside is clamped. All is NaN if the range is
+    not finite.
+
+    Args:
+        bits: 2 to 16.
+        low: the smallest value to be expected.
+        high: the largest value to be expected.
     """
     top = _levels(bits) - 1
     low, high = min(low, 0.0), max(high, 0.0)
@@ -62,8 +67,11 @@ def quantize_asymmetric(x: Tensor, bits: int, low: float, high: float) -> Tensor
 def sqnr(signal: float, noise: float) -> float:
     """Signal-to-quantisation-noise ratio in dB: 10 log10(signal / noise).
 
-    signal: sum of y^2. noise: sum of (y - y_quantised)^2. Infinite without noise; NaN without
-    signal, or where one of them is not finite.
+    Infinite without noise; NaN without signal, or where one of them is not finite.
+
+    Args:
+        signal: sum of y^2.
+        noise: sum of (y - y_quantised)^2.
     """
     if not signal > 0 or not math.isfinite(signal) or not math.isfinite(noise):
         return math.nan

@@ -58,13 +58,16 @@ class Rescued:
 def rescue(model: Backbone, images: Sequence[Tensor]) -> Rescued:
     """The network with its stream divided such that float16 holds it; the original stays.
 
-    images: each (1, C, H, W) in [0, 1], of the kind that the network is for; one at least.
-    First one power of two for the whole stream is tried: the smallest that brings its largest
-    value to 2^13 or below, or more where that brings float16 closer to float32. If that is not
-    enough, because small and large features lie too far apart, each group gets its own.
+    First one power of two for the whole stream is tried: the smallest that brings its largest value
+    to 2^13 or below, or more where that brings float16 closer to float32. If that is not enough,
+    because small and large features lie too far apart, each group gets its own.
 
-    Raises InputError for a network that float16 holds as it is (within 50 dB), that gives
-    numbers which are not finite in float32, or whose branches see the stream's scale.
+    Args:
+        images: each (1, C, H, W) in [0, 1], of the kind that the network is for; one at least.
+
+    Raises:
+        InputError: for a network that float16 holds as it is (within 50 dB), that gives numbers
+            which are not finite in float32, or whose branches see the stream's scale.
     """
     watch = _stream(model)
     with watch:

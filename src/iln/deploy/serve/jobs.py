@@ -14,7 +14,11 @@ from iln.deploy.serve.options import Options
 
 
 class State(StrEnum):
-    """ready: handed in, and nobody has said what to do with it."""
+    """How far a job is.
+
+    Attributes:
+        ready: handed in, and nobody has said what to do with it.
+    """
 
     ready = "ready"
     waiting = "waiting"

@@ -71,7 +71,10 @@ def hand_in(job: Job, mask: BinaryIO) -> None:
 
 
 def paint(job: Job, data: bytes | None) -> None:
-    """Take over a mask, white where the restoration counts. None: that of the restoration again.
+    """Take over a mask, white where the restoration counts.
+
+    Args:
+        data: None takes that of the restoration again.
 
     Raises:
         InputError: if it is no picture of a mask.

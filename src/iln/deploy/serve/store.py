@@ -113,9 +113,13 @@ class Store:
     # The queue.
 
     def start(self, job: Job, options: Options, *, masked: bool = False) -> None:
-        """To the end of the queue. Raises Busy where that is full.
+        """To the end of the queue.
 
-        masked: within the mask that was painted for it.
+        Args:
+            masked: within the mask that was painted for it.
+
+        Raises:
+            Busy: where that is full.
         """
         with self._changed:
             if job.state.busy:

@@ -19,10 +19,13 @@ _VALUES = 1 << 20
 def convolve(picture: Pixels, kernel: Kernel) -> Pixels:
     """y[i, j] = sum over a, b of kernel[r + a, r + b] * x[i - a, j - b], clipped and rounded.
 
-    kernel: (2r + 1, 2r + 1), any sign. Its weights are rounded to multiples of 2^-15 (where their
-    magnitudes add up to m > 2, 2^-14 or coarser); what that changes of their sum goes to the
-    largest, so that a kernel with the sum 1 keeps flat pictures as they are. Halves are rounded up.
-    Beyond the edges the picture is reflected, the outermost row not repeated.
+    Halves are rounded up. Beyond the edges the picture is reflected, the outermost row not
+    repeated.
+
+    Args:
+        kernel: (2r + 1, 2r + 1), any sign. Its weights are rounded to multiples of 2^-15 (where
+            their magnitudes add up to m > 2, 2^-14 or coarser); what that changes of their sum goes
+            to the largest, so that a kernel with the sum 1 keeps flat pictures as they are.
     """
     spread = math.ceil(math.log2(max(2.0, np.abs(kernel).sum() - 1e-6)))
     unit = 2 ** (_EXACT - 8 - spread)

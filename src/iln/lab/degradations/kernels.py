@@ -23,10 +23,13 @@ def gaussian(
 ) -> Kernel:
     """exp(-q^power / 2) or, with a plateau, 1 / (1 + q^power), where q = (u/s)^2 + (v/t)^2.
 
-    sigma: (s, t) in pixels, above 0, along the axes u and v, which are x and y turned by `angle`
-    (radians, from x to y). power: above 0; 1 is the Gaussian, below it peaks, above it is flatter.
     Liu et al., Estimating generalized Gaussian blur kernels for out-of-focus image deblurring,
     2020; used as in Wang et al., Real-ESRGAN, 2021.
+
+    Args:
+        sigma: (s, t) in pixels, above 0, along the axes u and v.
+        angle: by which u and v are x and y turned, in radians, from x to y.
+        power: above 0; 1 is the Gaussian, below it peaks, above it is flatter.
     """
     y, x = _grid(size)
     u = math.cos(angle) * x + math.sin(angle) * y
@@ -51,8 +54,11 @@ def unsharp(sigma: float, amount: float) -> Kernel:
 def sinc(size: int, cutoff: float) -> Kernel:
     """The ideal low pass without directions: cutoff / (2 pi r) * J1(cutoff r), which rings.
 
-    cutoff: radians a pixel, above 0, at most pi. It makes the overshoot of sharpening and the
-    ringing of strong compression (Wang et al., Real-ESRGAN, 2021).
+    It makes the overshoot of sharpening and the ringing of strong compression (Wang et al.,
+    Real-ESRGAN, 2021).
+
+    Args:
+        cutoff: radians a pixel, above 0, at most pi.
     """
     y, x = _grid(size)
     # Of the few distances on the grid each is computed once; r -> 0 has the limit cutoff^2 / 4 pi.
@@ -78,8 +84,11 @@ def trajectory(length: float, rng: np.random.Generator) -> Kernel:
     A particle moves at a varying speed and turns a little, by inertia, at each of 64 steps; now and
     then it is pushed in a new direction, as in Boracchi and Foi, Modeling the performance of image
     restoration from motion blur, 2012. Its light is spread over the four pixels around each
-    position. length: of the path in pixels, 0 and more; the kernel has at most
-    2 * ceil(length / 2) + 3 pixels a side.
+    position.
+
+    Args:
+        length: of the path in pixels, 0 and more; the kernel has at most 2 * ceil(length / 2) + 3
+            pixels a side.
     """
     turns = _BEND * rng.standard_normal(_STEPS)
     pushes = np.where(rng.random(_STEPS) < 0.01, rng.uniform(-2, 2, _STEPS), 0)

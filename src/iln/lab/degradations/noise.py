@@ -13,8 +13,11 @@ _CONTRAST = np.float32(40)
 def unrounded_noise(picture: Pixels, sigma: float, rng: np.random.Generator) -> Floats:
     """y = x + n, n ~ N(0, sigma^2) for each value; (H, W, C) float32, neither clipped nor rounded.
 
-    sigma: in 8-bit levels, 0 and more. The result is in units of 255 levels, about [0, 1]. This is
-    what papers on denoising add (Zhang et al., Beyond a Gaussian Denoiser, 2017).
+    The result is in units of 255 levels, about [0, 1]. This is what papers on denoising add (Zhang
+    et al., Beyond a Gaussian Denoiser, 2017).
+
+    Args:
+        sigma: in 8-bit levels, 0 and more.
     """
     result = np.empty(picture.shape, np.float32)
     for rows in bands(picture.shape):
@@ -47,8 +50,10 @@ def poisson_noise(
     the normal approximation (Foi et al., Practical Poissonian-Gaussian noise modeling, 2008) is
     used because Poisson samplers draw again depending on the signal: one value that differs in its
     last bit would change all the noise after it.
-    scale: 0 and more; 0.05..3 in Real-ESRGAN. gray: n is the same in all channels and belongs
-    to their mean.
+
+    Args:
+        scale: 0 and more; 0.05..3 in Real-ESRGAN.
+        gray: n is the same in all channels and belongs to their mean.
     """
     strength = np.float32(scale)
 

@@ -175,7 +175,10 @@ def _hair(rng: np.random.Generator) -> Stamp:
 def stains(picture: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
     """Up to three dried drops: a tint that is darker along its uneven rim.
 
-    A stain multiplies each channel, blue most. strength: 0 (none) to 1.
+    A stain multiplies each channel, blue most.
+
+    Args:
+        strength: 0 (none) to 1.
     """
     height, width = picture.shape[:2]
     for _ in range(int(rng.integers(0, 4)) if strength else 0):

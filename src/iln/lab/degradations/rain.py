@@ -24,13 +24,16 @@ def rain(
     """x + the light of streaks in one direction, equal in all channels, clipped at white.
 
     The additive model of Garg and Nayar, Vision and rain, 2007: a fast drop brightens what is
-    behind it. The streaks of a picture are parallel; each has a length, a width, a brightness
-    and ends between soft and blunt of its own. Short ones are more frequent and brighter than
-    long ones, as the faster drops near the camera spread their light over more pixels.
+    behind it. The streaks of a picture are parallel; each has a length, a width, a brightness and
+    ends between soft and blunt of its own. Short ones are more frequent and brighter than long
+    ones, as the faster drops near the camera spread their light over more pixels.
 
-    angle: degrees from straight down, positive towards the right at the bottom. length, width:
-    the least and the greatest in pixels; width at half of the brightness. density: share of the
-    pixels that get light, 0 to below 1. brightness: of the brightest streaks, 1 is white.
+    Args:
+        angle: degrees from straight down, positive towards the right at the bottom.
+        length: the least and the greatest in pixels.
+        width: the least and the greatest in pixels, at half of the brightness.
+        density: share of the pixels that get light, 0 to below 1.
+        brightness: of the brightest streaks, 1 is white.
     """
     height, breadth = picture.shape[:2]
     if density == 0 or brightness == 0:

@@ -67,9 +67,14 @@ class LastMap(Hooks):
 def alignment(model: nn.Module, image: Tensor) -> Alignment:
     """How the last norm's bias lines up with channel magnitude: the paper's Fig. 8.
 
-    Under per-token LayerNorm the two grow together, because the network has to compensate for
-    its dominating channels. image (B, C, H, W) in [0, 1]. Raises InputError where the last norm
-    has no bias.
+    Under per-token LayerNorm the two grow together, because the network has to compensate for its
+    dominating channels.
+
+    Args:
+        image: (B, C, H, W) in [0, 1].
+
+    Raises:
+        InputError: where the last norm has no bias.
     """
     backbone = backbone_of(model)
     with torch.no_grad(), LastMap(backbone) as last:

@@ -48,7 +48,9 @@ LOGARITHMIC = set(LABELS) - {"entropy", "relative_entropy", "top_share", "nonfin
 class History:
     """The blocks of one run over its steps.
 
-    steps (S,); values: per measure (S, blocks), NaN where the log has nothing.
+    Attributes:
+        steps: (S,).
+        values: per measure (S, blocks), NaN where the log has nothing.
     """
 
     steps: npt.NDArray[np.int64]
@@ -57,8 +59,13 @@ class History:
 
 
 def read_history(run: Path) -> History:
-    """From a run's folder, or its `log.jsonl`; half a line at the end, still being written, is
-    passed over. Raises InputError if there is none, or nothing about blocks in it."""
+    """From a run's folder, or its `log.jsonl`.
+
+    Half a line at the end, still being written, is passed over.
+
+    Raises:
+        InputError: if there is none, or nothing about blocks in it.
+    """
     file = run / "log.jsonl" if run.is_dir() else run
     try:
         lines = file.read_text("utf-8").splitlines()
@@ -93,9 +100,14 @@ def draw_training(
 ) -> Figure:
     """Measures over the steps, one line a block, pale for the first and dark for the last one.
 
-    runs: by the name to show, up to six, each a colour, all on the same axes. measures: of
-    `LABELS`, a panel each. Steps are logarithmic, and so is what grows without bound.
-    Raises InputError for a measure that is not known, too many runs, or a log without blocks.
+    Steps are logarithmic, and so is what grows without bound.
+
+    Args:
+        runs: by the name to show, up to six, each a colour, all on the same axes.
+        measures: of `LABELS`, a panel each.
+
+    Raises:
+        InputError: for a measure that is not known, too many runs, or a log without blocks.
     """
     if unknown := [name for name in measures if name not in LABELS]:
         raise InputError(f"no measure {unknown[0]!r}; known: {', '.join(LABELS)}")

@@ -30,7 +30,10 @@ SAMPLE = 192
 class Sample:
     """The middle of the first picture, (h, w, C) uint8: as it went in, and as it came out.
 
-    image is `scale` times smaller than the outputs. What is not finite is black.
+    What is not finite is black.
+
+    Attributes:
+        image: `scale` times smaller than the outputs.
     """
 
     image: npt.NDArray[np.uint8]
@@ -49,7 +52,9 @@ class Diagnosis:
         energies: by block, E_l[x_c^2] of each channel.
         peaks: by module, in the order in which they finish, the largest finite |output|, in
             float32.
-        float32: the network as it is; float16, bfloat16: run in these types.
+        float32: the network as it is.
+        float16: run in this type.
+        bfloat16: run in this type.
         layers: by linear layer and convolution, in the order in which they compute, int8 and int4.
         bias_grids: by block, the position bias of its heads as pictures (heads, n, n).
         roughness: by block, one number a head: 0 smooth, 1 independent noise.
@@ -110,6 +115,8 @@ def diagnose(
 ) -> Diagnosis:
     """Look into a network with pictures: its blocks, half precision, int8 and int4, its tables.
 
+    A network that gives infinities or NaN is measured as well.
+
     Args:
         model: a backbone with float32 weights, or a wrapper with one as `module`, on any device. It
             is run in eval mode, and is afterwards as it was. Two copies in half precision are made.
@@ -117,8 +124,9 @@ def diagnose(
             times, whole, so its size decides the memory: a few maps of H x W x channels.
         progress: told the share that is done, 0 to 1.
 
-    A network that gives infinities or NaN is measured as well. Raises InputError for another
-    kind of network or type of weights, and for pictures that do not fit it.
+    Raises:
+        InputError: for another kind of network or type of weights, and for pictures that do not fit
+            it.
     """
     backbone = backbone_of(model)
     if not images:

@@ -24,7 +24,11 @@ def decibel(value: float) -> str:
 
 
 def sqnr(value: float, endless: str = "no loss") -> str:
-    """`42.1 dB`; a dash for NaN. endless: where nothing differs."""
+    """`42.1 dB`; a dash for NaN.
+
+    Args:
+        endless: where nothing differs.
+    """
     if math.isnan(value):
         return "–"
     return endless if math.isinf(value) else f"{value:.1f} dB"

@@ -32,8 +32,15 @@ BITS = (8, 4)
 
 @dataclass(frozen=True)
 class LayerNoise:
-    """Of one layer. low, high: its inputs' range. w8a8, w4a4: SQNR in dB, NaN where there is no
-    signal or something is not finite, infinite where nothing is lost."""
+    """Of one layer.
+
+    Attributes:
+        low: the lower end of its inputs' range.
+        high: the upper end of its inputs' range.
+        w8a8: SQNR in dB, NaN where there is no signal or something is not finite, infinite where
+            nothing is lost.
+        w4a4: the same with 4 bits.
+    """
 
     kind: Literal["linear", "convolution"]
     low: float

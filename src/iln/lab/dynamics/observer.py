@@ -51,8 +51,9 @@ class Observer:
     def before_update(self, step: int, image: Tensor) -> None:
         """After the backward pass of step 1, 2, ..., before gradients are clipped or used.
 
-        image: pictures of that step (B, C, H, W), as the network was given them; call it under
-        the same autocast.
+        Args:
+            image: pictures of that step (B, C, H, W), as the network was given them; call it under
+                the same autocast.
         """
         if not self.due(step):
             return

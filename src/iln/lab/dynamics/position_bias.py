@@ -69,11 +69,16 @@ def roughness(grid: Tensor) -> Tensor:
 
 
 def draw_position_bias(models: Mapping[str, nn.Module], block: str) -> Figure:
-    """All heads of a block as heat maps, a row for each network; smooth under i-LN, noisy under
-    LayerNorm (the paper's Figs. 9 and 12).
+    """All heads of a block as heat maps, a row for each network.
 
-    models: by the name to show. The axes are key - query in pixels; each row has one scale of
-    colours around 0, and each map says its roughness. Raises InputError for an unknown block.
+    They are smooth under i-LN, noisy under LayerNorm (the paper's Figs. 9 and 12). The axes are key
+    - query in pixels; each row has one scale of colours around 0, and each map says its roughness.
+
+    Args:
+        models: by the name to show.
+
+    Raises:
+        InputError: for an unknown block.
     """
     grids = {name: bias_grids(model) for name, model in models.items()}
     for found in grids.values():

@@ -35,7 +35,11 @@ class TokenMaps:
 def token_maps(model: nn.Module, image: Tensor, blocks: Sequence[str] = ()) -> dict[str, TokenMaps]:
     """By block; of those named, or else of the first, the middle and the last one.
 
-    image (1, C, H, W) in [0, 1]. Raises InputError for several pictures or an unknown block.
+    Args:
+        image: (1, C, H, W) in [0, 1].
+
+    Raises:
+        InputError: for several pictures or an unknown block.
     """
     backbone = backbone_of(model)
     if image.shape[0] != 1:
@@ -68,7 +72,10 @@ def token_maps(model: nn.Module, image: Tensor, blocks: Sequence[str] = ()) -> d
 def draw_token_maps(image: Tensor, maps: dict[str, TokenMaps]) -> Figure:
     """The picture, and beside it, block by block, its tokens' sigma (above) and energy (below).
 
-    image (1, C, H, W) in [0, 1]. Colours go from the 1st to the 99th percentile of each map.
+    Colours go from the 1st to the 99th percentile of each map.
+
+    Args:
+        image: (1, C, H, W) in [0, 1].
     """
     height, width = image.shape[2:]
     across = 3.0 * min(1.6, max(0.6, width / height))

@@ -34,7 +34,12 @@ Level = Literal["good", "warning", "bad"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the numbers say. topic: in a word or two. text: sentences."""
+    """One thing that the numbers say.
+
+    Attributes:
+        topic: in a word or two.
+        text: sentences.
+    """
 
     level: Level
     topic: str
@@ -43,7 +48,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """headline: one or two sentences. findings: all that was looked at, the worst first."""
+    """What the numbers mean.
+
+    Attributes:
+        headline: one or two sentences.
+        findings: all that was looked at, the worst first.
+    """
 
     headline: str
     findings: tuple[Finding, ...]

@@ -45,8 +45,15 @@ def choose_task(
 def task_of(name: str, spec: Spec, about: Mapping[str, Any]) -> Task | None:
     """What a network was trained for: as its file says, else super-resolution if it enlarges.
 
-    name: the network's, for errors. about: as `describe` gives it, or empty. None where nobody
-    says. Raises InputError if the file's task does not fit the network.
+    Args:
+        name: the network's, for errors.
+        about: as `describe` gives it, or empty.
+
+    Returns:
+        None where nobody says.
+
+    Raises:
+        InputError: if the file's task does not fit the network.
     """
     said = trained_for(about) or (("sr", {}) if spec.scale > 1 else None)
     return None if said is None else _task_for(name, spec, *said, {})

@@ -40,6 +40,8 @@ def evaluate(
 ) -> Evaluation:
     """Scores of one or more models on one or more folders of pictures.
 
+    Pictures are restored whole. Everything is looked at before the first one is.
+
     Args:
         models: shipped models' names or files, of one scale and for one task.
         sets: folders of clean pictures, which the task damages, or of pairs in `input` and
@@ -49,8 +51,8 @@ def evaluate(
         seed: decides the damage of a picture, together with its name.
         options: as for `iln.Restorer`; see `RestoreOptions`.
 
-    Pictures are restored whole. Everything is looked at before the first one is: InputError for
-    what cannot be read, is too small for the metrics, or does not fit together.
+    Raises:
+        InputError: for what cannot be read, is too small for the metrics, or does not fit together.
     """
     check_names(options)
     names, folders = _listed(models, "model"), _listed(sets, "folder of pictures (--sets)")

@@ -21,7 +21,11 @@ from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to restore. about: what `describe` says, empty for others' files."""
+    """A network ready to restore.
+
+    Attributes:
+        about: what `describe` says, empty for others' files.
+    """
 
     name: str
     file: Path
@@ -60,7 +64,10 @@ def load_models(
     """All of them, before any is used: a bad one should not be found after hours.
 
     Args:
-        reserved: names that no model may have. Raises InputError.
+        reserved: names that no model may have.
+
+    Raises:
+        InputError: for a bad one, and for names that cannot be told apart.
     """
     about = [said_by(name) for name in names]
     given = [name for name in CHECKPOINT_OVERRIDES if options.get(name) is not None]

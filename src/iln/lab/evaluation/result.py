@@ -43,7 +43,11 @@ class Tested:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A folder. protocols: how its pictures were damaged, by name; pairs have one, `pairs`."""
+    """A folder.
+
+    Attributes:
+        protocols: how its pictures were damaged, by name; pairs have one, `pairs`.
+    """
 
     name: str
     folder: Path

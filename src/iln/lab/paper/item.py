@@ -20,9 +20,11 @@ from iln.lab.training import Recipe
 class Item:
     """A figure or table.
 
-    names: what it answers to; the first one is its own. words: its title, and after an empty line
-    what the paper shows there, in our words. arms: all that has to be trained, by norm or by what
-    else tells arms apart, a recipe a seed. report: reads the finished runs and fills the page.
+    Attributes:
+        names: what it answers to; the first one is its own.
+        words: its title, and after an empty line what the paper shows there, in our words.
+        arms: all that has to be trained, by norm or by what else tells arms apart, a recipe a seed.
+        report: reads the finished runs and fills the page.
     """
 
     names: tuple[str, ...]
@@ -45,7 +47,11 @@ class Item:
 
 
 class Report(Page):
-    """The page of an item, and what goes onto it. sets: names of the scale's test sets."""
+    """The page of an item, and what goes onto it.
+
+    Attributes:
+        sets: names of the scale's test sets.
+    """
 
     def __init__(
         self, item: Item, scale: Scale, store: Store, folder: Path, *, overwrite: bool = False
@@ -80,7 +86,11 @@ class Report(Page):
         measures: Sequence[str] = ("mean_square", "entropy"),
         name: str = "curves",
     ) -> None:
-        """A picture of `draw_runs`; arms: all without them."""
+        """A picture of `draw_runs`.
+
+        Args:
+            arms: None takes all.
+        """
         self.picture(name, caption, draw_runs(self.arms if arms is None else arms, measures))
 
     def above(self, measure: str, one: Any, other: Any) -> bool | None:
@@ -90,6 +100,10 @@ class Report(Page):
     def claim_above(
         self, text: str, measure: str, one: Any, other: Any, numbers: str = "{} and {} dB"
     ) -> None:
-        """Claim that it does. numbers: what to say of both."""
+        """Claim that it does.
+
+        Args:
+            numbers: what to say of both.
+        """
         words = numbers.format(self.shown(one, measure), self.shown(other, measure))
         self.claim(text, self.above(measure, one, other), words)

@@ -19,8 +19,11 @@ _VERDICTS = {True: "yes", False: "**no**", None: "not decided"}
 class Page:
     """Fills a folder; `finish` writes README.md, so a page without one is not finished.
 
-    overwrite: replace files of an earlier page. Raises InputError if the folder holds anything
-    and that is not allowed.
+    Args:
+        overwrite: replace files of an earlier page.
+
+    Raises:
+        InputError: if the folder holds anything and that is not allowed.
     """
 
     def __init__(self, folder: Path, title: str, shows: str, *, overwrite: bool = False) -> None:
@@ -68,7 +71,11 @@ class Page:
         self._parts.append(f"![{caption}]({name}.png)\n\n{caption}")
 
     def finish(self, how: Sequence[str]) -> Path:
-        """Write README.md; how: lines about what was run and where."""
+        """Write README.md.
+
+        Args:
+            how: lines about what was run and where.
+        """
         self._ready()
         parts = [f"# {self.title}", f"**The paper:** {self.shows}"]
         if self.claims:

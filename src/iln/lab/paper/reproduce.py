@@ -51,9 +51,15 @@ def reproduce(
 ) -> Page | None:
     """Train what an item still needs, and write its page into `folder`.
 
-    jobs: runs at a time. Returns the page, or None if SIGINT or SIGTERM asked to stop; called
-    again, it goes on there. Raises InputError for a folder that holds something already (unless
-    `overwrite`), and for pictures that are missing.
+    Args:
+        jobs: runs at a time.
+
+    Returns:
+        The page, or None if SIGINT or SIGTERM asked to stop; called again, it goes on there.
+
+    Raises:
+        InputError: for a folder that holds something already (unless `overwrite`), and for pictures
+            that are missing.
     """
     page = Report(item, scale, store, folder, overwrite=overwrite)
     if scale.name == "smoke":

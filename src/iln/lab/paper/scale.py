@@ -31,8 +31,9 @@ class Scale:
 
     Attributes:
         tasks: what their names replace in `base`; `spec` and `degradation` are tables, of which
-            single values are replaced. depths, widths: what Fig. 2 varies, specs by the name to
-            show.
+            single values are replaced.
+        depths: what Fig. 2 varies, specs by the name to show.
+        widths: see `depths`.
         backbones: see `tasks`.
         wide: what Table 6 replaces, once for each of `wide_rates`, learning rates relative to that
             of `base`.
@@ -71,7 +72,11 @@ class Scale:
     def arms(
         self, norms: Sequence[str] = ("ln", "i-ln"), **changes: Any
     ) -> dict[str, list[Recipe]]:
-        """By norm, the recipe of every seed; changes: as in `recipe`."""
+        """By norm, the recipe of every seed.
+
+        Args:
+            changes: as in `recipe`.
+        """
         return {
             norm: [self.recipe(norm, seed=seed, **changes) for seed in self.seeds] for norm in norms
         }

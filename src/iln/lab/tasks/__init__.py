@@ -54,7 +54,8 @@ __all__ = [
 def task(name: str, parameters: Mapping[str, Any]) -> Task:
     """A task by its name, with parameters by theirs, such as `task("sr", {"scale": 4})`.
 
-    Raises InputError, naming the nearest, for an unknown name, and for a value out of range.
+    Raises:
+        InputError: for an unknown name, naming the nearest, and for a value out of range.
     """
     if name not in TASKS:
         raise InputError(f"there is no task {name!r}; {nearest(name, TASKS)}")

@@ -19,13 +19,16 @@ class CUDAGraphPass(nn.Module):
     """Stands in for a network on CUDA, for images of one shape, with all pixels at once.
 
     The network's own parameters are read where they lie, and its gradients are the graph's own
-    memory: they have to be used before the next step, so steps cannot be accumulated.
-    Nothing in the network may wait for the GPU or look at its numbers, and no hook is called.
+    memory: they have to be used before the next step, so steps cannot be accumulated. Nothing in
+    the network may wait for the GPU or look at its numbers, and no hook is called.
+
+    Args:
+        image: (B, C, H, W) of any content.
+        amp: the autocast it will be called under, which must not cache what it casts: the casts are
+            part of the graph.
     """
 
     def __init__(self, model: Backbone, image: Tensor, amp: AbstractContextManager[object]) -> None:
-        """image: (B, C, H, W) of any content. amp: the autocast it will be called under, which
-        must not cache what it casts: the casts are part of the graph."""
         super().__init__()
         before = [buffer.clone() for buffer in model.buffers()]
         with amp:

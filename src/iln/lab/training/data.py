@@ -40,12 +40,16 @@ _Entry = tuple[Pixels, ...]
 
 
 class Pictures:
-    """Whole pictures, read from one memory-mapped file."""
+    """Whole pictures, read from one memory-mapped file.
+
+    Args:
+        pixels: all arrays, flat, one after the other.
+        shapes: (H, W, C) of each.
+    """
 
     def __init__(
         self, pixels: npt.NDArray[np.uint8], shapes: list[list[tuple[int, int, int]]]
     ) -> None:
-        """`pixels`: all arrays, flat, one after the other; `shapes`: (H, W, C) of each."""
         self._pixels = pixels
         self._shapes = shapes
         sizes = [sum(math.prod(shape) for shape in entry) for entry in shapes]

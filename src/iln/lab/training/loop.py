@@ -60,17 +60,19 @@ def train(
     with FSDP), `best.safetensors` and `last.safetensors` (averaged weights). Pictures are decoded
     into `pairs` beside `run`, for all runs there.
 
-    Called in each of several processes (torchrun), it trains one network together; a step's
-    batch is the recipe's, whatever the number of processes.
+    Called in each of several processes (torchrun), it trains one network together; a step's batch
+    is the recipe's, whatever the number of processes.
+
+    A run that was stopped or killed and then resumed computes what it would have computed
+    undisturbed, on the CPU bit for bit (with the same number of threads and processes).
 
     Args:
         on_nonfinite: what a step does whose loss or gradient is not finite: `stop` the run, or
             `skip` the step (it is counted in the log).
-        say: shows one line. tick: told of each step. progress: told of reading and scoring
-            pictures. Where the last two are not given, `say` gets a line of it now and then.
-
-    A run that was stopped or killed and then resumed computes what it would have computed
-    undisturbed, on the CPU bit for bit (with the same number of threads and processes).
+        say: shows one line.
+        tick: told of each step. Where it is not given, `say` gets a line of it now and then.
+        progress: told of reading and scoring pictures. Where it is not given, `say` gets a line of
+            it now and then.
 
     Returns:
         True when all steps are done; False when SIGINT or SIGTERM asked to stop, after the step

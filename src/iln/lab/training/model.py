@@ -110,7 +110,8 @@ def save_weights(
 ) -> None:
     """Write weights with the recipe they come from, without the places of this computer.
 
-    init: of the weights that the run started from, what they say of their own training.
+    Args:
+        init: of the weights that the run started from, what they say of their own training.
     """
     local = {*LOCAL, "init"}
     training: dict[str, Any] = recipe.model_dump(mode="json", exclude=local)

@@ -218,8 +218,9 @@ def _half_as_long(base: Recipe) -> Recipe:
 def adopt(items: Iterable[str]) -> Recipe:
     """A LayerNorm network, init=FILE, made an i-LN network for the same task.
 
-    items: as `override` takes them, among them `init`. Where the file, of others, does not say
-    them: `task`, and what differs from its authors' convention, such as `spec.img_range`.
+    Args:
+        items: as `override` takes them, among them `init`. Where the file, of others, does not say
+            them: `task`, and what differs from its authors' convention, such as `spec.img_range`.
 
     Raises:
         InputError: for a file that is no LayerNorm network, and for values that it contradicts.
@@ -327,11 +328,17 @@ def recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
 def override(base: Recipe, items: Iterable[str]) -> Recipe:
     """A copy of a recipe with `key=value` replacements.
 
-    Values are JSON where that parses (`steps=100`, `betas=[0.9,0.95]`), else plain text; a list
-    of one may be written as its item, and `spec.embed_dim=48` or `degradation.sigma=25` reaches
-    inside a table. A relative folder in `data` or `validation` that is there, from where one
-    stands, is that one; others are looked for in `data_root`. A file in `init` is kept by its
-    absolute name. Another `task` begins with its own parameters. Raises InputError.
+    A relative folder in `data` or `validation` that is there, from where one stands, is that one;
+    others are looked for in `data_root`. A file in `init` is kept by its absolute name. Another
+    `task` begins with its own parameters.
+
+    Args:
+        items: `key=value` each. Values are JSON where that parses (`steps=100`,
+            `betas=[0.9,0.95]`), else plain text; a list of one may be written as its item, and
+            `spec.embed_dim=48` or `degradation.sigma=25` reaches inside a table.
+
+    Raises:
+        InputError: for an unknown key, naming the nearest, or for a bad value.
     """
     given = [parse_assignment(item) for item in items]
     changes: dict[str, Any] = {}

@@ -49,10 +49,13 @@ class NullReport:
 
 
 class Report(NullReport):
-    """`log.jsonl`, `samples/` and, where TensorBoard is installed and wanted, its files."""
+    """`log.jsonl`, `samples/` and, where TensorBoard is installed and wanted, its files.
+
+    Args:
+        step: where the run resumes; what was logged beyond it is cut off.
+    """
 
     def __init__(self, run: Path, step: int, tensorboard: bool, say: Say) -> None:
-        """`step`: where the run resumes; what was logged beyond it is cut off."""
         self._say, self._warned = say, False
         self._log = run / "log.jsonl"
         self._samples = run / "samples"

@@ -16,8 +16,11 @@ def pairs_folder(run: Path) -> Path:
 
 
 def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
-    """A run folder is new or, to resume, this recipe's. Raises InputError otherwise, and for names
-    of folders that recipe.json cannot hold."""
+    """A run folder is new or, to resume, this recipe's.
+
+    Raises:
+        InputError: otherwise, and for names of folders that recipe.json cannot hold.
+    """
     for name in (recipe.data_root, *recipe.data, *recipe.validation, recipe.init or ""):
         try:
             str(name).encode()

@@ -32,8 +32,10 @@ SAVED = "done.json"
 def save_state(file: Path, state: dict[str, Any]) -> None:
     """Write `state` to `file`; what was there becomes `previous(file)`.
 
-    At every moment, also under kill -9 or loss of power, one of the two is whole. Raises OSError
-    where the disk is full; both are then as they were.
+    At every moment, also under kill -9 or loss of power, one of the two is whole.
+
+    Raises:
+        OSError: where the disk is full; both are then as they were.
     """
     part = file.with_name(file.name + ".part")
     try:
@@ -55,7 +57,10 @@ def load_state(file: Path, say: Say) -> dict[str, Any] | None:
     """The newest whole state, on the CPU; None if none was ever saved.
 
     A damaged newest state is reported through `say` and removed, so that the next save does not
-    move it over the good one. Raises InputError if there are states but none is whole.
+    move it over the good one.
+
+    Raises:
+        InputError: if there are states but none is whole.
     """
     found = [f for f in (file, previous(file)) if f.exists()]
     for candidate in found:

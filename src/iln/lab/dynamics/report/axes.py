@@ -11,7 +11,11 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Axis:
-    """From `low` to `high`, both included; logarithmic or not. ticks: values to write."""
+    """From `low` to `high`, both included; logarithmic or not.
+
+    Attributes:
+        ticks: values to write.
+    """
 
     low: float
     high: float

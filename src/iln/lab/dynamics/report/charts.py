@@ -130,8 +130,10 @@ def alignment_chart(subject: Subject, index: int) -> Markup | None:
 def bias_map(grid: npt.NDArray[np.float64], limit: float, alt: str) -> Markup:
     """A head's table (n, n) as a picture: blue below its mean, orange above, clear at it.
 
-    limit: the distance from the mean that has the full colour. The page shows through, so it
-    works on light and on dark paper.
+    The page shows through, so it works on light and on dark paper.
+
+    Args:
+        limit: the distance from the mean that has the full colour.
     """
     signed = np.nan_to_num((grid - grid.mean()) / limit).clip(-1, 1)
     pixels = np.empty((*grid.shape, 4), np.uint8)

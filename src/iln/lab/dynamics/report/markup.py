@@ -30,7 +30,11 @@ def prose(text: str) -> Markup:
 
 
 def picture(pixels: npt.NDArray[np.uint8], alt: str, sized: str) -> Markup:
-    """(H, W, 1, 3 or 4) as an image inside the page. sized: its class."""
+    """(H, W, 1, 3 or 4) as an image inside the page.
+
+    Args:
+        sized: its class.
+    """
     height, width, channels = pixels.shape
     buffer = io.BytesIO()
     Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, "png", optimize=True)

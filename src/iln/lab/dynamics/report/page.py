@@ -19,7 +19,10 @@ def page(subjects: Sequence[Subject], sample_pictures: Sequence[SamplePicture], 
     """One or two subjects that saw the same pictures -> a whole HTML document.
 
     It asks for nothing from outside: style, drawings and pictures are in it, and there is no
-    script. date: as it shall be shown.
+    script.
+
+    Args:
+        date: as it shall be shown.
     """
     return render(
         "page.html",
