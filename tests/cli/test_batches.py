@@ -9,7 +9,7 @@ import pytest
 
 from iln.images import Picture, read, write
 from iln.restoration.batch import BatchOptions, run_jobs
-from iln.restoration.jobs import Job, Plan, plan_jobs
+from iln.restoration.jobs import Job, JobPlan, plan_jobs
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_too_large_for_the_format_is_said_before_the_work(
     monkeypatch.setattr("iln.restoration.Pipeline", Fake)
     monkeypatch.setattr(Fake, "calls", 0)
     job = Job(tmp_path / "wide.png", tmp_path / "wide.webp", named=True)
-    assert run_jobs(Plan([job]), BatchOptions(models=("any",))) == 2
+    assert run_jobs(JobPlan([job]), BatchOptions(models=("any",))) == 2
     assert Fake.calls == 0
     assert "18000 x 2 is too large for WebP (at most 16383 a side)" in capsys.readouterr().err
 

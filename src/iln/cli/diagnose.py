@@ -47,12 +47,12 @@ def diagnose(
         ),
     ] = None,
     crop: options.Crop = 128,
-    device: options.Compute = options.Device.auto,
+    device: options.DeviceOption = options.Device.auto,
     overwrite: options.Overwrite = False,
-    norm: options.NormOf = None,
-    input_stats: options.StatsOf = None,
-    img_range: options.RangeOf = None,
-    eps: options.EpsOf = None,
+    norm: options.NormOption = None,
+    input_stats: options.InputStatsOption = None,
+    img_range: options.ImgRangeOption = None,
+    eps: options.EpsOption = None,
 ) -> None:
     """Diagnose a model: features, half precision, int8 and int4, with recommendations.
 
@@ -72,7 +72,9 @@ def diagnose(
     for file in (output, numbers):
         check_writable(file, overwrite)
     checkpoints, pictures = _sorted(words)
-    loaded = _load(checkpoints, options.answers(norm, input_stats, img_range, eps), device.value)
+    loaded = _load(
+        checkpoints, options.checkpoint_overrides(norm, input_stats, img_range, eps), device.value
+    )
     sample_pictures = sample_pictures_of(pictures, crop)
     subjects = _subjects(loaded, sample_pictures)
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

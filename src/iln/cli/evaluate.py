@@ -83,13 +83,13 @@ def evaluate(
         ),
     ] = 0,
     memory: options.Memory = None,
-    precision: options.Numbers = options.Precision.auto,
-    device: options.Compute = options.Device.auto,
-    engine: options.EngineOf = options.Engine.torch,
-    norm: options.NormOf = None,
-    input_stats: options.StatsOf = None,
-    img_range: options.RangeOf = None,
-    eps: options.EpsOf = None,
+    precision: options.PrecisionOption = options.Precision.auto,
+    device: options.DeviceOption = options.Device.auto,
+    engine: options.EngineOption = options.Engine.torch,
+    norm: options.NormOption = None,
+    input_stats: options.InputStatsOption = None,
+    img_range: options.ImgRangeOption = None,
+    eps: options.EpsOption = None,
 ) -> None:
     """Evaluate models on folders of pictures and compare their scores.
 
@@ -120,7 +120,7 @@ def evaluate(
             device=device.value,
             engine=engine.value,
             progress=progress,
-            **options.answers(norm, input_stats, img_range, eps),
+            **options.checkpoint_overrides(norm, input_stats, img_range, eps),
         )
     print_table(result, Console())
     if csv_file is not None:

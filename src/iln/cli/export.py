@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from iln.cli.options import (
-    EpsOf,
+    EpsOption,
+    ImgRangeOption,
+    InputStatsOption,
     ModelName,
-    NormOf,
+    NormOption,
     Overwrite,
-    RangeOf,
-    StatsOf,
-    answers,
+    checkpoint_overrides,
 )
 from iln.cli.written import written
 
@@ -59,10 +59,10 @@ def export(
             help="Take onnxruntime-web for --to web from this folder. Default: npm fetches it.",
         ),
     ] = None,
-    norm: NormOf = None,
-    input_stats: StatsOf = None,
-    img_range: RangeOf = None,
-    eps: EpsOf = None,
+    norm: NormOption = None,
+    input_stats: InputStatsOption = None,
+    img_range: ImgRangeOption = None,
+    eps: EpsOption = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a model as ONNX, OpenVINO, PyTorch or ExecuTorch program, to be run without iln.
@@ -86,6 +86,6 @@ def export(
         precision=precision.value,
         runtime=runtime,
         overwrite=overwrite,
-        **answers(norm, input_stats, img_range, eps),
+        **checkpoint_overrides(norm, input_stats, img_range, eps),
     )
     typer.echo(written(output))

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iln.cli.options import EpsOf, NormOf, RangeOf, StatsOf, answers
+from iln.cli.options import (
+    EpsOption,
+    ImgRangeOption,
+    InputStatsOption,
+    NormOption,
+    checkpoint_overrides,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -41,10 +47,10 @@ def models(
     scores: Annotated[
         bool, typer.Option("--scores", help="List scores, scales and sizes instead.")
     ] = False,
-    norm: NormOf = None,
-    input_stats: StatsOf = None,
-    img_range: RangeOf = None,
-    eps: EpsOf = None,
+    norm: NormOption = None,
+    input_stats: InputStatsOption = None,
+    img_range: ImgRangeOption = None,
+    eps: EpsOption = None,
 ) -> None:
     """Find the model for your picture. Or show one's card: data, scores and limits."""
     from rich.console import Console
@@ -57,7 +63,7 @@ def models(
     file = name is not None and (is_address(name) or os.path.lexists(name))
     if name is not None:
         if name not in names() and file:
-            text = _file(name, **answers(norm, input_stats, img_range, eps))
+            text = _file(name, **checkpoint_overrides(norm, input_stats, img_range, eps))
         else:
             text = card(name)
         console.print(Markdown(text)) if console.is_terminal else typer.echo(text, nl=False)

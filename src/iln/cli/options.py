@@ -41,9 +41,11 @@ class InputStats(StrEnum):
 ModelName = Annotated[
     str, typer.Argument(help="A shipped model (see `iln models`), a file, or hf://OWNER/NAME.")
 ]
-Compute = Annotated[Device, typer.Option("--device", help="Choose the device.")]
-Numbers = Annotated[Precision, typer.Option("--precision", help="Choose the numeric precision.")]
-EngineOf = Annotated[
+DeviceOption = Annotated[Device, typer.Option("--device", help="Choose the device.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="Choose the numeric precision.")
+]
+EngineOption = Annotated[
     Engine,
     typer.Option(
         "--engine", help="Choose the inference engine; auto takes openvino where it is faster."
@@ -68,29 +70,29 @@ Crop = Annotated[
     ),
 ]
 
-NormOf = Annotated[
+NormOption = Annotated[
     str | None,
     typer.Option("--norm", help="Set the norm (ln, i-ln, ...) if the file does not record it."),
 ]
-StatsOf = Annotated[
+InputStatsOption = Annotated[
     InputStats | None,
     typer.Option(
         "--input-stats", help="Set the input statistics if the file does not record them."
     ),
 ]
-RangeOf = Annotated[
+ImgRangeOption = Annotated[
     float | None,
     typer.Option(
         "--img-range", help="Set the image range (1 or 255) if the file does not record it."
     ),
 ]
-EpsOf = Annotated[
+EpsOption = Annotated[
     float | None,
     typer.Option("--eps", help="Set the norm's epsilon if the file does not record it."),
 ]
 
 
-def answers(
+def checkpoint_overrides(
     norm: str | None, input_stats: InputStats | None, img_range: float | None, eps: float | None
 ) -> CheckpointOverrides:
     """What was said of files that do not say it, by name."""

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iln.cli.options import EpsOf, ModelName, NormOf, Overwrite, RangeOf, StatsOf, answers
+from iln.cli.options import (
+    EpsOption,
+    ImgRangeOption,
+    InputStatsOption,
+    ModelName,
+    NormOption,
+    Overwrite,
+    checkpoint_overrides,
+)
 from iln.cli.written import written
 from iln.errors import InputError
 
@@ -68,10 +76,10 @@ def quantize(
             min=16, metavar="PIXELS", help="Crop each network input to its central PIXELS x PIXELS."
         ),
     ] = 128,
-    norm: NormOf = None,
-    input_stats: StatsOf = None,
-    img_range: RangeOf = None,
-    eps: EpsOf = None,
+    norm: NormOption = None,
+    input_stats: InputStatsOption = None,
+    img_range: ImgRangeOption = None,
+    eps: EpsOption = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model ready to compute in int8, or store its weights in 4 bits."""
@@ -79,7 +87,7 @@ def quantize(
     from iln.checkpoints.native import load
 
     _check(output, precision, calibrate, overwrite)
-    network = load(model, **answers(norm, input_stats, img_range, eps))
+    network = load(model, **checkpoint_overrides(norm, input_stats, img_range, eps))
     for name, weight in network.named_parameters():
         if not weight.isfinite().all():
             raise InputError(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iln.atomic import printable
-from iln.cli.options import Crop, EpsOf, NormOf, Overwrite, RangeOf, StatsOf, answers
+from iln.cli.options import (
+    Crop,
+    EpsOption,
+    ImgRangeOption,
+    InputStatsOption,
+    NormOption,
+    Overwrite,
+    checkpoint_overrides,
+)
 from iln.cli.written import written
 from iln.errors import InputError
 
@@ -34,10 +42,10 @@ def rescue(
     ] = None,
     crop: Crop = 128,
     overwrite: Overwrite = False,
-    norm: NormOf = None,
-    input_stats: StatsOf = None,
-    img_range: RangeOf = None,
-    eps: EpsOf = None,
+    norm: NormOption = None,
+    input_stats: InputStatsOption = None,
+    img_range: ImgRangeOption = None,
+    eps: EpsOption = None,
 ) -> None:
     """Make a checkpoint safe for float16, without training and with the same output.
 
@@ -52,7 +60,7 @@ def rescue(
     from iln.images.sample_pictures import sample_pictures_of
 
     check_writable(output, overwrite)
-    given = answers(norm, input_stats, img_range, eps)
+    given = checkpoint_overrides(norm, input_stats, img_range, eps)
     model, _ = load_explained(checkpoint, Answers(**given))
     sample_pictures = sample_pictures_of(pictures or [], crop)
     try:

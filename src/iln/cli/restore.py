@@ -10,19 +10,19 @@ import typer
 
 from iln.atomic import printable
 from iln.cli.options import (
-    Compute,
     Device,
+    DeviceOption,
     Engine,
-    EngineOf,
-    EpsOf,
+    EngineOption,
+    EpsOption,
+    ImgRangeOption,
+    InputStatsOption,
     Memory,
-    NormOf,
-    Numbers,
+    NormOption,
     Overwrite,
     Precision,
-    RangeOf,
-    StatsOf,
-    answers,
+    PrecisionOption,
+    checkpoint_overrides,
     complete_model,
 )
 from iln.errors import InputError
@@ -119,13 +119,13 @@ def restore(
         int, typer.Option(min=1, help="Refuse pictures with more pixels than this.")
     ] = 300_000_000,
     memory: Memory = None,
-    precision: Numbers = Precision.auto,
-    device: Compute = Device.auto,
-    engine: EngineOf = Engine.auto,
-    norm: NormOf = None,
-    input_stats: StatsOf = None,
-    img_range: RangeOf = None,
-    eps: EpsOf = None,
+    precision: PrecisionOption = Precision.auto,
+    device: DeviceOption = Device.auto,
+    engine: EngineOption = Engine.auto,
+    norm: NormOption = None,
+    input_stats: InputStatsOption = None,
+    img_range: ImgRangeOption = None,
+    eps: EpsOption = None,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -176,7 +176,7 @@ def restore(
         raise InputError("-i, --input: give pictures by their names alone: iln restore PICTURE")
     if overwrite and skip_existing:
         raise InputError("--overwrite and --skip-existing: only one of them can be meant")
-    said = answers(norm, input_stats, img_range, eps)
+    said = checkpoint_overrides(norm, input_stats, img_range, eps)
     if said and models and (len(models) > 1 or models[0] in CHAINS):
         option = "--" + next(iter(said)).replace("_", "-")
         what = "with several models, run each by itself"

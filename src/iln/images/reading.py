@@ -26,8 +26,8 @@ from iln.images.decoding import (
     unpack,
     unpremultiply,
 )
+from iln.images.format_headers import READ_HEADER, read_heif_header
 from iln.images.libvips import complaints, forget_errors, libvips, reason, warnings
-from iln.images.looks import LOOKS, look_at_heif
 from iln.images.metadata import Found
 from iln.images.picture import NAMES, Array, Picture, icc_fits
 from iln.images.pillow_formats import read_with_pillow
@@ -165,12 +165,12 @@ def _read(file: BinaryIO, max_pixels: int, allow_damaged: bool) -> Picture:
 
 def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) -> Picture:
     found = Found()
-    look = LOOKS.get(kind)
-    page = look(file, found, allow_damaged) if look is not None else None
+    read_header = READ_HEADER.get(kind)
+    page = None if read_header is None else read_header(file, found, allow_damaged)
     if page is not None and page.misread:
         raise damaged(kind, "", page)
     if kind == "avif":
-        look_at_heif(file, found)
+        read_heif_header(file, found)
     trouble = ""
     for fail_on in ("error", "none") if allow_damaged else ("error",):
         try:
@@ -377,7 +377,7 @@ def _read_phone(file: BinaryIO, kind: str, max_pixels: int) -> Picture:
         if kind == "heic":
             check_size(*phone.heic_size(file), max_pixels)
             array, found = phone.read_heic(file)
-            look_at_heif(file, found)
+            read_heif_header(file, found)
         else:
             facts = phone.jxl_facts(file)
             if facts["have_animation"]:

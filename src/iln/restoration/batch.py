@@ -25,7 +25,7 @@ from iln.images.mask import as_mask
 from iln.images.reading import Source, size_of
 from iln.images.sizing import GAP, side_by_side
 from iln.progress import progress_bar
-from iln.restoration.jobs import Job, Plan, identity, passed_over
+from iln.restoration.jobs import Job, JobPlan, identity, passed_over
 from iln.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
@@ -144,7 +144,7 @@ class Finished(Exception):
     """The result exists, and is to be kept."""
 
 
-def run_jobs(plan: Plan, options: BatchOptions) -> int:
+def run_jobs(plan: JobPlan, options: BatchOptions) -> int:
     """Restore one after the other; a bad picture does not stop the rest.
 
     Returns:
@@ -180,7 +180,7 @@ def run_jobs(plan: Plan, options: BatchOptions) -> int:
     return 0 if not problems else 1 if done or finished else 2
 
 
-def say_what_was_left(plan: Plan, finished: int) -> None:
+def say_what_was_left(plan: JobPlan, finished: int) -> None:
     """Lines for pictures that nothing was done to.
 
     Args:
@@ -425,7 +425,7 @@ def _written_besides(options: BatchOptions) -> list[tuple[str, Path]]:
     return [(option, file) for option, file in files.items() if file is not None]
 
 
-def _check_of_one_picture(options: BatchOptions, plan: Plan) -> None:
+def _check_of_one_picture(options: BatchOptions, plan: JobPlan) -> None:
     """Options that are for one picture, and the files that they write."""
     written = _written_besides(options)
     named = [option for option, _ in written] + ["--mask"] * (options.mask is not None)

@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclass
-class Plan:
+class JobPlan:
     """What `plan_jobs` found.
 
     Attributes:
@@ -67,7 +67,7 @@ def plan_jobs(
     overwrite: bool,
     skip_existing: bool = False,
     shard: tuple[int, int] = (1, 1),
-) -> Plan:
+) -> JobPlan:
     """Files, folders and patterns -> jobs, without duplicates, in the order given.
 
     In folders every picture is taken by its suffix, apart from earlier results. `output` is a
@@ -98,7 +98,7 @@ def plan_listed(
     *,
     overwrite: bool,
     shard: tuple[int, int] = (1, 1),
-) -> Plan:
+) -> JobPlan:
     """The same for a folder that is known by a listing alone, as object stores are.
 
     Pictures whose result exists are done, unless results may be replaced.
@@ -109,7 +109,7 @@ def plan_listed(
         overwrite: see `plan_jobs`.
         shard: see `plan_jobs`.
     """
-    plan, sources = Plan([]), list[str]()
+    plan, sources = JobPlan([]), list[str]()
     claimed = dict[str, str]()
     """Results, and the pictures that they are of; as text, since there may be millions."""
     for name in sorted(names):
@@ -202,8 +202,8 @@ def _plan_jobs(
     overwrite: bool,
     skip_existing: bool,
     shard: tuple[int, int],
-) -> Plan:
-    plan = Plan([])
+) -> JobPlan:
+    plan = JobPlan([])
     if "-" in inputs or (output is not None and str(output) in _STANDARD_OUTPUT):
         return _plan_of_one(_piped(inputs, output), overwrite, skip_existing)
     sources: dict[Path, Path] = {}
@@ -275,13 +275,13 @@ def _piped(inputs: Sequence[str], output: Path | None) -> Job:
     return Job(source, output, named=True)
 
 
-def _plan_of_one(job: Job, overwrite: bool, skip_existing: bool) -> Plan:
+def _plan_of_one(job: Job, overwrite: bool, skip_existing: bool) -> JobPlan:
     if job.target is None:
-        return Plan([job])
+        return JobPlan([job])
     if skip_existing and job.target.is_file():
-        return Plan([], finished=1)
+        return JobPlan([], finished=1)
     problem = _problem(job.source, job.target, set(), _Names(), overwrite)
-    return Plan([replace(job, problem=problem)])
+    return JobPlan([replace(job, problem=problem)])
 
 
 def _part(relative: Path, parts: int) -> int:

@@ -21,7 +21,7 @@ HEAD_HALO = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """How many rows at a time, and maps in memory or on disk.
 
     Attributes:
@@ -45,7 +45,7 @@ def make_plan(
     disk: bool = True,
     result_bytes: int = 3,
     strip_bytes: int | None = None,
-) -> Plan:
+) -> MemoryPlan:
     """The fastest plan within `budget` bytes (None: no limit) for a picture of H x W pixels.
 
     The strips never get smaller than a row of windows.
@@ -89,7 +89,7 @@ def make_plan(
     if room is not None:
         sizes = range(best, window, -window)
         rows = next((rows for rows in sizes if strip(rows) <= room - in_memory), window)
-    return Plan(rows, on_disk, FIRST_USE + strip(rows) + in_memory)
+    return MemoryPlan(rows, on_disk, FIRST_USE + strip(rows) + in_memory)
 
 
 def strip_channels(spec: Spec) -> int:

@@ -26,7 +26,7 @@ from iln.restoration.engine import choose_engine
 from iln.restoration.inputs import PictureRestorer, Progress
 from iln.restoration.memory import DiskMaps, available, parse_bytes, release, resident
 from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions, check_names
-from iln.restoration.plan import Plan, make_plan
+from iln.restoration.plan import MemoryPlan, make_plan
 from iln.restoration.precision import choose
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Restorer(PictureRestorer):
             strips.allocate = DiskMaps()
         return strips
 
-    def _plan(self, height: int, width: int, result_bytes: int) -> Plan:
+    def _plan(self, height: int, width: int, result_bytes: int) -> MemoryPlan:
         """Within the budget; on the CPU where the device was ours to choose and is too small."""
         budget = self._budget()
         spec, itemsize = self.model.spec, self.dtype.itemsize

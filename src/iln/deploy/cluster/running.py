@@ -20,7 +20,7 @@ from iln.errors import InputError, first_line
 from iln.extras import need
 from iln.progress import progress_bar
 from iln.restoration.batch import say, say_what_was_left
-from iln.restoration.jobs import Job, Plan, passed_over, plan_listed
+from iln.restoration.jobs import Job, JobPlan, passed_over, plan_listed
 
 _MOST_IN_A_BLOCK = 64
 """Pictures that an actor is given at once: what a node that goes takes with it has to be looked
@@ -116,7 +116,7 @@ class Actor:
 
 def _plan(
     pictures: Storage, results: Storage, work: Work, recursive: bool, shard: tuple[int, int]
-) -> Plan:
+) -> JobPlan:
     if pictures.holds(results) or results.holds(pictures):
         raise InputError(
             f"{results.shown}: is the folder of the pictures, or one lies in the other; "
@@ -260,7 +260,7 @@ def _failed(job: Job, problem: str) -> Row:
     return Row(str(job.source), None, "failed", problem)
 
 
-def _tell(plan: Plan, results: Storage, report: Report) -> int:
+def _tell(plan: JobPlan, results: Storage, report: Report) -> int:
     restored, failed = report.counts["restored"], report.counts["failed"]
     finished = plan.finished + report.counts["exists"]
     for problem in report.problems:

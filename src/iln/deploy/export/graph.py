@@ -28,7 +28,7 @@ Size = tuple[int, int]
 """(height, width) in pixels."""
 
 
-class Pictures(nn.Module):
+class SingleInput(nn.Module):
     """One argument and one result, whatever else a network's forward can take."""
 
     def __init__(self, network: Backbone) -> None:
@@ -72,7 +72,7 @@ def trace(model: Backbone, size: Size | None = None, precision: str = "fp32") ->
     network = copy.deepcopy(model).to("cpu", PRECISIONS[precision]).eval().requires_grad_(False)
     image = torch.zeros(1, spec.in_chans, *shape)
     with torch.no_grad():
-        return torch.export.export(Pictures(network), (image,), dynamic_shapes=dynamic)
+        return torch.export.export(SingleInput(network), (image,), dynamic_shapes=dynamic)
 
 
 def parse_shape(text: str) -> Size:

@@ -13,7 +13,7 @@ import torch
 
 from iln import __version__
 from iln.atomic import atomic_write, printable
-from iln.lab.evaluation.result import Evaluation, PictureSet
+from iln.lab.evaluation.result import Evaluation, TestedSet
 
 FORMAT = 1
 COLUMNS = ("row", "set", "protocol", "picture", "model", "metric", "value")
@@ -71,7 +71,7 @@ def as_json(result: Evaluation) -> dict[str, Any]:
     }
 
 
-def _set(found: PictureSet) -> dict[str, Any]:
+def _set(found: TestedSet) -> dict[str, Any]:
     protocols = {name: task.model_dump(mode="json") for name, task in found.protocols.items()}
     return {**vars(found), "folder": printable(found.folder.absolute()), "protocols": protocols}
 

@@ -13,7 +13,7 @@ from iln.errors import InputError, first_line
 from iln.images import read
 from iln.lab.evaluation.choice import choose_task, differences
 from iln.lab.evaluation.models import Model, distinct, load_models
-from iln.lab.evaluation.result import Evaluation, PictureSet, Score
+from iln.lab.evaluation.result import Evaluation, Score, TestedSet
 from iln.lab.tasks import Damaged, Pixels, Task, to_uint8
 from iln.lab.tasks.folders import Source, load_pair, sources
 from iln.restoration.options import RestoreOptions, check_names
@@ -70,7 +70,7 @@ def evaluate(
         baseline=baseline,
         models=tuple(model.tested() for model in loaded),
         sets=tuple(
-            PictureSet(shown, folder, len(pictures), _protocols(chosen, pictures))
+            TestedSet(shown, folder, len(pictures), _protocols(chosen, pictures))
             for shown, (folder, pictures) in found.items()
         ),
         scores=scores,

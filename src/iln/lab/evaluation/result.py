@@ -42,7 +42,7 @@ class Tested:
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class TestedSet:
     """A folder.
 
     Attributes:
@@ -66,7 +66,7 @@ class Evaluation:
     baseline: str
     """What the scores of nothing are called: `input`, or `bicubic` where pictures get larger."""
     models: tuple[Tested, ...]
-    sets: tuple[PictureSet, ...]
+    sets: tuple[TestedSet, ...]
     scores: tuple[Score, ...]
     seed: int
     date: str

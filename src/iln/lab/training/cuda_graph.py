@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from iln.backbones import Backbone
-from iln.deploy.export.graph import Pictures
+from iln.deploy.export.graph import SingleInput
 from iln.layers.forward_pass import WHOLE, ForwardPass
 
 
@@ -33,7 +33,7 @@ class CUDAGraphPass(nn.Module):
         before = [buffer.clone() for buffer in model.buffers()]
         with amp:
             # A wrapper: recording leaves the network's own `forward` as it is.
-            self._replay = torch.cuda.make_graphed_callables(Pictures(model), (image,))
+            self._replay = torch.cuda.make_graphed_callables(SingleInput(model), (image,))
         with torch.no_grad():  # recording ran the network: forget what BatchNorm saw
             for buffer, value in zip(model.buffers(), before, strict=True):
                 buffer.copy_(value)

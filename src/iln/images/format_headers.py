@@ -11,7 +11,7 @@ from iln.images.refusals import Refused, animated
 _GAIN_MAP = "its gain map for HDR screens is left out"
 
 
-def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+def _read_png_header(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     chunks = png.look(file)
     if chunks.apple:
         raise Refused(
@@ -28,7 +28,7 @@ def _look_at_png(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
         found.notes.append(colour.PROFILE_LEFT_OUT)
 
 
-def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+def _read_jpeg_header(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     file.seek(0)
     data = file.read()
     segments = jpeg.look(data)
@@ -54,7 +54,7 @@ def _look_at_jpeg(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
         found.notes.append("further pictures in the file are left out")
 
 
-def _look_at_tiff(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff.TiffFile:
+def _read_tiff_header(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff.TiffFile:
     page = tiff.look(file)
     if page.raw:
         raise Refused(
@@ -75,7 +75,7 @@ def _look_at_tiff(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff.Tif
     return page
 
 
-def _look_at_gif(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
+def _read_gif_header(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     file.seek(0)
     if words := gif_comment(file):
         found.text = [("Comment", words)]
@@ -83,17 +83,17 @@ def _look_at_gif(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     found.notes += [f"its {what} is left out" for what in gif_left_out(file.read())]
 
 
-LOOKS: dict[str, Callable[[BinaryIO, Found, bool], tiff.TiffFile | None]] = {
-    "png": _look_at_png,
-    "jpeg": _look_at_jpeg,
-    "tiff": _look_at_tiff,
-    "gif": _look_at_gif,
+READ_HEADER: dict[str, Callable[[BinaryIO, Found, bool], tiff.TiffFile | None]] = {
+    "png": _read_png_header,
+    "jpeg": _read_jpeg_header,
+    "tiff": _read_tiff_header,
+    "gif": _read_gif_header,
 }
 """By format: what stands beside the pixels goes into `Found`. Raises Refused for a kind of file
 that libvips would misread."""
 
 
-def look_at_heif(file: BinaryIO, found: Found) -> None:
+def read_heif_header(file: BinaryIO, found: Found) -> None:
     """What an AVIF or HEIC file says. Raises UnknownColours for what sRGB cannot hold."""
     boxes = sniffing.heif_boxes(file)
     if boxes.code_points is not None:
