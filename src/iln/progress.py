@@ -1,9 +1,13 @@
-"""Progress bar of a long command."""
+"""What a long command says meanwhile: a progress bar, and lines."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 
 @contextmanager
@@ -38,3 +42,17 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
             bar.update(task, description=what, completed=share)
 
         yield tell
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """A line, by default on standard error; a reader who has left, or a full disk, ends no work."""
+    stream = sys.stderr if stream is None else stream
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except (OSError, ValueError):
+        # What could not be written stays in the stream, and would be tried again at the end.
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

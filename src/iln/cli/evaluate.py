@@ -122,8 +122,8 @@ def evaluate(
             progress=progress,
             **options.checkpoint_overrides(norm, input_stats, img_range, eps),
         )
-    print_table(result, Console())
     if csv_file is not None:
         write_csv(result, csv_file, overwrite=overwrite)
     if json_file is not None:
         write_json(result, json_file, overwrite=overwrite)
+    print_table(result, Console())

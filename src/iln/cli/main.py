@@ -5,6 +5,7 @@ Each command lies in a file of `iln.cli`, which imports PyTorch only when the co
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -109,6 +110,10 @@ for _command in (
 app.command(cls=EvaluateCommand)(evaluate)
 
 
+_OF_WRITING = (errno.ENOSPC, errno.EFBIG, errno.EIO)
+"""Of a full or broken disk."""
+
+
 class _Notes(logging.Handler):
     """Notes of the library as lines on standard error, between those of a progress bar."""
 
@@ -150,9 +155,10 @@ def main(arguments: list[str] | None = None) -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except OSError as error:  # a folder that one may not look into, a name that is too long
-        if error.filename is None:
+        if error.filename is None and error.errno not in _OF_WRITING:
             raise
-        typer.echo(f"error: {printable(error.filename)}: {error.strerror}", err=True)
+        name = "standard output" if error.filename is None else printable(error.filename)
+        typer.echo(f"error: {name}: {error.strerror}", err=True)
         sys.exit(2)
     finally:
         logger.removeHandler(notes)

@@ -71,12 +71,13 @@ def paper(
     done, 2 bad input, 3 stopped.
     """
     from iln.lab.paper import ITEMS, Store, find_item, reproduce, scale_of
+    from iln.lab.paper.page import check_page
 
     if not names:
         for item in ITEMS.values():
             typer.echo(f"{', '.join(item.names):14} {item.title}")
         return
-    items = list(ITEMS.values()) if names == ["all"] else [find_item(name) for name in names]
+    items = [*ITEMS.values()] if "all" in names else [*dict.fromkeys(map(find_item, names))]
     chosen = scale_of(scale.value)
     if steps is not None:
         chosen = chosen.with_steps(steps)
@@ -86,6 +87,8 @@ def paper(
         raise InputError(
             f"{printable(data_root)} is no folder; --data-root says where pictures lie"
         )
+    for item in items:  # before hours of training
+        check_page(output / item.names[0], overwrite)
     kept = Store(runs, pictures, device)
     for item in items:
         with _display() as (say, tell):

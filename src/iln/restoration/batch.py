@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
@@ -16,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from iln.atomic import exists_already, printable
 from iln.errors import InputError, first_line
@@ -24,7 +23,7 @@ from iln.images import MAX_PIXELS, Picture, check_suffix, encode, read, write
 from iln.images.mask import as_mask
 from iln.images.reading import Source, size_of
 from iln.images.sizing import GAP, side_by_side
-from iln.progress import progress_bar
+from iln.progress import progress_bar, say
 from iln.restoration.jobs import Job, JobPlan, identity, passed_over
 from iln.restoration.options import RestoreOptions
 
@@ -472,20 +471,6 @@ def _tell_expected_time(jobs: Sequence[Job], pipeline: Pipeline, max_pixels: int
         words = "a minute" if minutes == 1 else f"{minutes} minutes"
         words = words if minutes < 90 else f"{minutes / 60:.1f} hours"
         say(f"note: {pixels / 1e6:.1f} megapixels take about {words}")
-
-
-def say(line: str, stream: TextIO | None = None) -> None:
-    """A line; a reader who has left, or a full disk, does not undo a restored picture."""
-    stream = sys.stderr if stream is None else stream
-    try:
-        stream.write(f"{line}\n")
-        stream.flush()
-    except (OSError, ValueError):
-        # What could not be written stays in the stream, and would be tried again at the end.
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
 
 
 def _write_to_standard_output(data: Sequence[bytes]) -> None:

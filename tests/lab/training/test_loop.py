@@ -41,7 +41,8 @@ def test_training_lowers_the_loss_and_writes_what_it_promises(made: Recipe, tmp_
     state = torch.load(run / "state.pt", weights_only=True)
     last = load_file(run / "last.safetensors")
     assert all(torch.equal(last[name], state["average"][name]) for name in last)
-    assert not list(run.glob("*.part")) + list(run.glob(".*"))
+    hidden = {path.name for path in run.glob(".*")}
+    assert not list(run.glob("*.part")) and hidden == {".lock"}
     card = describe(run / "last.safetensors")
     assert card["task"] == "sr"
     assert card["scores"] == {"waves": {k: scores[-1][k] for k in ("psnr_y", "ssim_y")}}

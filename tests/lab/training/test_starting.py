@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import iln
 from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.lab.training import Recipe, load_recipe, loop, recipe, train
+from iln.lab.training.run_folder import alone
 from iln.lab.training.sets import PictureSet, picture_sets, with_validation
 from iln.lab.training.validation import baselines, validate
 
@@ -378,6 +380,113 @@ def test_names_that_are_not_utf_8(made: Recipe, tmp_path: Path) -> None:
     other = own.model_copy(update={"data": (tmp_path / name,)})
     with pytest.raises(InputError, match=r"M\\udcfcller: the name is not UTF-8; rename it"):
         train(other, tmp_path / "other", say=quiet)
+
+
+def test_two_processes_do_not_train_in_one_folder(made: Recipe, tmp_path: Path) -> None:
+    short, run = made.model_copy(update={"steps": 2}), tmp_path / "run"
+    run.mkdir()
+    with alone(run), pytest.raises(InputError, match="another process trains there now"):
+        train(short, run, say=quiet)
+    assert [path.name for path in run.iterdir()] == [".lock"]
+    assert train(short, run, say=quiet)
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with alone(run), pytest.raises(InputError, match="another process trains there now"):
+        train(short, run, resume=True, say=quiet)
+    with pytest.raises(InputError, match="holds a run already"):
+        train(short, run, say=quiet)
+    assert before == {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert train(short, run, resume=True, say=quiet)
+
+
+def test_a_run_that_somebody_begins_meanwhile_stays(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a first look, and before anything is made."""
+    run = tmp_path / "run"
+    monkeypatch.setattr(loop, "check_run", lambda *_: None)
+    run.mkdir()
+    (run / "recipe.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a run already"):
+        train(made, run, say=quiet)
+    assert (run / "recipe.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [1], {"model": {}, "average": {}, "optimizer": {}}])
+def test_a_state_of_something_else_gives_way_to_the_one_before(
+    content: object, made: Recipe, tmp_path: Path
+) -> None:
+    run, said = tmp_path / "run", list[str]()
+    short = made.model_copy(update={"steps": 4, "save_every": 2, "lr_end": 1.0})
+    train(short, run, say=quiet)
+    torch.save(content, run / "state.pt")
+    longer = short.model_copy(update={"steps": 6})
+    assert train(longer, run, resume=True, say=said.append)
+    assert any("state.pt is damaged" in line for line in said)
+    assert any("step 2 of 6" in line for line in said)
+
+
+def test_a_picture_narrower_than_the_scale_is_left_out(made: Recipe, tmp_path: Path) -> None:
+    draw(tmp_path / "set", 2)
+    Image.new("RGB", (1, 1)).save(tmp_path / "set" / "dot.png")
+    own = made.model_copy(update={"data": (tmp_path / "set",), "steps": 1, "validation": ()})
+    said: list[str] = []
+    assert train(own, tmp_path / "run", say=said.append)
+    assert any("1 of 3 pictures are smaller than the crop" in line for line in said)
+    assert any("2 pictures" in line for line in said)
+
+
+def test_a_network_of_other_channels_than_the_pictures_is_told_at_once(
+    made: Recipe, tmp_path: Path
+) -> None:
+    gray = made.model_copy(update={"spec": {**made.spec, "in_chans": 1}})
+    with pytest.raises(InputError, match=r"spec.in_chans is 1, but the pictures of task sr have 3"):
+        train(gray, tmp_path / "run", say=quiet)
+    assert not (tmp_path / "pairs").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({"norm": "i-ln"}, "its norm is i-ln: say norm=i-ln$"),
+        ({"window": 8}, "it has spec.window=8$"),
+        ({"mlp_ratio": 3.0}, "it has spec.mlp_ratio=3.0$"),
+        ({"depths": (1,)}, r"it has spec.depths=\[1\]$"),
+    ],
+)
+def test_what_does_not_fit_of_an_init_is_named(
+    other: dict[str, Any], expected: str, made: Recipe, tmp_path: Path
+) -> None:
+    spec = {name: tuple(v) if isinstance(v, list) else v for name, v in made.spec.items()}
+    init = iln.build(made.backbone, **{"norm": "bn", **spec, **other})
+    iln.save(init, tmp_path / "init.safetensors")
+    own = made.model_copy(update={"init": str(tmp_path / "init.safetensors")})
+    with pytest.raises(InputError, match=expected):
+        train(own, tmp_path / "run", say=quiet)
+
+
+def test_pairs_are_validated_once_whatever_the_task(made: Recipe, tmp_path: Path) -> None:
+    for side in ("input", "target"):
+        draw(tmp_path / "pairs" / side, 2)
+    task = {"task": "denoise", "scale": 1, "spec": {**made.spec, "upsampler": ""}}
+    pairs = tmp_path / "pairs"
+    own = made.model_copy(update={**task, "validation": (pairs,), "steps": 1, "validate_every": 1})
+    train(own, tmp_path / "runs" / "run", say=quiet)
+    names = [line["baseline"] for line in log(tmp_path / "runs" / "run") if "baseline" in line]
+    assert names == ["pairs"]
+
+
+def test_a_reader_who_has_left_ends_no_run(made: Recipe, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "import sys; from iln.cli.main import main; main(sys.argv[1:])"]
+    data = f"data={made.data_root / 'waves'}"
+    given = ["train", "sr-x2", data, f"validation={made.data_root / 'waves'}", *TINY, *NETWORK]
+    process = subprocess.Popen(
+        [*words, *given, "-o", str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(120) == 0
+    assert (tmp_path / "run" / "last.safetensors").exists()
 
 
 @pytest.mark.parametrize("backbone", ["swinir-light-x2", "hat-x2"])

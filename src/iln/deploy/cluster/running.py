@@ -18,8 +18,8 @@ from iln.deploy.cluster.report import FOLDER, SHOWN, Report, Row, table
 from iln.deploy.cluster.storage import EXTRA, Storage
 from iln.errors import InputError, first_line
 from iln.extras import need
-from iln.progress import progress_bar
-from iln.restoration.batch import say, say_what_was_left
+from iln.progress import progress_bar, say
+from iln.restoration.batch import say_what_was_left
 from iln.restoration.jobs import Job, JobPlan, passed_over, plan_listed
 
 _MOST_IN_A_BLOCK = 64

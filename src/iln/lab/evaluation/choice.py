@@ -34,10 +34,14 @@ def choose_task(
     for other, found in tasks.items():
         if differing := _differing(chosen, found):
             key = differing[0]
+            advice = (
+                "--param gray=true, which both take"
+                if key == "gray"
+                else f"--param {key}=..., or --task {trained[other][0]} for the task's own values"
+            )
             raise InputError(
                 f"{models[0].name} was trained for {key} {getattr(chosen, key)}, {other} for "
-                f"{getattr(found, key)}; say which to test with --param {key}=..., or --task "
-                f"{trained[other][0]} for the task's own values"
+                f"{getattr(found, key)}; say which to test with {advice}"
             )
     return trained[models[0].name][0], chosen
 

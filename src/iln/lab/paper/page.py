@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,20 @@ from iln.lab.dynamics.drawing import Figure, write_png
 
 Cell = str | float | int
 _VERDICTS = {True: "yes", False: "**no**", None: "not decided"}
+
+
+def check_page(folder: Path, overwrite: bool) -> None:
+    """Raises InputError for a folder that no page can be written to."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise InputError(f"{printable(above)} is a file; the page needs a folder")
+    if not os.access(above, os.W_OK):
+        raise InputError(f"{printable(above)}: no permission to write the page there")
+    if above == folder and any(folder.iterdir()) and not overwrite:
+        raise InputError(
+            f"{printable(folder)} is not empty; name another folder (-o) or allow replacing "
+            "(--overwrite)"
+        )
 
 
 class Page:
@@ -28,13 +43,7 @@ class Page:
 
     def __init__(self, folder: Path, title: str, shows: str, *, overwrite: bool = False) -> None:
         self.folder, self.title, self.shows, self.overwrite = folder, title, shows, overwrite
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{printable(folder)} is a file; the page needs a folder")
-        if folder.exists() and any(folder.iterdir()) and not overwrite:
-            raise InputError(
-                f"{printable(folder)} is not empty; name another folder (-o) or allow replacing "
-                "(--overwrite)"
-            )
+        check_page(folder, overwrite)
         self.claims: list[tuple[str, str, str]] = []
         """Each claim, the verdict in words, and the numbers."""
         self._parts: list[str] = []

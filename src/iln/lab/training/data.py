@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,6 +34,8 @@ from iln.lab.training.report import Say
 from iln.lab.training.runtime import leave_signals_to_parent
 from iln.lab.training.sizes import check_unreadable
 
+_LEFT = 3600
+"""Seconds after which nobody writes a temporary file any more."""
 _FORMAT = 2  # raise it when the layout of the cache, or what a task puts in it, changes
 
 _Entry = tuple[Pixels, ...]
@@ -243,6 +246,9 @@ def _build(
     what = f"reading {len(found)} pictures into {printable(cache)}, once"
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        for left in cache.glob("*.part"):  # of a process that was killed
+            if time.time() - left.stat().st_mtime > _LEFT:
+                left.unlink()
         with pixels_part.open("wb") as out:
             decoded = zip(found, _decoded(found, task), strict=True)
             progress(what, 0, len(found))

@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from iln.atomic import atomic_write, printable
 from iln.cpu import slow_here
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.lab.dynamics import BlockMeasures, Observer, as_json, scalars
 from iln.lab.tasks import Task
 from iln.lab.training import runtime
@@ -30,7 +30,7 @@ from iln.lab.training.penalty import divergences
 from iln.lab.training.progress import Lines, Progress, Tick
 from iln.lab.training.recipe import Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
-from iln.lab.training.run_folder import check_run, new_run, pairs_folder
+from iln.lab.training.run_folder import alone, check_run, new_run, pairs_folder
 from iln.lab.training.run_state import RunState, saved_state
 from iln.lab.training.sets import PictureSet, Record, picture_sets, record_of, with_validation
 from iln.lab.training.sizes import check_sizes, check_tests
@@ -89,14 +89,22 @@ def train(
         tells = (tick or lines.tick, progress or lines.progress) if here.first else (_mute, _mute)
         check_run(recipe, run, resume)
         here.wait()  # nobody writes there before all have looked
-        with new_run(run) if here.first and not resume else nullcontext():
+        with (alone if resume else new_run)(run) if here.first else nullcontext():
             try:
                 return _train(recipe, run, resume, on_nonfinite, lines.say, *tells, here)
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not _is_of_memory(error):
+                    raise
                 raise InputError(
-                    f"the device's memory is too small: {str(error).partition('. ')[0]}; try "
+                    f"the memory is too small: {first_line(error).partition('. ')[0]}; try "
                     "recompute=true, a larger accumulate, or a smaller batch or patch"
                 ) from None
+
+
+def _is_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Of a GPU, or the computer's own, of which PyTorch speaks in words alone."""
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def _train(
@@ -136,7 +144,7 @@ def _train(
     task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
     for note in notes:
         say(note)
-    check_sizes(found, task, patches, say, progress)
+    found = check_sizes(found, task, patches, say, progress)
     check_tests(tests, task)
     if automatic and not resume:  # the first process decides
         bf16 = here.any(here.first and automatic_precision(device) == "bf16")
@@ -341,10 +349,11 @@ def _open_report(state: RunState, record: Record) -> NullReport:
         file.write_text(recipe.model_dump_json(indent=2) + "\n", "utf-8")
     record.write(run)
     starts = run / "environment.json"
-    before = []
+    before: Any = []
     if done and starts.exists():
         with suppress(ValueError):  # damaged, as by a power cut
             before = json.loads(starts.read_text())
+    before = before if isinstance(before, list) else []
     with atomic_write(starts, overwrite=True) as file:
         file.write_text(json.dumps([*before, environment(done)], indent=2) + "\n")
     return Report(run, done, recipe.tensorboard, state.say)

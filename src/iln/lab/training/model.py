@@ -1,5 +1,6 @@
 """From a recipe to a network, and from a trained network to a weights file."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,16 @@ _HEAD = ("upsample.", "conv_before_upsample.", "conv_up", "conv_hr.", "conv_last
 def build_model(recipe: Recipe, init: Backbone | None = None) -> Backbone:
     """The recipe's network, with the parameters of another one where that is given."""
     spec = {name: tuple(v) if isinstance(v, list) else v for name, v in recipe.spec.items()}
-    spec = {"scale": recipe.scale, "in_chans": recipe.make_task().channels, **spec}
+    channels = recipe.make_task().channels
+    spec = {"scale": recipe.scale, "in_chans": channels, **spec}
     model = backbones.build(recipe.backbone, norm=recipe.norm, **spec)
     if model.spec.scale != recipe.scale:
         raise InputError(f"spec.scale is {model.spec.scale}, the recipe's scale {recipe.scale}")
+    if model.spec.in_chans != channels:
+        raise InputError(
+            f"spec.in_chans is {model.spec.in_chans}, but the pictures of task {recipe.task} have "
+            f"{channels} here"
+        )
     if init is not None:
         _start_from(model, convert(init, recipe.norm) if recipe.adopt else init, recipe)
     return model
@@ -83,8 +90,7 @@ def _start_from(model: Backbone, init: Backbone, recipe: Recipe) -> None:
     fits = {name for name in own if name in found and found[name].shape == own[name].shape}
     other = [n for n in (*own, *found) if n not in fits and not n.startswith(_HEAD)]
     if other:
-        depths = init.spec.depths
-        hint = "" if depths == model.spec.depths else f"; its depths are spec.depths={list(depths)}"
+        hint = _differing(init, model)
         raise InputError(
             f"{printable(recipe.init or '')} does not fit the recipe's network: "
             f"{other[0]} is not the same{hint}"
@@ -98,6 +104,21 @@ def _start_from(model: Backbone, init: Backbone, recipe: Recipe) -> None:
             )
     for name in fits:
         own[name].data.copy_(found[name].data)
+
+
+def _differing(init: Backbone, model: Backbone) -> str:
+    """What of its network the recipe would have to say."""
+    if type(init) is not type(model):
+        return f"; it is a {init.title}"
+    if init.spec.norm != model.spec.norm:
+        said = f"; its norm is {init.spec.norm}: say norm={init.spec.norm}"
+        return said + (", or iln train adopt" if model.spec.norm == "i-ln" else "")
+    theirs, ours = asdict(init.spec), asdict(model.spec)
+    free = ("scale", "upsampler", "drop_path", "eps")
+    for name in (name for name in theirs if name not in free and theirs[name] != ours.get(name)):
+        value = list(theirs[name]) if isinstance(theirs[name], tuple) else theirs[name]
+        return f"; it has spec.{name}={value}"
+    return ""
 
 
 def save_weights(

@@ -382,4 +382,5 @@ def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
             raise cause from None
         where = ".".join(str(part) for part in first["loc"])
         given = f" {where}={first['input']!r}" if where else ""
-        raise InputError(f"recipe{given}: {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"recipe{given}: {said}") from None

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from iln import __version__
 from iln.atomic import atomic_write
 from iln.errors import InputError, first_line
 from iln.images import Picture, write
 from iln.lab.tasks import Damaged, Pixels, to_uint8
+from iln.progress import say
 
 Say = Callable[[str], None]
 """Shows one line to whoever watches."""
@@ -28,8 +30,7 @@ SAMPLE = 192
 
 def say_plainly(line: str) -> None:
     """One line of progress on standard output."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    say(line, sys.stdout)
 
 
 class NullReport:
@@ -131,7 +132,7 @@ def environment(step: int) -> dict[str, Any]:
     return {
         "step": step,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "iln": _version("iln"),
+        "iln": __version__,
         "git": _revision(),
         "python": platform.python_version(),
         **{name: _version(name) for name in packages},

@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import filelock
+
 from iln.atomic import printable
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
+
+_LOCK = ".lock"
+"""In a run's folder: held by the process that trains there."""
 
 
 def pairs_folder(run: Path) -> Path:
@@ -30,13 +35,39 @@ def check_run(recipe: Recipe, run: Path, resume: bool) -> None:
             ) from None
     if resume:
         _check_same(load_recipe(run), recipe, run)
-    elif (run / "recipe.json").exists():
+    else:
+        _check_empty(run)
+
+
+def _check_empty(run: Path) -> None:
+    if (run / "recipe.json").exists():
         raise InputError(
             f"{printable(run)} holds a run already; go on with it (--resume {printable(run)}), or "
             "name another folder"
         )
-    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+    if run.exists() and (not run.is_dir() or any(path.name != _LOCK for path in run.iterdir())):
         raise InputError(f"{printable(run)} is not an empty folder; name a new one for the run")
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Meanwhile no other process trains in a run's folder, as far as its file system can tell.
+
+    Raises:
+        InputError: if another one does.
+    """
+    lock = filelock.FileLock(run / _LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise InputError(f"{printable(run)}: another process trains there now") from None
+    except (OSError, NotImplementedError):  # some network drives, and a folder only to be read
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -47,29 +78,37 @@ def new_run(run: Path) -> Iterator[None]:
     A step that was not finite (FloatingPointError) is a result, whose log stays.
 
     Raises:
-        InputError: if the folder cannot be made or written to.
+        InputError: if the folder cannot be made or written to, or somebody has begun a run there.
     """
     beside = (pairs_folder(run), run, *run.parents)
     made = [folder for folder in beside if not folder.exists()]
+    failed = False
     try:
         try:
             run.mkdir(parents=True, exist_ok=True)
             (run / ".part").touch()
             (run / ".part").unlink()
         except OSError as error:
+            failed = True
             raise InputError(
                 f"{printable(run)}: the run's folder cannot be written: {error.strerror or error}"
             ) from None
-        yield
-    except FloatingPointError:
-        raise
-    except BaseException:
-        if not any([*run.glob("state*"), *run.glob("*.safetensors")]):
-            _clear(run)
-            for folder in made:
+        with alone(run):
+            _check_empty(run)
+            try:
+                yield
+            except FloatingPointError:
+                raise
+            except BaseException:
+                failed = not any([*run.glob("state*"), *run.glob("*.safetensors")])
+                if failed:
+                    _clear(run)
+                raise
+    finally:
+        if failed:
+            for path in (run / _LOCK, *made):
                 with suppress(OSError):  # somebody else's files are there by now
-                    folder.rmdir()
-        raise
+                    path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _clear(run: Path) -> None:
@@ -77,7 +116,7 @@ def _clear(run: Path) -> None:
     for path in run.glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        else:
+        elif path.name != _LOCK:
             path.unlink(missing_ok=True)
 
 

@@ -124,15 +124,21 @@ class RunState:
             distributed.set_model_state_dict(self.average, tensors["average"])
             distributed.set_optimizer_state_dict(self.model, self.optimizer, tensors["optimizer"])
         else:
-            state = load_state(self._place, self.say)
+            state = load_state(self._place, self.say, self._take)
             if state is None:
                 return
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
             plain = state
         for name in _PLAIN:
             setattr(self, name, plain[name])
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Raises nearly anything for the state of another network."""
+        missing = [name for name in _PLAIN if name not in state]
+        if missing:
+            raise KeyError(missing[0])
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
     def whole_average(self) -> Backbone:
         """The averaged network in one piece; all processes call it, the first one gets it."""

@@ -1,6 +1,6 @@
 """Whether pictures are large enough, told by their headers before any of them is decoded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,12 @@ _UNREADABLE = 0.01
 
 
 def check_sizes(
-    found: Sequence[Source], task: Task, patches: Iterable[int], say: Say, progress: Progress
-) -> None:
+    found: Sequence[Source], task: Task, patches: Collection[int], say: Say, progress: Progress
+) -> list[Source]:
     """Say which pictures are too small for crops of these sides, in pixels of the input.
+
+    Returns:
+        Those that are large enough for one of them, or cannot be read, which is told elsewhere.
 
     Raises:
         InputError: if all are, naming the largest side that is possible, and for too many files
@@ -58,6 +61,8 @@ def check_sizes(
                 f"{len(small)} of {len(found)} pictures are smaller than {crop} and not used: "
                 f"{some(small)}"
             )
+    least = min(patches)
+    return [source for source in found if sides.get(source, least) >= least]
 
 
 def check_unreadable(problems: list[str], total: int) -> None:

@@ -5,12 +5,13 @@ One process writes one file (`save_state`). Where the parameters are spread over
 number of processes can read it (`save_shares`).
 """
 
+import errno
 import json
 import os
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch.distributed.checkpoint.state_dict_loader import load as load_distribu
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
 from iln.atomic import printable
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.lab.training.distributed import World
 from iln.lab.training.report import Say
 
@@ -43,7 +44,7 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
             try:
                 torch.save(state, out)
             except RuntimeError as error:  # what torch makes of a full disk
-                raise OSError(f"{error}") from error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             out.flush()
             os.fsync(out.fileno())
         if file.exists():
@@ -53,11 +54,16 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
         part.unlink(missing_ok=True)
 
 
-def load_state(file: Path, say: Say) -> dict[str, Any] | None:
+def load_state(
+    file: Path, say: Say, take: Callable[[dict[str, Any]], None] = lambda state: None
+) -> dict[str, Any] | None:
     """The newest whole state, on the CPU; None if none was ever saved.
 
     A damaged newest state is reported through `say` and removed, so that the next save does not
     move it over the good one.
+
+    Args:
+        take: is given it; where it raises, the state is damaged, too.
 
     Raises:
         InputError: if there are states but none is whole.
@@ -69,8 +75,10 @@ def load_state(file: Path, say: Say) -> dict[str, Any] | None:
                 if (broken := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"wrong checksum of {broken}")
             state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
+            take(state)
         except Exception as error:  # on broken bytes zipfile and torch.load raise nearly anything
-            say(f"warning: {printable(candidate)} is damaged ({error}); looking for the one before")
+            why = first_line(error)
+            say(f"warning: {printable(candidate)} is damaged ({why}); looking for the one before")
             damaged = candidate
         else:
             if candidate != found[0]:

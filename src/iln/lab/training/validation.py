@@ -65,7 +65,8 @@ def _protocols(
     task: Task, chosen: PictureSet, tell: Callable[[int, int], None]
 ) -> Iterator[tuple[str, Task, Iterator[Pair]]]:
     """Each with its name and its pairs, made one at a time, of which `tell` hears."""
-    protocols = task.protocols()
+    pairs_are_there = chosen.sources[0].input is not None
+    protocols = {"": task} if pairs_are_there else task.protocols()
     total = len(protocols) * len(chosen.sources)
     numbers = count()
 
