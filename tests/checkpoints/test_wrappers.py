@@ -91,6 +91,8 @@ ONE = {
         "state_dict": {**prefixed("teacher.", other(state)), **prefixed("student.", state)}
     },
     "averages of another network": lambda state: {"teacher_ema": CRITIC, "net_g": state},
+    "under a single letter": lambda state: {"m": state},
+    "under the name of an experiment": lambda state: {"exp": state},
     "arrays of numpy": lambda state: {"params": numpy_of(state), "losses": np.zeros(3)},
     "counters": lambda state: {
         **state,

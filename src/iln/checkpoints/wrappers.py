@@ -80,7 +80,8 @@ def find_weights(content: object) -> Weights:
     if not isinstance(content, Mapping):
         raise InputError(f"holds a {type(content).__name__}, no weights; expected a state dict")
     known = weights_in(content)
-    if all(_is_no_weights(one.place) for one in known):
+    ours = any(_MARK in one.tensors for one in known)
+    if not ours and all(_is_no_weights(one.place) for one in known):
         if known or any(str(name).startswith("optimizer") for name in content):
             raise InputError("is a training state without weights; give the weights file beside it")
         entries = ", ".join(repr(str(name)) for name in list(content)[:5]) or "nothing"

@@ -177,6 +177,16 @@ def test_averages_of_any_kind_are_divided_with_the_weights(tmp_path: Path) -> No
             assert psnr16(iln.load(safe), image, model(image)) > 50
 
 
+def test_arrays_of_numpy_are_not_left_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = {name: tensor.numpy() for name, tensor in wild(network(), 16).state_dict().items()}
+    torch.save({"params": arrays}, tmp_path / "arrays.pth")
+    assert run("rescue", tmp_path / "arrays.pth", "-o", tmp_path / "safe.pth") == 2
+    assert "holds its weights as arrays of numpy" in capsys.readouterr().err
+    assert not (tmp_path / "safe.pth").exists()
+
+
 def test_steps_need_our_own_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wild.pth"
     model = wild(network(), -8, 40)

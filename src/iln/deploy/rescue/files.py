@@ -77,13 +77,17 @@ def _changed(content: Any, rescued: Rescued) -> Any:
             if name in powers:
                 power = powers[name] * rescued.exponents[0]
                 divided_ones[id(tensor)] = times_power_of_two(tensor, power)
-    return _with(content, divided_ones, {})
+    done: dict[int, Any] = {}
+    changed = _with(content, divided_ones, done)
+    if divided_ones.keys().isdisjoint(done):
+        raise InputError("holds its weights as arrays of numpy; save them as tensors first")
+    return changed
 
 
 def _with(content: Any, tensors: Mapping[int, Tensor], done: dict[int, Any]) -> Any:
     """A copy of nested dictionaries and lists with other tensors in place of some, by their id."""
     if id(content) in tensors:
-        return tensors[id(content)]
+        done[id(content)] = tensors[id(content)]
     if id(content) in done:
         return done[id(content)]
     if isinstance(content, Mapping):
