@@ -107,6 +107,13 @@ MODELS = {
             "restores old photographs and phone pictures",
             (
                 Test(("Set14", "McMaster"), RGB, {"prints": 0.3}, seeds=5),
+                Test(
+                    ("Set14", "McMaster"),
+                    RGB,
+                    {"strength": 0.5, "processed": 1, "prints": 0.3},
+                    seeds=5,
+                    called="processed",
+                ),
                 Test(("Set14", "McMaster"), RGB, {"strength": 0}, called="undamaged", worst=True),
             ),
             "Set14 medium",

@@ -28,6 +28,7 @@ ROWS = {
     "derain": ["Rain100L"],
     "photo": [
         *(f"{s} {n}" for s in ("Set14", "McMaster") for n in ("mild", "medium", "strong")),
+        *(f"{s} processed" for s in ("Set14", "McMaster")),
         *(f"{s} undamaged{w}" for s in ("Set14", "McMaster") for w in ("", ", the worst")),
     ],
     "photo-x2": [
