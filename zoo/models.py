@@ -28,6 +28,7 @@ class Test:
         seeds: how many, from 0 on; scores are means.
         called: the name of the only protocol, in place of the task's.
         worst: the picture with the lowest score gets a row of its own.
+        quick: whether a quick check does it, too (docs/zoo.md).
     """
 
     sets: tuple[str, ...]
@@ -36,6 +37,7 @@ class Test:
     seeds: int = 1
     called: str | None = None
     worst: bool = False
+    quick: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ MODELS = {
                     {"strength": 0.5, "processed": 1, "prints": 0.3},
                     seeds=5,
                     called="processed",
+                    quick=False,
                 ),
                 Test(("Set14", "McMaster"), RGB, {"strength": 0}, called="undamaged", worst=True),
             ),

@@ -104,7 +104,8 @@ def measure(
             results.append(result)
             done += 1
         rows |= _rows(test, results)
-        quick |= _rows(test, [replace(results[0], scores=_first(results[0].scores))])
+        if test.quick:
+            quick |= _rows(test, [replace(results[0], scores=_first(results[0].scores))])
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "baseline": result.baseline,
@@ -123,7 +124,7 @@ def measure_quickly(
     progress: Progress = lambda what, share: None,
 ) -> dict[str, Any]:
     """The rows of `quick` alone. Raises InputError as `measure` does."""
-    tests = tuple(replace(test, seeds=1) for test in chosen.tests)
+    tests = tuple(replace(test, seeds=1) for test in chosen.tests if test.quick)
     with tempfile.TemporaryDirectory() as folder:
         for name in {name for test in tests for name in test.sets}:
             for source in sources(data / name)[:QUICK]:
