@@ -641,6 +641,59 @@ def test_the_profile_of_a_bmp_is_kept(tmp_path):
     assert read(file[:14] + header + body + SRGB).icc is None
 
 
+SRGB_POINTS = (0.3127, 0.3290, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
+WIDE_POINTS = (0.3127, 0.3290, 0.640, 0.330, 0.210, 0.710, 0.150, 0.060)
+TAKEN_FOR_SRGB = (
+    "its white point, primaries or gamma are left out: its colours are taken for sRGB's",
+)
+
+
+def bmp_of_numbers(points, gammas, *, as_xyz=True):
+    """With BITMAPV4HEADER and LCS_CALIBRATED_RGB."""
+    columns = np.array([(x, y, 1 - x - y) for x, y in zip(points[::2], points[1::2], strict=True)])
+    ends = columns[1:]
+    if as_xyz:
+        ends = ends * np.linalg.solve(ends.T, columns[0] / columns[0, 1])[:, None]
+    pixels = photo()
+    plain = io.BytesIO()
+    Image.fromarray(pixels).save(plain, "BMP")
+    body = plain.getvalue()[54:]
+    header = bytearray(108)
+    struct.pack_into("<IiiHHII", header, 0, 108, 56, 40, 1, 24, 0, len(body))
+    struct.pack_into("<9i", header, 60, *(int(v * 2**30) for v in ends.ravel()))
+    struct.pack_into("<3I", header, 96, *(int(v * 2**16) for v in gammas))
+    return b"BM" + struct.pack("<IHHI", 122 + len(body), 0, 0, 122) + header + body
+
+
+@pytest.mark.parametrize(
+    ("points", "gammas", "as_xyz", "notes"),
+    [
+        (SRGB_POINTS, (2.2, 2.2, 2.2), True, ()),
+        (SRGB_POINTS, (0.4545, 0.4545, 0.4545), False, ()),
+        (SRGB_POINTS, (1.0, 1.0, 1.0), True, TAKEN_FOR_SRGB),
+        (WIDE_POINTS, (2.2, 2.2, 2.2), True, TAKEN_FOR_SRGB),
+        (WIDE_POINTS, (2.2, 2.2, 2.2), False, TAKEN_FOR_SRGB),
+        (WIDE_POINTS, (0, 0, 0), True, ()),
+    ],
+)
+def test_numbers_of_a_bmp_that_viewers_pass_over_are_told(points, gammas, as_xyz, notes):
+    picture = read(bmp_of_numbers(points, gammas, as_xyz=as_xyz))
+    assert np.array_equal(picture.pixels, photo())
+    assert picture.notes == notes
+
+
+@pytest.mark.parametrize("profile", [None, SRGB])
+@pytest.mark.parametrize("points", [SRGB_POINTS, WIDE_POINTS])
+def test_numbers_of_a_tiff_that_viewers_pass_over_are_told(points, profile):
+    parts = [part for value in points for part in (round(value * 10_000), 10_000)]
+    tags = [(318, 5, 2, parts[:4], True), (319, 5, 6, parts[4:], True)]
+    data = io.BytesIO()
+    tifffile.imwrite(data, photo(), photometric="rgb", extratags=tags, iccprofile=profile)
+    picture = read(data.getvalue())
+    assert np.array_equal(picture.pixels, photo())
+    assert picture.notes == (TAKEN_FOR_SRGB if points == WIDE_POINTS and not profile else ())
+
+
 def test_the_comment_of_a_gif_goes_along(tmp_path):
     data = io.BytesIO()
     Image.new("P", (20, 20)).save(data, "GIF", comment="Großmutter, 1931".encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 from PIL import Image
 from samples import photo
@@ -169,11 +170,21 @@ def test_what_a_viewer_would_show_is_taken_where_asked(form):
     assert "is damaged" in picture.notes[0]
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "PPM"])
-def test_allow_damaged_is_named_only_where_it_may_help(form):
-    cut = encoded(large(), form)[:25]
-    assert ("--allow-damaged" in refusal(cut)) == (form not in ("BMP", "PPM"))
-    assert "--allow-damaged" not in refusal(cut, allow_damaged=True)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "interlaced", "WEBP", "BMP", "PPM"])
+def test_allow_damaged_is_named_only_where_it_helps(form):
+    if form == "interlaced":
+        data = pyvips.Image.new_from_array(large()).write_to_buffer(".png", interlace=True)
+    else:
+        data = encoded(large(), form)
+    cut = data[: len(data) * 2 // 3]
+    helps = form in ("JPEG", "PNG", "TIFF")
+    assert ("--allow-damaged" in refusal(cut)) == helps
+    for nothing in (data[:25], data[:9]):
+        assert "--allow-damaged" not in refusal(nothing)
+    if helps:
+        assert "is damaged" in read(cut, allow_damaged=True).notes[0]
+    else:
+        assert "--allow-damaged" not in refusal(cut, allow_damaged=True)
 
 
 def test_the_last_bytes_of_a_progressive_jpeg_may_be_missing():

@@ -4,6 +4,7 @@ PNG does so by its chunks cICP, gAMA and cHRM (PNG, third edition, 11.3.2), AVIF
 `colr` box of kind nclx. Both use the code points of ITU-T H.273. Such pixels become sRGB.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,6 +109,22 @@ def of_gamma(gamma: float | None, primaries: Primaries | None) -> Encoding:
     if not usable:
         raise UnknownColours("primaries that are no colours; save it as sRGB")
     return encoding
+
+
+def notes_of_numbers(chromaticities: Sequence[float], exponents: Sequence[float] = ()) -> list[str]:
+    """A note where numbers that viewers pass over, in TIFF and BMP, are not sRGB's.
+
+    Args:
+        chromaticities: x, y of white, red, green and blue; of another count they say nothing.
+        exponents: of the linear value, near 2.2 for sRGB.
+    """
+    if len(chromaticities) != len(SRGB) or min(chromaticities) <= 0:
+        return []
+    distance = max(abs(a - b) for a, b in zip(chromaticities, SRGB, strict=True))
+    off = max((abs(exponent - 2.2) for exponent in exponents), default=0)
+    if distance < _NEAR_CHROMATICITY and off < 2 * _NEAR_EXPONENT:
+        return []
+    return ["its white point, primaries or gamma are left out: its colours are taken for sRGB's"]
 
 
 def to_srgb(pixels: Array, encoding: Encoding) -> None:

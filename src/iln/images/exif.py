@@ -157,6 +157,15 @@ def integers(block: Buffer, entry: Entry) -> list[int]:
     return [int(value) for value in struct.unpack_from(form, block, entry.value_at)]
 
 
+def rationals(block: Buffer, entry: Entry) -> tuple[float, ...]:
+    """The values of a field of positive fractions, sixteen at most; 0 where nothing divides."""
+    if entry.kind != 5:
+        return ()
+    count = 2 * min(entry.count, 16)
+    parts = struct.unpack_from(f"{byte_order(block)}{count}I", block, entry.value_at)
+    return tuple(a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True))
+
+
 def set_integer(block: bytearray, entry: Entry, value: int) -> None:
     """Overwrite the first value of a SHORT or LONG field."""
     code = _integer_code(entry, value)
@@ -315,10 +324,10 @@ def resolution(block: Buffer, main: Directory | None = None) -> tuple[float, flo
     fields = [main.find(tag) for tag in _RESOLUTION]
     values = []
     for entry in fields:
-        if entry is None or entry.kind != 5 or entry.count < 1 or per_inch is None:
+        said_too = () if entry is None else rationals(block, entry)
+        if not said_too or per_inch is None:
             return None
-        above, below = struct.unpack_from(byte_order(block) + "II", block, entry.value_at)
-        values.append(round(above / below * per_inch, 3) if below else 0.0)
+        values.append(round(said_too[0] * per_inch, 3))
     return (values[0], values[1]) if min(values) > 0 else None
 
 

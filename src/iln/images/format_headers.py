@@ -69,9 +69,10 @@ def _read_tiff_header(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff
     if page.unspecified and not allow_damaged:
         raise Refused(
             "has one channel more than colours, and does not say what it is (the infrared of a "
-            "scanner?); save it without, or take the colours alone by --allow-damaged"
+            "scanner?); save it without, or take the colours alone by iln restore --allow-damaged"
         )
     found.exif, found.dpi, found.iptc = page.exif, page.dpi, page.iptc
+    found.notes_without_icc = colour.notes_of_numbers(page.chromaticities)
     return page
 
 

@@ -21,6 +21,7 @@ class Found:
         premultiplied: colours are stored multiplied with their alpha.
         encoding: what the pixels mean, where no profile says it; None is sRGB.
         notes: what a reader leaves out, a sentence each.
+        notes_without_icc: the same, where there is no profile that counts.
     """
 
     exif: bytes | None = field(default=None, repr=False)
@@ -34,3 +35,4 @@ class Found:
     premultiplied: bool = False
     encoding: colour.Encoding | None = None
     notes: list[str] = field(default_factory=list)
+    notes_without_icc: list[str] = field(default_factory=list)

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from iln.atomic import printable
+from iln.images import colour
 from iln.images.metadata import Found
 from iln.images.picture import Array
 from iln.images.refusals import Refused, check_size, damaged
@@ -36,12 +37,12 @@ def read_with_pillow(file: BinaryIO, kind: str, max_pixels: int) -> tuple[Array,
         # A damaged header makes Pillow raise almost anything.
         masked = _masked_bmp(file, max_pixels) if kind == "bmp" else None
         if masked is not None:
-            return masked, Found(icc=_bmp_profile(file))
+            return masked, _bmp_colours(file, Found())
         raise damaged(kind, printable(str(error))[:120]) from None
     x, y = image.info.get("dpi") or (0, 0)
     found = Found(dpi=(float(x), float(y)) if x > 0 and y > 0 else None)
     if kind == "bmp":
-        found.icc = _bmp_profile(file)
+        found = _bmp_colours(file, found)
     pixels: Array = np.asarray(image)
     return pixels, found
 
@@ -100,6 +101,32 @@ def _bmp_profile(file: BinaryIO) -> bytes | None:
     at, length = struct.unpack_from("<II", header, 112)
     file.seek(14 + at)
     return file.read(length)
+
+
+def _bmp_colours(file: BinaryIO, found: Found) -> Found:
+    """With what a BMP file says of its colours."""
+    found.icc, found.notes_without_icc = _bmp_profile(file), _bmp_notes(file)
+    return found
+
+
+def _bmp_notes(file: BinaryIO) -> list[str]:
+    """Whether a BMP file describes other colours than sRGB's by numbers, which viewers pass over
+    (BITMAPV4HEADER, LCS_CALIBRATED_RGB)."""
+    file.seek(14)
+    header = file.read(108)
+    if len(header) < 108 or int.from_bytes(header[:4], "little") < 108 or any(header[56:60]):
+        return []
+    ends = np.array(struct.unpack_from("<9i", header, 60)).reshape(3, 3) / 2**30  # X, Y, Z
+    gammas = np.array(struct.unpack_from("<3I", header, 96)) / 2**16
+    sums = ends.sum(axis=1)
+    if not all(sums > 0) or not any(gammas):
+        return []  # as programs leave them that say nothing
+    # Some write chromaticities, whose sums are 1, in place of XYZ: nothing then says what is white.
+    white = (0.3127, 0.3290) if np.ptp(sums) < 0.001 else ends.sum(axis=0)[:2] / sums.sum()
+    points = np.concatenate([white, *(ends[:, :2] / sums[:, None])])
+    # Gammas are the decoder's, or, in some files, the encoder's.
+    exponents = np.maximum(gammas, 1 / np.maximum(gammas, 0.01))
+    return colour.notes_of_numbers(points.tolist(), exponents.tolist())
 
 
 def gif_comment(file: BinaryIO) -> str | None:

@@ -180,11 +180,13 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
         except (libvips().Error, UnicodeDecodeError) as error:
             trouble = trouble or reason(error)
             if fail_on == "none" or not allow_damaged:
-                raise damaged(kind, trouble, page, hint=not allow_damaged) from None
+                hint = not allow_damaged and _readable_in_part(file, kind, max_pixels)
+                raise damaged(kind, trouble, page, hint=hint) from None
         else:
             break
     if page is not None and trouble and (page.unusual is not None or not allow_damaged):
-        raise damaged(kind, trouble, page, hint=not allow_damaged)
+        hint = not allow_damaged and _readable_in_part(file, kind, max_pixels)
+        raise damaged(kind, trouble, page, hint=hint)
     if not trouble and kind == "jpeg" and _lost_step(file):
         trouble = "its data do not end where the picture does"
     if trouble:
@@ -197,6 +199,16 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
         alpha = None
         found.notes.append("its fourth channel is left out: nothing says that it is transparency")
     return _picture(pixels, alpha, found, kind, view)
+
+
+def _readable_in_part(file: BinaryIO, kind: str, max_pixels: int) -> bool:
+    """Whether `allow_damaged` gives a picture: not where a decoder gives all or nothing."""
+    file.seek(0)
+    try:
+        _read_vips(file, kind, max_pixels, allow_damaged=True)
+    except (Refused, colour.UnknownColours):
+        return False
+    return True
 
 
 @contextmanager
@@ -335,6 +347,7 @@ def _picture(
     icc = found.icc if icc_fits(found.icc, channels) else None
     if found.icc is not None and icc is None:
         found.notes.append(colour.PROFILE_LEFT_OUT)
+    found.notes += found.notes_without_icc if icc is None else []
     encoding = found.encoding if icc is None else None
     if encoding is not None and not encoding.is_srgb:
         colour.to_srgb(pixels, encoding)

@@ -36,7 +36,7 @@ def damaged(
     """That a picture cannot be decoded: because of its kind, where that is unusual.
 
     Args:
-        hint: `--allow-damaged` may help.
+        hint: that `--allow-damaged` helps.
     """
     if page is not None and page.unusual is not None:
         return Refused(
@@ -44,5 +44,5 @@ def damaged(
             "RGB, compressed by LZW or deflate"
         )
     detail = f" ({why})" if why else ""
-    other = ", or take what can be read by --allow-damaged" if hint else ""
+    other = ", or take what can be read by iln restore --allow-damaged" if hint else ""
     return Refused(f"is damaged or cut off{detail}; give a complete {NAMES[kind]} file{other}")

@@ -12,7 +12,7 @@ from iln.images import exif, jpeg
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 _SAMPLES, _OLD_SUBFILE_TYPE, _PLANAR, _SUB_DIRECTORIES = 0x0115, 0x00FF, 0x011C, 0x014A
 _PREDICTOR, _TILE_WIDTH, _SAMPLE_FORMAT, _DNG_VERSION = 0x013D, 0x0142, 0x0153, 0xC612
-_PHOTOSHOP = 0x8649
+_PHOTOSHOP, _WHITE_POINT, _PRIMARIES = 0x8649, 0x013E, 0x013F
 _RAW_PHOTOMETRICS = {32803, 34892}
 _MASK, _YCBCR, _JPEG_COMPRESSIONS = 4, 6, {6, 7}
 # Of Sony, Epson and Samsung, Nikon, Pentax.
@@ -47,6 +47,7 @@ class TiffFile:
         exif: fields of the first page that describe the photograph, as an EXIF block.
         dpi: pixels per inch, across and down.
         iptc: IPTC records.
+        chromaticities: x, y of white, red, green and blue, where a page in RGB says them.
         pages: the numbers of the directories that hold a page: neither a mask nor a reduced copy
             of another one. None where the directories cannot be read.
         raw: the data of a camera's sensor (DNG and others).
@@ -66,6 +67,7 @@ class TiffFile:
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
     iptc: bytes | None = None
+    chromaticities: tuple[float, ...] = ()
     pages: list[int] | None = None
     raw: bool = False
     reduced: bool = False
@@ -172,6 +174,13 @@ class _Numbers:
         raw_data = self.first(_COMPRESSION) in _RAW_COMPRESSIONS
         return has_version or raw_data or self.first(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
 
+    @property
+    def chromaticities(self) -> tuple[float, ...]:
+        white, others = (self.directory.find(tag) for tag in (_WHITE_POINT, _PRIMARIES))
+        if white is None or others is None:
+            return ()
+        return (*exif.rationals(self.block, white), *exif.rationals(self.block, others))
+
 
 def _sub_directories(block: exif.Buffer, parent: exif.Directory) -> list[exif.Directory]:
     found = []
@@ -186,6 +195,7 @@ def _sub_directories(block: exif.Buffer, parent: exif.Directory) -> list[exif.Di
 def _look_at_page(found: TiffFile, block: exif.Buffer, page: exif.Directory) -> None:
     numbers = _Numbers(block, page)
     photometric, samples = numbers.first(_PHOTOMETRIC), numbers.first(_SAMPLES, 1)
+    found.chromaticities = numbers.chromaticities if photometric in (2, 6) else ()
     extra = numbers.all(exif.EXTRA_SAMPLES)
     bits = numbers.first(_BITS, 1)
     if samples == _COLOURS.get(photometric, samples) + 1:
