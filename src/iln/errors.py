@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Any, Protocol
 
 
 class InputError(ValueError):
@@ -18,6 +20,24 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close := difflib.get_close_matches(name, known, n=3):
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(known)}"
+
+
+class _Validated(Protocol):
+    """Pydantic's ValidationError; without importing it."""
+
+    def errors(self, *, include_url: bool) -> list[Any]: ...
+
+
+def first_complaint(error: _Validated) -> str:
+    """What pydantic says first of the values it was given, such as `steps=0: must be ...`."""
+    first = error.errors(include_url=False)[0]
+    place = first["loc"]
+    # Names further in are branches of a union; numbers are places in a list.
+    where = ".".join(str(part) for n, part in enumerate(place) if n == 0 or isinstance(part, int))
+    value = first["input"]
+    shown = f"{where}={value if isinstance(value, PurePath) else repr(value)}: " if where else ""
+    said: str = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return shown + said.replace("a valid tuple", "a list, such as [1, 2]")
 
 
 def first_line(error: BaseException) -> str:

@@ -337,6 +337,13 @@ def test_unwritable_outputs(output: str, message: str, restore: Command, here: P
     assert files(here) == ["a.png", "file.txt"]
 
 
+@pytest.mark.parametrize("folder", ["new.v2/", "b.png/"])
+def test_a_name_that_ends_in_a_slash_is_a_folder(folder: str, restore: Command, here: Path) -> None:
+    save("a.png")
+    assert restore("a.png", "-o", folder).code == 0
+    assert files(here) == ["a.png", f"{folder}a.png"]
+
+
 def test_a_file_where_a_folder_is_needed(restore: Command) -> None:
     save("a.png")
     save("b.png")

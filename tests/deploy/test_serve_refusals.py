@@ -234,12 +234,12 @@ def test_the_pages_programs_are_called_so(monkeypatch: pytest.MonkeyPatch) -> No
         ({"model": "nonsense"}, "no model 'nonsense'"),
         ({"model": "foo://a/b"}, "no model is fetched from foo://"),
         ({"model": "hf://a/b/c.pth"}, "only safetensors files are taken from the net"),
-        ({"strength": "7"}, "strength 7: must be less than or equal to 1"),
-        ({"strength": "much"}, "strength much: must be a valid number"),
-        ({"quality": "0"}, "quality 0"),
-        ({"format": "doc"}, "format doc: must be one of jpg, "),
+        ({"strength": "7"}, "strength='7': must be less than or equal to 1"),
+        ({"strength": "much"}, "strength='much': must be a valid number"),
+        ({"quality": "0"}, "quality='0': must"),
+        ({"format": "doc"}, "format='doc': must be one of jpg, "),
         ({"colour": "red"}, "no option 'colour'"),
-        ({"unfade": "perhaps"}, "unfade perhaps"),
+        ({"unfade": "perhaps"}, "unfade='perhaps': must"),
     ],
 )
 def test_options_that_are_none(fields: dict[str, str], words: str) -> None:

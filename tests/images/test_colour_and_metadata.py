@@ -703,6 +703,26 @@ def test_the_comment_of_a_gif_goes_along(tmp_path):
     assert read(tmp_path / "a.jpg").text == found.text
 
 
+@pytest.mark.parametrize("transparent", [False, True])
+def test_around_a_gif_that_is_smaller_than_its_screen_there_is_nothing(transparent):
+    image = Image.new("P", (20, 12), 1)
+    image.putpalette([0, 255, 0, 255, 0, 0])
+    image.paste(0, (0, 0, 5, 5))
+    data = io.BytesIO()
+    image.save(data, "GIF", **({"transparency": 0} if transparent else {}))
+    file = bytearray(data.getvalue())
+    struct.pack_into("<HH", file, 6, 40, 30)  # the screen
+    at = file.rindex(b"\x2c\0\0\0\0\x14\0\x0c\0")
+    struct.pack_into("<HH", file, at + 1, 3, 4)
+    expected = np.zeros((30, 40), np.uint8)
+    expected[4:16, 3:23] = 255
+    if transparent:
+        expected[4:9, 3:8] = 0
+    picture = read(bytes(file))
+    assert np.array_equal(picture.alpha, expected)
+    assert tuple(picture.pixels[15, 22]) == (255, 0, 0)
+
+
 @pytest.mark.parametrize(
     "profile",
     [GRAY_PROFILE, SRGB[:12] + b"abst" + SRGB[16:], SRGB[:20] + b"Luv " + SRGB[24:]],

@@ -31,7 +31,7 @@ def degrade(
     ] = "photo",
     seed: Annotated[int, typer.Option(min=0, help="Set the random seed.")] = 0,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
@@ -55,14 +55,15 @@ def degrade(
     from iln.atomic import printable
     from iln.images import check_suffix, read, write
     from iln.lab.tasks import task as task_by_name
+    from iln.restoration.batch import LOCAL
     from iln.restoration.jobs import plan_jobs
 
     chosen = task_by_name(task, dict(map(parse_assignment, overrides or [])))
     if not photo.is_file():
         what = "is a folder; give one picture" if photo.is_dir() else "is no file"
         raise InputError(f"{printable(photo)} {what}")
-    target = photo.with_name(f"{photo.stem}{_MARK}{photo.suffix}") if output is None else output
-    plan = plan_jobs([str(photo)], _writable(target), recursive=False, overwrite=overwrite)
+    beside = _writable(photo.with_name(f"{photo.stem}{_MARK}{photo.suffix}"))
+    plan = plan_jobs([str(photo)], output or beside, recursive=False, overwrite=overwrite)
     (job,) = plan.jobs
     if job.problem is not None or job.target is None:
         raise InputError(job.problem or "-: give the name of a file to write")
@@ -70,6 +71,7 @@ def degrade(
     check_suffix(job.target, alpha=picture.alpha is not None)
     if picture.bit_depth == 16:
         typer.echo("note: damaged in 8 bits: rounded from 16", err=True)
+    LOCAL.prepare(job.target)
     result = _damaged(picture, chosen, seed)
     notes = write(result, job.target, overwrite=overwrite, quality=quality)
     parameters = " ".join(
@@ -80,17 +82,16 @@ def degrade(
         f"{result.width}x{result.height}, {task} {parameters}, seed {seed}"
     )
     if np.array_equal(result.pixels, picture.pixels):
-        notes = [*notes, f"seed {seed} leaves this picture as it was; take another --seed"]
+        notes = [*notes, f"with these parameters, seed {seed} leaves this picture as it was"]
     for note in notes:
         typer.echo(f"note: {note}", err=True)
 
 
 def _writable(target: Path) -> Path:
-    """GIF and names without a suffix become PNG; what the user names is left as it is."""
+    """GIF and names without a suffix become PNG."""
     from iln.images import SUFFIXES
 
-    known = target.suffix.lower() in SUFFIXES or not target.stem.endswith(_MARK)
-    return target if known else target.with_suffix(".png")
+    return target if target.suffix.lower() in SUFFIXES else target.with_suffix(".png")
 
 
 def _damaged(picture: Picture, task: Task, seed: int) -> Picture:

@@ -221,7 +221,7 @@ def restore(
         raise InputError("--actor-cpus, --actor-gpus and --time-limit: only with --cluster")
     plan = plan_jobs(
         inputs,
-        None if output is None else Path(output),
+        output,
         recursive=recursive,
         overwrite=overwrite,
         skip_existing=skip_existing,

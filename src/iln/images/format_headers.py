@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from iln.images import colour, jpeg, png, sniffing, tiff
 from iln.images.metadata import Found
-from iln.images.pillow_formats import gif_comment, gif_left_out
+from iln.images.pillow_formats import gif_left_out, read_gif_header
 from iln.images.refusals import Refused, animated
 
 _GAIN_MAP = "its gain map for HDR screens is left out"
@@ -78,8 +78,7 @@ def _read_tiff_header(file: BinaryIO, found: Found, allow_damaged: bool) -> tiff
 
 def _read_gif_header(file: BinaryIO, found: Found, allow_damaged: bool) -> None:
     file.seek(0)
-    if words := gif_comment(file):
-        found.text = [("Comment", words)]
+    read_gif_header(file, found)
     file.seek(0)
     found.notes += [f"its {what} is left out" for what in gif_left_out(file.read())]
 

@@ -19,6 +19,8 @@ class Found:
         dpi: pixels per inch, across and down, as stored.
         cleaned: the file without what the decoder would stumble over.
         premultiplied: colours are stored multiplied with their alpha.
+        box: left, top, right and bottom of the pixels that are stored, where it is not all of the
+            picture; there is nothing around them.
         encoding: what the pixels mean, where no profile says it; None is sRGB.
         notes: what a reader leaves out, a sentence each.
         notes_without_icc: the same, where there is no profile that counts.
@@ -33,6 +35,7 @@ class Found:
     dpi: tuple[float, float] | None = None
     cleaned: bytes | None = field(default=None, repr=False)
     premultiplied: bool = False
+    box: tuple[int, int, int, int] | None = None
     encoding: colour.Encoding | None = None
     notes: list[str] = field(default_factory=list)
     notes_without_icc: list[str] = field(default_factory=list)

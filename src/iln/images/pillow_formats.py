@@ -1,4 +1,4 @@
-"""BMP and PPM through Pillow, since libvips' wheels have no loader for them, and GIF's comment."""
+"""BMP and PPM through Pillow, since libvips' wheels have no loader for them, and GIF's header."""
 
 import re
 import struct
@@ -129,15 +129,19 @@ def _bmp_notes(file: BinaryIO) -> list[str]:
     return colour.notes_of_numbers(points.tolist(), exponents.tolist())
 
 
-def gif_comment(file: BinaryIO) -> str | None:
-    """What a GIF file says of itself before its first picture."""
+def read_gif_header(file: BinaryIO, found: Found) -> None:
+    """What a GIF file says of itself before its first picture, and where that lies."""
     from PIL.GifImagePlugin import GifImageFile
 
     try:
-        comment = GifImageFile(file).info.get("comment")
+        image = GifImageFile(file)
+        comment, box = image.info.get("comment"), image.tile[0].extents
     except Exception:
-        return None  # libvips, which decodes it, says what is wrong
-    return comment.decode("utf-8", "replace").strip("\0 \n") if comment else None
+        return  # libvips, which decodes it, says what is wrong
+    if words := comment.decode("utf-8", "replace").strip("\0 \n") if comment else "":
+        found.text = [("Comment", words)]
+    if box != (0, 0, *image.size):
+        found.box = box
 
 
 def gif_left_out(data: bytes) -> list[str]:

@@ -198,7 +198,18 @@ def _read_vips(file: BinaryIO, kind: str, max_pixels: int, allow_damaged: bool) 
     if page is not None and page.unspecified:
         alpha = None
         found.notes.append("its fourth channel is left out: nothing says that it is transparency")
+    if found.box is not None:
+        alpha = _cleared_around(found.box, pixels, alpha)
     return _picture(pixels, alpha, found, kind, view)
+
+
+def _cleared_around(box: tuple[int, int, int, int], pixels: Array, alpha: Array | None) -> Array:
+    """Alpha, transparent outside of the box."""
+    left, top, right, bottom = box
+    inside = np.s_[top:bottom, left:right]
+    cleared: Array = np.zeros_like(pixels[..., 0])
+    cleared[inside] = np.iinfo(pixels.dtype).max if alpha is None else alpha[inside]
+    return cleared
 
 
 def _readable_in_part(file: BinaryIO, kind: str, max_pixels: int) -> bool:

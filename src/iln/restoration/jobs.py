@@ -22,6 +22,7 @@ READABLE = (*SUFFIXES, ".gif", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm")
 """What is taken from folders."""
 PHONE = {".heic": "heic", ".heif": "heic", ".jxl": "jxl"}
 """The same, where the extra `phone` is installed."""
+_SLASHES = tuple(filter(None, (os.sep, os.altsep)))
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 
 
@@ -61,7 +62,7 @@ class JobPlan:
 
 def plan_jobs(
     inputs: Sequence[str],
-    output: Path | None,
+    output: str | Path | None,
     *,
     recursive: bool,
     overwrite: bool,
@@ -76,7 +77,7 @@ def plan_jobs(
 
     Args:
         inputs: names of files and folders, and patterns.
-        output: None puts results beside the pictures.
+        output: None puts results beside the pictures; a name that ends in a slash is a folder.
         recursive: look into subfolders, too.
         overwrite: results may replace files.
         skip_existing: pictures whose result exists are done.
@@ -87,7 +88,9 @@ def plan_jobs(
         InputError: for an input that does not exist and an output that cannot be meant.
     """
     try:
-        return _plan_jobs(inputs, output, recursive, overwrite, skip_existing, shard)
+        place = None if output is None else Path(output)
+        folder = isinstance(output, str) and output.endswith(_SLASHES)
+        return _plan_jobs(inputs, place, folder, recursive, overwrite, skip_existing, shard)
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise InputError(f"{printable(error.filename or '')}: {error.strerror}") from None
 
@@ -198,6 +201,7 @@ def _one_of(place: int, parts: int) -> tuple[int, int]:
 def _plan_jobs(
     inputs: Sequence[str],
     output: Path | None,
+    output_is_folder: bool,
     recursive: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -221,11 +225,12 @@ def _plan_jobs(
         passed = f" ({passed_over(plan.passed_over)})" if plan.passed_over else ""
         raise InputError("; ".join(empty) + passed)
     single = len(sources) == 1 and not any(Path(word).is_dir() for word in inputs)
-    to_file = output is not None and single and not output.is_dir() and output.suffix != ""
+    output_is_folder = output_is_folder or (output is not None and output.is_dir())
+    to_file = output is not None and single and not output_is_folder and output.suffix != ""
     if output is not None and not to_file:
         if output.exists() and not output.is_dir():
             raise InputError(f"{printable(output)} is a file; several results need a folder")
-        if output.suffix.lower() in SUFFIXES and not output.is_dir():
+        if output.suffix.lower() in SUFFIXES and not output_is_folder:
             raise InputError(f"{printable(output)} names one file, but there are several inputs")
     plan.jobs += [Job(Path(), Path(), problem=problem) for problem in empty]
     targets: dict[Path, Path] = {}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from iln.checkpoints.catalogue import DEFAULT, names
 from iln.checkpoints.hub import is_address, parsed
 from iln.deploy.serve.settings import Settings
-from iln.errors import InputError, nearest
+from iln.errors import InputError, first_complaint, nearest
 from iln.images import SUFFIXES
 from iln.restoration.batch import BatchOptions
 
@@ -46,7 +46,7 @@ class Options(BaseModel):
     def _known_format(cls, value: str | None) -> str | None:
         plain = None if value is None else value.lower().removeprefix(".")
         if plain is not None and f".{plain}" not in SUFFIXES:
-            raise ValueError(f"one of {', '.join(s[1:] for s in SUFFIXES)}")
+            raise ValueError(f"must be one of {', '.join(s[1:] for s in SUFFIXES)}")
         return plain
 
     def batch(self, settings: Settings) -> BatchOptions:
@@ -84,11 +84,7 @@ def parse_options(given: dict[str, Any], settings: Settings) -> Options:
     try:
         options = Options.model_validate(said)
     except ValidationError as error:
-        (first, *_) = error.errors(include_url=False)
-        where = ".".join(map(str, first["loc"]))
-        what = first["msg"].removeprefix("Value error, ")
-        what = what.removeprefix("Input should be ")
-        raise InputError(f"{where} {_shown(first['input'])}: must be {what}") from None
+        raise InputError(first_complaint(error)) from None
     for model in options.model:
         _check_model(model, settings)
     return options
@@ -111,7 +107,3 @@ def _is_file(name: str) -> bool:
         return Path(name).is_file()
     except (OSError, ValueError):  # too long, or with a character that no name has
         return False
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)

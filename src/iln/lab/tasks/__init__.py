@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from iln.errors import InputError, nearest
+from iln.errors import InputError, first_complaint, nearest
 from iln.lab.tasks.deblur import Deblur
 from iln.lab.tasks.denoise import Denoise
 from iln.lab.tasks.derain import Derain
@@ -66,6 +66,4 @@ def task(name: str, parameters: Mapping[str, Any]) -> Task:
     try:
         return kind(**parameters)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"task {name}: {where}={first['input']!r}: {first['msg']}") from None
+        raise InputError(f"task {name}: {first_complaint(error)}") from None

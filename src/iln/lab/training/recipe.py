@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from iln.atomic import printable
-from iln.errors import InputError
+from iln.errors import InputError, first_complaint
 from iln.lab.tasks import Task
 from iln.lab.tasks import task as task_by_name
 
@@ -184,8 +184,7 @@ def load_recipe(run: Path) -> Recipe:
     except OSError:
         raise InputError(f"{printable(run)} holds no run to resume (no recipe.json)") from None
     except ValidationError as error:
-        shown, first = printable(run / "recipe.json"), error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{shown} does not fit this version: {where}: {first['msg']}") from None
+        shown, said = printable(run / "recipe.json"), first_complaint(error)
+        raise InputError(f"{shown} does not fit this version: {said}") from None
     except ValueError:
         raise InputError(f"{printable(run / 'recipe.json')} is damaged: no text") from None

@@ -14,7 +14,7 @@ from iln.backbones import PRESETS, Spec
 from iln.checkpoints import native
 from iln.checkpoints.native import said_by
 from iln.checkpoints.published import Answers
-from iln.errors import InputError, nearest
+from iln.errors import InputError, first_complaint, nearest
 from iln.lab.evaluation.choice import trained_for
 from iln.lab.tasks import TASKS
 from iln.lab.tasks import task as task_by_name
@@ -377,10 +377,6 @@ def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate({**base.model_dump(), **changes})
     except ValidationError as error:
-        first = error.errors()[0]
-        if isinstance(cause := first.get("ctx", {}).get("error"), InputError):
+        if isinstance(cause := error.errors()[0].get("ctx", {}).get("error"), InputError):
             raise cause from None
-        where = ".".join(str(part) for part in first["loc"])
-        given = f" {where}={first['input']!r}" if where else ""
-        said = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"recipe{given}: {said}") from None
+        raise InputError(f"recipe: {first_complaint(error)}") from None
