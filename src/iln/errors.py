@@ -35,7 +35,8 @@ def first_complaint(error: _Validated) -> str:
     # Names further in are branches of a union; numbers are places in a list.
     where = ".".join(str(part) for n, part in enumerate(place) if n == 0 or isinstance(part, int))
     value = first["input"]
-    shown = f"{where}={value if isinstance(value, PurePath) else repr(value)}: " if where else ""
+    given = f"={value if isinstance(value, PurePath) else repr(value)}"
+    shown = f"{where}{'' if first['type'] == 'missing' else given}: " if where else ""
     said: str = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return shown + said.replace("a valid tuple", "a list, such as [1, 2]")
 

@@ -257,6 +257,27 @@ def test_what_was_held_out_stays_so_when_pictures_come_and_go(made: Recipe, tmp_
     assert not {source.target for source in now} & {source.target for source in test.sources}
 
 
+def test_other_pictures_of_the_same_names_are_told(made: Recipe, tmp_path: Path) -> None:
+    folder, run = draw(tmp_path / "set", 3), tmp_path / "run"
+    own = made.model_copy(
+        update={"data": (folder,), "validation": (), "hold_out": 0.0, "lr_end": 1.0, "steps": 1}
+    )
+
+    def warnings_of(steps: int) -> list[str]:
+        said = list[str]()
+        more = own.model_copy(update={"steps": steps})
+        train(more, run, resume=run.exists(), say=said.append)
+        return [line for line in said if "the pictures are not those" in line]
+
+    assert warnings_of(1) == warnings_of(2) == []
+    Image.new("RGB", (60, 60)).save(sorted(folder.iterdir())[0])
+    assert "(other files of the same names)" in warnings_of(3)[0]
+    begun = json.loads((run / "begun.json").read_text())
+    del begun["bytes"]  # as older versions wrote it
+    (run / "begun.json").write_text(json.dumps(begun))
+    assert warnings_of(4) == []
+
+
 def test_an_exact_picture_does_not_end_a_run_nor_decide_alone(made: Recipe) -> None:
     """PSNR of a white picture that stays white is infinite."""
     flat = draw(made.data_root / "flat", 0)

@@ -136,10 +136,10 @@ def _train(
     # The pictures, their sizes and the network: all that may be wrong comes before what is slow.
     begun_with = record_of(run) if resume else None
     found, tests, record = picture_sets(recipe, begun_with)
-    if begun_with is not None and begun_with.fingerprint != record.fingerprint:
+    if begun_with is not None and (differing := begun_with.other_pictures(record)):
         notes.append(
-            f"warning: the pictures are not those that the run began with ({begun_with.learned} "
-            f"then, {record.learned} now); its steps are other ones from here on"
+            f"warning: the pictures are not those that the run began with ({differing}); its steps "
+            "are other ones from here on"
         )
     task, patches = recipe.make_task(), {recipe.patch, *(side for _, side, _ in recipe.progressive)}
     for note in notes:

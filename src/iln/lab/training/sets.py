@@ -66,6 +66,7 @@ class Record:
     Attributes:
         learned: how many pictures are learned from.
         fingerprint: of their names in the recipe's folders.
+        bytes: of their files altogether; None of a run of an older version.
         held_out: the names of those that are held out.
         init: what the weights that it started from say of their own training.
     """
@@ -74,6 +75,13 @@ class Record:
     fingerprint: str
     held_out: tuple[str, ...]
     init: dict[str, Any] | None
+    bytes: int | None = None
+
+    def other_pictures(self, now: Self) -> str | None:
+        """What differs from the pictures that are there now; None where nothing does."""
+        if self.fingerprint != now.fingerprint:
+            return f"{self.learned} then, {now.learned} now"
+        return None if self.bytes in (None, now.bytes) else "other files of the same names"
 
     def write(self, run: Path) -> None:
         """Into the folder of a run."""
@@ -86,7 +94,8 @@ def record_of(run: Path) -> Record | None:
     try:
         said = json.loads((run / _RECORD).read_text())
         held_out = tuple(said["held_out"])
-        return Record(said["learned"], said["fingerprint"], held_out, said["init"])
+        parts = (said["learned"], said["fingerprint"], held_out, said["init"])
+        return Record(*parts, bytes=said.get("bytes"))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -122,7 +131,8 @@ def picture_sets(
     fingerprint = hashlib.sha256("\n".join(map(ascii, learned)).encode()).hexdigest()
     init = init_training(recipe) if begun is None else begun.init
     held_out = tuple(name for name in named if name in held)
-    record = Record(len(learned), fingerprint, held_out, init)
+    size = sum(file.stat().st_size for name in learned for file in named[name].files)
+    record = Record(len(learned), fingerprint, held_out, init, size)
     return [named[name] for name in learned], tests, record
 
 
