@@ -125,6 +125,9 @@ def test_folders_and_pictures_that_cannot_be_scored(tmp_path: Path) -> None:
     for place, message in bad.items():
         with pytest.raises(InputError, match=message):
             evaluate(file, [good, place])
+    for seed in (-1, 0.5, "1"):
+        with pytest.raises(InputError, match=r"seed .*: must be a whole number from 0 on"):
+            evaluate(file, good, seed=seed)  # type: ignore[arg-type]
 
 
 def test_a_bad_picture_is_found_before_the_first_is_restored(tmp_path: Path) -> None:

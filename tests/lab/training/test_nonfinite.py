@@ -11,6 +11,7 @@ from running import exit_code, log, overrides, quiet
 from torch import Tensor, nn
 
 from iln.backbones import build
+from iln.errors import InputError
 from iln.lab.training import Recipe, loop, train
 from iln.lab.training.distributed import World
 from iln.lab.training.nonfinite import culprit
@@ -59,6 +60,12 @@ def test_the_command_exits_with_1(
     assert "error: step 2: the loss is" in error
     assert "nothing was saved yet" in error
     assert "\n" not in error
+
+
+def test_another_word_for_what_to_do_is_refused(made: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="on_nonfinite 'Stop': accepted are stop and skip"):
+        train(made, str(tmp_path / "run"), on_nonfinite="Stop")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
 
 
 def test_skipped_steps_change_nothing_and_are_counted(

@@ -136,7 +136,7 @@ def test_a_run_that_saved_something_stays(
     monkeypatch.setattr(loop, "average_weights", breaks)
     with pytest.raises(RuntimeError, match="lightning"):
         train(made, tmp_path / "run", say=quiet)
-    assert (tmp_path / "run" / "state.pt").exists() and load_recipe(tmp_path / "run") == made
+    assert (tmp_path / "run" / "state.pt").exists() and load_recipe(str(tmp_path / "run")) == made
 
 
 def test_a_corrected_command_runs(

@@ -45,7 +45,7 @@ LOSSES = {"l1": l1_loss, "mse": mse_loss}
 
 def train(
     recipe: Recipe,
-    run: Path,
+    run: str | Path,
     *,
     resume: bool = False,
     on_nonfinite: Literal["stop", "skip"] = "stop",
@@ -84,6 +84,9 @@ def train(
             new run's folder is gone then.
         FloatingPointError: when a step was not finite, saying where that began.
     """
+    run = Path(run)
+    if on_nonfinite not in ("stop", "skip"):
+        raise InputError(f"on_nonfinite {on_nonfinite!r}: accepted are stop and skip")
     with world() as here:
         lines = Lines(say if here.first else _mute)
         tells = (tick or lines.tick, progress or lines.progress) if here.first else (_mute, _mute)

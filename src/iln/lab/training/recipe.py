@@ -177,8 +177,9 @@ class Recipe(BaseModel):
         return self.lr * (self.lr_end + (1 - self.lr_end) * cosine)
 
 
-def load_recipe(run: Path) -> Recipe:
+def load_recipe(run: str | Path) -> Recipe:
     """The recipe a run folder was made by. Raises InputError where there is none."""
+    run = Path(run)
     try:
         return Recipe.model_validate_json((run / "recipe.json").read_text("utf-8"))
     except OSError:
