@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -56,7 +55,7 @@ def evaluate(
         InputError: for what cannot be read, is too small for the metrics, or does not fit together.
     """
     check_names(options)
-    if not isinstance(seed, Integral) or seed < 0:
+    if not hasattr(seed, "__index__") or seed < 0:
         raise InputError(f"seed {seed!r}: must be a whole number from 0 on")
     names, folders = _listed(models, "model"), _listed(sets, "folder of pictures (--sets)")
     found = _find(folders)
