@@ -218,11 +218,11 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     usual = Pipeline.restore_picture
 
-    def steps(self: Pipeline, picture: Picture, *, progress: Any, marks: Any) -> Picture:
+    def steps(self: Pipeline, picture: Picture, *, progress: Any, limits: Any) -> Picture:
         for step in range(1000):
             progress(step / 1000)
             time.sleep(0.01)
-        return usual(self, picture, progress=progress, marks=marks)
+        return usual(self, picture, progress=progress, limits=limits)
 
     monkeypatch.setattr(Pipeline, "restore_picture", steps)
 

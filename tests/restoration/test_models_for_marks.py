@@ -13,7 +13,7 @@ import iln
 from iln.backbones import SwinIR
 from iln.images import Picture
 from iln.images.mask import LEAST, changed_mask, within_mask
-from iln.restoration.marks import Marks
+from iln.restoration.limits import Limits
 
 TASK = "scratches: takes marks away"
 
@@ -86,7 +86,7 @@ def test_what_is_hidden_is_no_mark() -> None:
     image[..., 3] = 255
     image[:, 16:] = 0  # transparent, and black beneath
     picture = Picture(image[..., :3], image[..., 3])
-    marks = Marks(find=True)
-    result = iln.Pipeline(["scratches"], device="cpu").restore_picture(picture, marks=marks)
-    assert marks.found is not None and not marks.found.any()
+    limits = Limits(find=True)
+    result = iln.Pipeline(["scratches"], device="cpu").restore_picture(picture, limits=limits)
+    assert limits.found is not None and not limits.found.any()
     assert np.array_equal(result.pixels, image[..., :3])

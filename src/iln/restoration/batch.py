@@ -29,7 +29,7 @@ from iln.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:  # it brings PyTorch, which is not needed to say that a file is missing
     from iln.restoration import Pipeline, Restorer
-    from iln.restoration.marks import Marks
+    from iln.restoration.limits import Limits
 
 _LONG = 60
 """Seconds from which on the expected time is told before the start."""
@@ -310,7 +310,7 @@ def restore_job(
     source = sys.stdin.buffer.read() if job.source is None else files.source(job.source)
     picture = read(source, options.max_pixels, allow_damaged=options.allow_damaged)
     # What cannot be read or written should be known before the work, not after it.
-    marks = _marks(picture, pipeline, options)
+    limits = _limits(picture, pipeline, options)
     _check_result(picture, pipeline.result_size(picture.height, picture.width), options)
     target = target_of(job, picture, pipeline, options, files)
     for option, file in _written_besides(options):
@@ -321,8 +321,8 @@ def restore_job(
     if options.save_mask is not None:
         check_suffix(options.save_mask, size=pipeline.mask_size(picture.height, picture.width))
     with computing:
-        result = pipeline.restore_picture(picture, progress=progress, marks=marks)
-    if marks is not None and marks.given is not None and not marks.given.any():
+        result = pipeline.restore_picture(picture, progress=progress, limits=limits)
+    if limits is not None and limits.given is not None and not limits.given.any():
         picture = replace(picture, notes=(*picture.notes, "its mask is black: nothing is restored"))
     notes: Sequence[str]
     if target is None:
@@ -333,8 +333,8 @@ def restore_job(
     if options.compare is not None:
         both = side_by_side(picture, result)
         write(both, options.compare, overwrite=options.overwrite, quality=options.quality)
-    if options.save_mask is not None and marks is not None and marks.found is not None:
-        mask = Picture(marks.found[..., None])
+    if options.save_mask is not None and limits is not None and limits.found is not None:
+        mask = Picture(limits.found[..., None])
         write(mask, options.save_mask, overwrite=options.overwrite, quality=options.quality)
     return Restored(picture, result, target, notes)
 
@@ -395,20 +395,20 @@ def _check_result(picture: Picture, size: tuple[int, int], options: BatchOptions
         _make_folder(file)
 
 
-def _marks(picture: Picture, pipeline: Pipeline, options: BatchOptions) -> Marks | None:
+def _limits(picture: Picture, pipeline: Pipeline, options: BatchOptions) -> Limits | None:
     """What the options say on where the picture may be changed."""
     if options.mask is None and options.save_mask is None:
         return None
     from iln.checkpoints.files import about
     from iln.restoration.inputs import joined
-    from iln.restoration.marks import Marks
+    from iln.restoration.limits import Limits
 
     given = None
     if options.mask is not None:
         mask = read(options.mask, options.max_pixels, allow_damaged=options.allow_damaged)
         with about(options.mask):
             given = as_mask(joined(mask), *pipeline.mask_size(picture.height, picture.width))
-    return Marks(given, find=options.save_mask is not None)
+    return Limits(given, find=options.save_mask is not None)
 
 
 def _suffix(picture: Picture) -> str:

@@ -24,7 +24,7 @@ from iln.images.mask import as_mask
 from iln.images.sizing import blended, parse_size, resized_with_alpha
 from iln.images.transparency import grow_colours
 from iln.restoration.inputs import PictureRestorer, Progress, as_input
-from iln.restoration.marks import Marks, Planes
+from iln.restoration.limits import Limits, Planes
 from iln.restoration.options import RestoreOptions
 from iln.restoration.restorer import Restorer
 
@@ -96,10 +96,10 @@ class Pipeline(PictureRestorer):
         colours: NDArray[Any],
         alpha: NDArray[Any] | None,
         progress: Progress,
-        marks: Marks | None = None,
+        limits: Limits | None = None,
     ) -> Planes:
-        """Colours (H, W, 1 or 3) and alpha (H, W) restored, where there are marks within them."""
-        restored = self._restore_arrays(colours, alpha, progress, marks)
+        """Colours (H, W, 1 or 3) and alpha (H, W) restored, where there are limits within them."""
+        restored = self._restore_arrays(colours, alpha, progress, limits)
         if self.size is None:
             return restored
         return resized_with_alpha(*restored, *self.result_size(*colours.shape[:2]))
@@ -109,7 +109,7 @@ class Pipeline(PictureRestorer):
         colours: NDArray[Any],
         alpha: NDArray[Any] | None,
         progress: Progress,
-        marks: Marks | None,
+        limits: Limits | None,
     ) -> Planes:
         """All but the last step, `size`."""
         before = colours, alpha
@@ -117,8 +117,8 @@ class Pipeline(PictureRestorer):
             given = colours, alpha
             tell = partial(_share, progress, number, len(self.restorers))
             colours, alpha = restorer.restore_arrays(colours, alpha, tell)
-            if marks is not None and number == self.marked:
-                colours, alpha = marks.limit(given, (colours, alpha))
+            if limits is not None and number == self.marked:
+                colours, alpha = limits.limit(given, (colours, alpha))
         if self.unfade:  # after the noise is gone, which would count as black and white
             colours = unfade(colours)
         if self.strength < 1:
@@ -128,8 +128,8 @@ class Pipeline(PictureRestorer):
             colours = blended(colours_before, colours, self.strength)
             if alpha is not None and alpha_before is not None:
                 alpha = blended(alpha_before, alpha, self.strength)
-        if marks is not None and self.marked is None:
-            colours, alpha = marks.limit(before, (colours, alpha))
+        if limits is not None and self.marked is None:
+            colours, alpha = limits.limit(before, (colours, alpha))
         return colours, alpha
 
     def restore_picture(
@@ -137,18 +137,18 @@ class Pipeline(PictureRestorer):
         picture: Picture,
         *,
         progress: Progress | None = None,
-        marks: Marks | None = None,
+        limits: Limits | None = None,
     ) -> Picture:
         """The same picture restored, with its transparency, profile and EXIF.
 
         Args:
             picture: any.
             progress: told the share that is done.
-            marks: where it may be changed. Of several models one may be for taking marks away
+            limits: where it may be changed. Of several models one may be for taking marks away
                 (task `scratches`): the mask is that one's alone, and the others have it all.
         """
         told = progress or (lambda share: None)
-        pixels, alpha = self.restore_arrays(picture.pixels, picture.alpha, told, marks)
+        pixels, alpha = self.restore_arrays(picture.pixels, picture.alpha, told, limits)
         return replace(picture, pixels=pixels, alpha=alpha)
 
     def seconds_per_pixel(self) -> float:
@@ -185,7 +185,7 @@ class _Masked(PictureRestorer):
     ) -> Planes:
         with about("the mask"):
             mask = as_mask(self.mask, *self.pipeline.mask_size(*colours.shape[:2]))
-        return self.pipeline.restore_arrays(colours, alpha, progress, Marks(mask))
+        return self.pipeline.restore_arrays(colours, alpha, progress, Limits(mask))
 
 
 def restore(

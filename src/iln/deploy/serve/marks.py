@@ -17,7 +17,7 @@ from iln.images import Picture, read, write
 from iln.images.libvips import libvips
 from iln.images.mask import as_mask
 from iln.restoration.inputs import joined
-from iln.restoration.marks import Marks, Planes
+from iln.restoration.limits import Limits, Planes
 
 MAX_MASK_PIXELS = 4_000_000
 """The page paints on no more: phones refuse larger canvases. Soft edges hide the difference."""
@@ -25,7 +25,7 @@ FOUND, PAINTED, AFTER, ALPHA = "found.png", "mask", "after.npy", "alpha.npy"
 """Files of a job. The mask is as it was handed in, of any format."""
 
 
-class Seen(Marks):
+class Seen(Limits):
     """Only looks where the picture is changed: all of the result is kept."""
 
     def limit(self, before: Planes, after: Planes) -> Planes:
@@ -33,7 +33,7 @@ class Seen(Marks):
         return after
 
 
-def for_run(job: Job, height: int, width: int, max_pixels: int) -> Marks:
+def for_run(job: Job, height: int, width: int, max_pixels: int) -> Limits:
     """What limits a restoration: a mask that was painted before it began, or nothing.
 
     Raises:
@@ -43,10 +43,10 @@ def for_run(job: Job, height: int, width: int, max_pixels: int) -> Marks:
         return Seen(find=True)
     mask = joined(read(job.folder / PAINTED, max_pixels))
     with about(PAINTED):
-        return Marks(as_mask(mask, height, width))
+        return Limits(as_mask(mask, height, width))
 
 
-def keep(job: Job, found: Marks, after: Picture, whole: bool) -> None:
+def keep(job: Job, found: Limits, after: Picture, whole: bool) -> None:
     """What a mask needs later: where it changed, and the result at full depth where a mask limits
     the whole restoration, so that it need not be done again."""
     if not job.masked and found.found is not None:
@@ -109,8 +109,8 @@ def apply(job: Job, quality: int, max_pixels: int) -> None:
     alpha = np.load(job.folder / ALPHA) if (job.folder / ALPHA).is_file() else None
     planes: Planes = (np.load(job.folder / AFTER), alpha)
     if job.masked:
-        marks = for_run(job, before.height, before.width, max_pixels)
-        planes = marks.limit((before.pixels, before.alpha), planes)
+        limits = for_run(job, before.height, before.width, max_pixels)
+        planes = limits.limit((before.pixels, before.alpha), planes)
     after = replace(before, pixels=planes[0], alpha=planes[1])
     write(after, job.result.file, overwrite=True, quality=quality)
     make_tiles(after, job.folder / "after")

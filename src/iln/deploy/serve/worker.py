@@ -94,7 +94,7 @@ class Worker:
         if same or job.masked:
             of_mask = pipeline.mask_size(picture.height, picture.width)
             limits = marks.for_run(job, *of_mask, options.max_pixels)
-        result = pipeline.restore_picture(picture, progress=tell, marks=limits)
+        result = pipeline.restore_picture(picture, progress=tell, limits=limits)
         job.check()
         with job.changing:
             notes = write(result, target, overwrite=True, quality=options.quality)

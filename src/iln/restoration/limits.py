@@ -17,7 +17,7 @@ Planes = tuple[NDArray[Any], NDArray[Any] | None]
 
 
 @dataclass
-class Marks:
+class Limits:
     """Where one picture may be changed, and afterwards where it was.
 
     Attributes:
