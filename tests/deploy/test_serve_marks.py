@@ -14,6 +14,7 @@ pytest.importorskip("starlette", reason="Starlette is not installed")
 from serve_helpers import client, encoded, finished, hand_in, pixels, save_network, visitor
 
 import iln
+from iln.deploy.serve.options import Options
 from iln.images.mask import changed_mask
 
 
@@ -45,6 +46,39 @@ def test_a_mask_limits_the_result_and_can_be_taken_back(network: Path) -> None:
         assert not http.delete(f"{where}/mask").json()["result"]["masked"]
         assert http.get(f"{where}/result").content == whole
         assert np.array_equal(array(http.get(f"{where}/mask").content), mask)
+
+
+def test_marks_are_of_the_result_that_is_there(network: Path) -> None:
+    """And not of a run that was cancelled, whose options were others."""
+    before = pixels(30, 40)
+    with visitor() as http:
+        job = hand_in(http, encoded(before, "jpeg"), "a.jpg", model=str(network))
+        finished(http, job)
+        where = f"/jobs/{job['id']}"
+        size = len(http.get(f"{where}/result").content)
+        store = http.app.state.store
+        found = store.get(job["id"])
+        with store._changed:  # the worker waits
+            store.start(found, Options(model=[str(network)], quality=5))
+            store.cancel(found)
+        assert http.get(where).json()["state"] == "cancelled"
+        answer = http.put(f"{where}/mask", content=encoded(np.full((30, 40), 255, np.uint8)))
+        assert answer.json()["options"] == {"model": [str(network)]}
+        assert len(http.get(f"{where}/result").content) > 0.9 * size
+
+
+def test_a_mask_that_is_none_leaves_the_one_before(network: Path) -> None:
+    black = encoded(np.zeros((30, 40), np.uint8))
+    with visitor() as http:
+        files = {"file": ("a.png", encoded(pixels(30, 40))), "mask": ("m.png", black)}
+        job = http.post("/jobs", files=files, data={"model": str(network)}).json()
+        done = finished(http, job)
+        assert "its mask is black: nothing is restored" in done["notes"]
+        answer = http.put(f"/jobs/{job['id']}/mask", content=b"junk")
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("the mask: is not a picture")
+        http.post(f"/jobs/{job['id']}/start", json={"model": [str(network)]})
+        assert finished(http, job)["result"]["masked"]
 
 
 def test_a_smaller_mask_and_transparency(network: Path) -> None:

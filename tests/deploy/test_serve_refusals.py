@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mimetypes
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,13 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyvips
 
 pytest.importorskip("starlette", reason="Starlette is not installed")
 from serve_helpers import HOME, client, encoded, finished, hand_in, pixels, visitor, wait_for
+from starlette.datastructures import URL
+from starlette.requests import Request
+from starlette.testclient import TestClient
 from test_serve_restoring import slow
 
-from iln.deploy.serve import Settings
+from iln.deploy.serve import Settings, create_app
 from iln.deploy.serve.running import address
+from iln.deploy.serve.security import Guard
 from iln.deploy.serve.store import safe_name
 from iln.errors import InputError
 
@@ -32,7 +38,20 @@ def post(http: Any, name: str = "a.png", data: bytes | None = None, **fields: An
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.7", "[::1", "", "localhost:x"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "192.168.0.7",
+        "[::1",
+        "",
+        "localhost:x",
+        "127.0.0.1/health?",
+        "127.0.0.1?",
+        "127.0.0.1#",
+        "user@127.0.0.1",
+        "127.0.0.1\\health",
+    ],
 )
 def test_another_host_name_is_refused(host: str) -> None:
     with client() as http:
@@ -69,6 +88,55 @@ def test_our_page_and_links_to_it_are_let_in() -> None:
         assert http.get("/models", headers={"origin": HOME}).status_code == 200
         link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
         assert http.get("/", headers=link).status_code == 200
+
+
+def test_the_path_that_needs_no_token_is_not_read_from_the_host() -> None:
+    """Older versions of Starlette put what stands in Host into the request's URL as it is."""
+
+    class Fooled(Request):
+        @property
+        def url(self) -> URL:
+            return URL("http://127.0.0.1/health")
+
+    scope = {"type": "http", "path": "/models", "query_string": b"", "headers": []}
+    guard = Guard(lambda *_: None, Settings(host="0.0.0.0", token="word"))  # type: ignore[arg-type,return-value]
+    answer = guard._entrance(Fooled(scope))
+    assert answer is not None and answer.status_code == 401
+
+
+def test_a_server_with_tls_before_it() -> None:
+    settings = Settings(token="word", public_url="https://photos.example.com")
+    assert address(settings, 8000) == "https://photos.example.com/?token=word"
+    assert not settings.local  # others come through it
+    bearer = {"authorization": "Bearer word"}
+    for host in ("photos.example.com", "127.0.0.1:8000"):  # as the proxy sends it
+        with client(settings) as http:
+            asked = {**bearer, "host": host, "origin": "https://photos.example.com"}
+            assert http.get("/models", headers=asked).status_code == 200
+            assert http.get("/models", headers={"host": host}).status_code == 401
+            other = {**asked, "origin": "https://other.example.com"}
+            assert http.get("/models", headers=other).status_code == 403
+    with client(settings, "https://photos.example.com") as http:
+        answer = http.get("/?token=word", follow_redirects=False)
+        assert "secure" in answer.headers["set-cookie"].lower()
+        assert http.get("/models", headers={"host": "www.example.com"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "url", ["photos.example.com", "https://photos.example.com/iln", "ftp://a", "https://a b"]
+)
+def test_a_public_url_is_an_origin(url: str) -> None:
+    with pytest.raises(InputError, match="is no address of a server; give one such as https://"):
+        Settings(token="word", public_url=url)
+
+
+def test_cookies_come_along_with_a_link_from_another_page() -> None:
+    """Else the page would take its visitor for a new one, or ask for the token again."""
+    settings = Settings(host="0.0.0.0", token="word")
+    with client(settings, "http://192.168.0.7:8000") as http:
+        answer = http.get("/?token=word", follow_redirects=False)
+        assert "samesite=lax" in answer.headers["set-cookie"].lower()
+        assert "samesite=lax" in http.get("/").headers["set-cookie"].lower()
 
 
 def test_a_token_where_others_can_come() -> None:
@@ -109,6 +177,8 @@ def test_any_word_is_a_token_by_its_address_and_by_its_header(token: str) -> Non
 def test_an_empty_token_is_refused(token: str) -> None:
     with pytest.raises(InputError, match="the token is empty"):
         Settings(host="0.0.0.0", token=token)
+    with pytest.raises(InputError, match="the token holds what cannot be typed"):
+        Settings(host="0.0.0.0", token="\udcff")
 
 
 def test_what_is_no_name_and_no_json_is_told_as_json() -> None:
@@ -199,11 +269,11 @@ def test_too_large_a_result(enlarging: Path) -> None:
 
 
 def test_a_disk_that_is_full_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with client() as http:
-        for place in ("store.shutil.copyfileobj", "marks.hand_in"):
+        for place in ("store.shutil.copyfileobj", "marks.hand_in", "routes.Request.form"):
             files = {"file": ("a.png", encoded()), "mask": ("m.png", encoded())}
             with monkeypatch.context() as here:
                 here.setattr(f"iln.deploy.serve.{place}", full)
@@ -211,6 +281,43 @@ def test_a_disk_that_is_full_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> 
             assert answer.status_code == 503
             assert "No space left" in answer.json()["error"]
             assert not list(http.app.state.store.folder.iterdir())
+
+
+def test_a_disk_that_is_full_for_the_previews_costs_no_result(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise pyvips.Error("unable to call dzsave", "vips__file_write: write failed\n")
+
+    with visitor() as http:
+        job = hand_in(http, encoded(), start="no")
+        wait_for(lambda: http.get(f"/jobs/{job['id']}").json()["width"])
+        monkeypatch.setattr("iln.deploy.serve.worker.make_tiles", full)
+        http.post(f"/jobs/{job['id']}/start", json={"model": [str(network)]})
+        done = finished(http, job)
+        assert done["state"] == "done"
+        assert done["notes"] == [
+            "its preview could not be kept, is the disk full? (vips__file_write: write failed)"
+        ]
+        assert http.get(f"/jobs/{job['id']}/result").status_code == 200
+
+
+def test_a_folder_that_was_cleaned_away_is_made_again(network: Path) -> None:
+    with client() as http:
+        shutil.rmtree(http.app.state.store.folder)
+        assert post(http, model=str(network)).status_code == 200
+
+
+def test_mistakes_and_unknown_encodings_are_json() -> None:
+    with TestClient(create_app(), base_url=HOME, raise_server_exceptions=False) as http:
+        for charset in ("undefined", "punycode"):
+            head = {"content-type": f"Multipart/Form-Data; boundary=B; charset={charset}"}
+            body = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--B--\r\n'
+            answer = http.post("/restore", content=body, headers=head)
+            assert answer.status_code == 400 and "error" in answer.json()
+        http.app.state.description = {1j: 1}  # type: ignore[attr-defined]  # a mistake of ours
+        answer = http.get("/openapi.json")
+        assert answer.status_code == 500 and "a mistake of the server" in answer.json()["error"]
 
 
 def test_numbers_of_tiles_that_none_has() -> None:
@@ -261,7 +368,7 @@ def test_options_that_are_none(fields: dict[str, str], words: str) -> None:
 def test_words_are_those_of_the_command(network: Path, fields: dict[str, str], words: str) -> None:
     with client() as http:
         answer = post(http, model=str(network), **fields)
-        assert answer.status_code == 422
+        assert answer.status_code == 400
         assert words in answer.json()["error"]
 
 
@@ -297,9 +404,21 @@ def test_requests_that_make_no_sense(network: Path) -> None:
         assert http.get("/jobs/unknown").status_code == 404
         assert http.get("/restore").status_code == 405
         job = hand_in(http, encoded(), start="no")
-        for body in (b"[]", b"{"):
+        for body in (b"[]", b"{", b'{"size": "\\ud800"}', b'{"model": ["\\ud800"]}'):
             assert http.post(f"/jobs/{job['id']}/start", content=body).status_code == 400
         assert http.get(f"/jobs/{job['id']}/result").status_code == 409
+        files = {"file": ("a.png", encoded()), "model": ("m", b"x")}
+        answer = http.post("/restore", files=files)
+        assert answer.status_code == 400
+        assert answer.json()["error"] == "model: is a file; give a word"
+
+
+@pytest.mark.parametrize("word", ["no", "off", "n", "False", "0"])
+def test_words_for_no(word: str) -> None:
+    with client() as http:
+        assert hand_in(http, encoded(), start=word)["state"] == "ready"
+        files = {"file": ("a.png", encoded())}
+        assert http.post("/jobs", files=files, data={"start": "perhaps"}).status_code == 400
 
 
 def test_a_full_queue_says_so(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,9 +514,9 @@ def test_names_of_files(name: str, safe: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 def test_the_command_starts_answers_and_leaves_nothing_behind(
-    number: int, network: Path, tmp_path: Path
+    number: str, network: Path, tmp_path: Path
 ) -> None:
     import urllib.request
 
@@ -430,7 +549,7 @@ def test_the_command_starts_answers_and_leaves_nothing_behind(
         threading.Thread(target=stream.read, daemon=True).start()
         assert [file.name for file in tmp_path.iterdir() if file.name.startswith("iln-serve-")]
         started = time.monotonic()
-        server.send_signal(number)
+        server.send_signal(getattr(signal, number))
         server.wait(timeout=20)
         assert time.monotonic() - started < 10
         assert list(tmp_path.iterdir()) == []
@@ -452,7 +571,9 @@ def test_an_address_that_cannot_be_had(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "203.0.113.1, port 0: cannot listen there" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "203.0.113.1, port 0: cannot listen there" in said
+    assert "give an address of this computer" in said
 
 
 def test_the_extra_is_named_where_it_is_missing(

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 pytest.importorskip("starlette", reason="Starlette is not installed")
 from serve_helpers import client, encoded, finished, hand_in, pixels, visitor, wait_for
 
+from iln.deploy.serve.options import Options
 from iln.images import Picture, write
 
 
@@ -242,13 +244,63 @@ def test_restored_again_with_other_options(network: Path) -> None:
         assert second["run"] == first["run"] + 1
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("my photo (1).png", "my photo (1)_restored.png"),
+        ("Großmutter.png", "Gro_mutter_restored.png"),
+        ("50%.png", "50__restored.png"),
+        ("a;b='c'.png", "a;b='c'_restored.png"),
+    ],
+)
+def test_every_program_finds_the_name_of_the_result(name: str, plain: str, network: Path) -> None:
+    with client() as http:
+        job = hand_in(http, encoded(), name, model=str(network))
+        finished(http, job)
+        found = http.get(f"/jobs/{job['id']}/result").headers["content-disposition"]
+        assert found.startswith(f'attachment; filename="{plain}"')
+        whole = f"{name.removesuffix('.png')}_restored.png"
+        assert ("filename*" in found) == (whole != plain)
+        assert quote(whole, safe="") in found or whole == plain
+
+
+def test_a_page_is_told_at_once_that_it_has_no_pictures() -> None:
+    """The server may have been started again, while it shows those from before."""
+    with visitor() as http:
+        store = http.app.state.store
+        seen, found = store.news("me", -1)
+        assert found is not None and found["ids"] == found["jobs"] == []
+        assert store.news("me", seen) == (seen, None)
+        for path in ("/events", f"/jobs/{hand_in(http, encoded(), start='no')['id']}/events"):
+            assert http.head(path).status_code == 200  # and it ends
+
+
+def test_a_look_comes_late(network: Path) -> None:
+    """The notes of a result stay, and what was cancelled is looked at all the same."""
+    with visitor() as http:
+        worker, store = http.app.state.worker, http.app.state.store
+        data = encoded(pixels(dtype=np.uint16)[..., 0])
+        job = hand_in(http, data, "a.png", model=str(network), format="jpg")
+        notes = finished(http, job)["notes"]
+        assert notes
+        worker._look(store.get(job["id"]))
+        assert http.get(f"/jobs/{job['id']}").json()["notes"] == notes
+        found = store.add(io.BytesIO(encoded()), "b.png", Options(), "me")
+        with store._changed:  # the worker waits
+            store.start(found, Options(model=[str(network)]))
+            store.cancel(found)
+        worker._look(found)
+        assert (found.width, found.height) == (16, 12)
+        assert (found.folder / "before").is_dir()
+
+
 def test_events_of_a_visitor(network: Path) -> None:
     with visitor() as http:
         job = hand_in(http, encoded(), model=str(network))
         finished(http, job)
         store = http.app.state.store
         owner = next(iter(store._jobs.values())).owner
-        now, found = store.news(owner, 0)
+        now, found = store.news(owner, -1)
         assert found["ids"] == [job["id"]] and found["jobs"][0]["state"] == "done"
         assert store.news(owner, now) == (now, None)
         http.delete(f"/jobs/{job['id']}")
@@ -276,7 +328,7 @@ def test_a_result_stays_where_the_next_run_fails(network: Path) -> None:
         job = hand_in(http, encoded(), model=str(network))
         first = finished(http, job)
         result = http.get(f"/jobs/{job['id']}/result").content
-        http.post(f"/jobs/{job['id']}/start", json={"model": [str(network)], "memory": "1KB"})
+        http.post(f"/jobs/{job['id']}/start", json={"model": [str(network)], "size": "90000x"})
         assert finished(http, job)["state"] == "failed"
         assert http.get(f"/jobs/{job['id']}").json()["result"] == first["result"]
         assert http.get(f"/jobs/{job['id']}/result").content == result

@@ -31,6 +31,14 @@ def serve(
             help="Ask visitors for this word. Default: none on this computer, else a random one."
         ),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Answer to this address, too: that of a server with TLS which stands before this "
+            "one, such as https://photos.example.com.",
+        ),
+    ] = None,
 ) -> None:
     """Open a page that restores pictures in the browser, and answer programs over HTTP."""
     from iln.extras import need
@@ -43,7 +51,7 @@ def serve(
     from iln.deploy.serve.running import serve as run
     from iln.deploy.serve.settings import MEGABYTE, Settings, is_loopback
 
-    if token is None and not is_loopback(host):
+    if token is None and (public_url is not None or not is_loopback(host)):
         token = secrets.token_urlsafe(16)
 
     def ready(address: str) -> None:
@@ -52,11 +60,14 @@ def serve(
         if browser and _has_screen():
             webbrowser.open(address)
 
-    run(
-        Settings(host=host, token=token, max_pixels=max_pixels, max_upload=max_upload * MEGABYTE),
-        port,
-        ready,
+    settings = Settings(
+        host=host,
+        token=token,
+        public_url=None if public_url is None else public_url.rstrip("/").lower(),
+        max_pixels=max_pixels,
+        max_upload=max_upload * MEGABYTE,
     )
+    run(settings, port, ready)
 
 
 def _has_screen() -> bool:

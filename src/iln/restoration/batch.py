@@ -322,8 +322,8 @@ def restore_job(
         check_suffix(options.save_mask, size=pipeline.mask_size(picture.height, picture.width))
     with computing:
         result = pipeline.restore_picture(picture, progress=progress, limits=limits)
-    if limits is not None and limits.given is not None and not limits.given.any():
-        picture = replace(picture, notes=(*picture.notes, "its mask is black: nothing is restored"))
+    if limits is not None:
+        picture = replace(picture, notes=(*picture.notes, *limits.notes))
     notes: Sequence[str]
     if target is None:
         data, notes = encode(result, _suffix(picture), options.quality)

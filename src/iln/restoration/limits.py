@@ -31,6 +31,12 @@ class Limits:
     find: bool = False
     found: NDArray[np.uint8] | None = field(default=None, init=False)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the mask."""
+        black = self.given is not None and not self.given.any()
+        return ["its mask is black: nothing is restored"] if black else []
+
     def limit(self, before: Planes, after: Planes) -> Planes:
         """`after` within the mask, elsewhere `before`, enlarged to its size where it is larger."""
         colours, alpha = after

@@ -95,7 +95,7 @@ class Restorer(PictureRestorer):
         check_names(options)
         precision, device = options.get("precision", "auto"), options.get("device", "auto")
         engine = "openvino" if is_graph(model) else options.get("engine", "torch")
-        _check_choice(precision, device, engine)
+        check_choice(precision, device, engine)
         memory = options.get("memory")
         self.engine = engine
         """What computes: `torch` or `openvino`; `auto` is replaced when the network is known."""
@@ -319,7 +319,8 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _check_choice(precision: str, device: str, engine: str) -> None:
+def check_choice(precision: str, device: str, engine: str) -> None:
+    """Raises InputError for words that are none of these, and for those that exclude another."""
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}; accepted: {', '.join(ENGINES)}")
     accepted = ("auto", *PRECISIONS, *(("int8",) if engine != "torch" else ()))

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -78,6 +78,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             InputError: _bad_input,
             Busy: _busy,
             HTTPException: _http_error,
+            ClientDisconnect: _nobody,
+            Exception: _mistake,
         },
         lifespan=lifespan,
     )
@@ -94,6 +96,15 @@ async def _busy(request: Request, error: Exception) -> Response:
     return JSONResponse(
         {"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": str(LATER)}
     )
+
+
+async def _nobody(request: Request, error: Exception) -> Response:
+    """Who handed something in has gone."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"a mistake of the server: {error!r}")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -41,6 +41,7 @@ class Result:
     """A restored picture.
 
     Attributes:
+        options: those it was made with; a job's may be of a run that was cancelled.
         marks: whether its changes can be limited to a mask.
         masked: whether they are.
     """
@@ -48,6 +49,7 @@ class Result:
     file: Path
     width: int
     height: int
+    options: Options
     marks: bool = False
     masked: bool = False
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iln.checkpoints.files import about
-from iln.deploy.serve.jobs import Job
+from iln.deploy.serve.jobs import Job, Result
 from iln.deploy.serve.previews import make_tiles
+from iln.errors import InputError
 from iln.images import Picture, read, write
 from iln.images.libvips import libvips
 from iln.images.mask import as_mask
@@ -80,12 +81,16 @@ def paint(job: Job, data: bytes | None) -> None:
         InputError: if it is no picture of a mask.
     """
     painted = job.folder / PAINTED
-    job.mask_given = False
     if data is None:
+        job.mask_given = False
         painted.unlink(missing_ok=True)
         return
-    small = joined(read(data, MAX_MASK_PIXELS))
+    try:
+        small = joined(read(data, MAX_MASK_PIXELS))
+    except InputError as error:
+        raise InputError(str(error).replace("the picture: ", "the mask: ", 1)) from None
     as_mask(small, job.height, job.width)  # is it one?
+    job.mask_given = False
     _to_png(as_mask(small, *small.shape[:2], soft=0), painted)
 
 
@@ -102,17 +107,16 @@ def current(job: Job) -> Path | None:
     return None
 
 
-def apply(job: Job, quality: int, max_pixels: int) -> None:
+def apply(job: Job, result: Result, max_pixels: int) -> None:
     """Write the result anew, changed only within the mask that was painted, if one was."""
-    assert job.result is not None
-    before = read(job.source, max_pixels, allow_damaged=job.options.allow_damaged)
+    before = read(job.source, max_pixels, allow_damaged=result.options.allow_damaged)
     alpha = np.load(job.folder / ALPHA) if (job.folder / ALPHA).is_file() else None
     planes: Planes = (np.load(job.folder / AFTER), alpha)
     if job.masked:
         limits = for_run(job, before.height, before.width, max_pixels)
         planes = limits.limit((before.pixels, before.alpha), planes)
     after = replace(before, pixels=planes[0], alpha=planes[1])
-    write(after, job.result.file, overwrite=True, quality=quality)
+    write(after, result.file, overwrite=True, quality=result.options.quality)
     make_tiles(after, job.folder / "after")
 
 

@@ -16,6 +16,7 @@ _ERROR = {
     "type": "object",
     "properties": {"error": {"type": "string", "description": "One line, as `iln restore` says."}},
 }
+_START = {"type": "boolean", "default": True, "description": "Whether to restore it at once."}
 _BINARY = {"type": "string", "format": "binary"}
 
 
@@ -59,10 +60,11 @@ def _operation(path: str, method: str, endpoint: Callable[..., Any]) -> dict[str
     options: dict[str, Any] = {"$ref": "#/components/schemas/Options"}
     if method == "POST" and path in _FORMS:
         form = Options.model_json_schema()["properties"]
+        start = {"start": _START} if path == "/jobs" else {}
         schema = {
             "type": "object",
             "required": ["file"],
-            "properties": {"file": _BINARY, "mask": _BINARY, **form},
+            "properties": {"file": _BINARY, "mask": _BINARY, **form, **start},
         }
         found["requestBody"] = {
             "required": True,

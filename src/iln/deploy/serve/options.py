@@ -7,12 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from iln.atomic import printable
 from iln.checkpoints.catalogue import DEFAULT, names
 from iln.checkpoints.hub import is_address, parsed
 from iln.deploy.serve.settings import Settings
 from iln.errors import InputError, first_complaint, nearest
 from iln.images import SUFFIXES
+from iln.images.sizing import parse_size
 from iln.restoration.batch import BatchOptions
+from iln.restoration.memory import parse_bytes
 
 
 class Options(BaseModel):
@@ -78,6 +81,10 @@ def parse_options(given: dict[str, Any], settings: Settings) -> Options:
     said = {name: value for name, value in given.items() if value not in ("", None, [], [""])}
     if isinstance(said.get("model"), str):
         said["model"] = [said["model"]]
+    for name, value in said.items():
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and not word.isprintable():  # half of a surrogate pair, say
+                raise InputError(f"{printable(name)} {printable(word)!r}: is no text")
     if unknown := sorted(said.keys() - Options.model_fields.keys()):
         known = ", ".join(sorted(Options.model_fields))
         raise InputError(f"no option {unknown[0]!r}; accepted: {known}")
@@ -85,9 +92,22 @@ def parse_options(given: dict[str, Any], settings: Settings) -> Options:
         options = Options.model_validate(said)
     except ValidationError as error:
         raise InputError(first_complaint(error)) from None
+    _check_words(options)
     for model in options.model:
         _check_model(model, settings)
     return options
+
+
+def _check_words(options: Options) -> None:
+    """As they are checked when the picture's turn comes, which may be in an hour."""
+    from iln.restoration.restorer import check_choice, find_device
+
+    if options.size is not None:
+        parse_size(options.size)
+    if options.memory is not None:
+        parse_bytes(options.memory)
+    find_device(options.device)
+    check_choice(options.precision, options.device, options.engine)
 
 
 def _check_model(model: str, settings: Settings) -> None:

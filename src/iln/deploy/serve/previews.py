@@ -28,10 +28,17 @@ def make_tiles(picture: Picture, folder: Path) -> None:
     image = _on_screen(picture)
     base = folder.with_name(f"{folder.name}-new")
     suffix = _WEBP if picture.alpha is not None else _JPEG
-    image.dzsave(str(base), tile_size=TILE, overlap=0, depth="onetile", suffix=suffix)
-    base.with_suffix(".dzi").unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    base.with_name(f"{base.name}_files").rename(folder)
+    made = base.with_name(f"{base.name}_files")
+    try:
+        image.dzsave(str(base), tile_size=TILE, overlap=0, depth="onetile", suffix=suffix)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
+    except BaseException:
+        for half in (made, folder):  # (that of a run before shows what is no more)
+            shutil.rmtree(half, ignore_errors=True)
+        raise
+    finally:
+        base.with_suffix(".dzi").unlink(missing_ok=True)
 
 
 def tile(folder: Path, level: int, column: int, row: int) -> tuple[bytes, str] | None:

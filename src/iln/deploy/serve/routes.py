@@ -8,13 +8,16 @@ import mimetypes
 import re
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -26,7 +29,7 @@ from iln.deploy.serve import marks, previews
 from iln.deploy.serve.archive import zipped
 from iln.deploy.serve.jobs import Job, State
 from iln.deploy.serve.options import Options, parse_options
-from iln.deploy.serve.security import port_of, too_large
+from iln.deploy.serve.security import port_of, set_cookie, too_large
 from iln.deploy.serve.settings import Settings
 from iln.deploy.serve.store import Busy, Store
 from iln.errors import InputError
@@ -38,7 +41,6 @@ SOON = 0.02
 HEARTBEAT = 15.0
 """Seconds of silence after which a line shows that the connection lives."""
 _FILES = ("file", "mask")
-_NO = ("no", "false", "0")
 
 
 # The page and what it is about.
@@ -48,9 +50,7 @@ async def page(request: Request) -> Response:
     """The page for people."""
     answer = FileResponse(request.app.state.page / "index.html")
     if _visitor(request) is None:
-        answer.set_cookie(
-            _cookie(request), secrets.token_urlsafe(16), httponly=True, samesite="strict"
-        )
+        set_cookie(answer, _cookie(request), secrets.token_urlsafe(16), _settings(request))
     return answer
 
 
@@ -159,7 +159,7 @@ async def cancel_job(request: Request) -> Response:
 
 async def job_events(request: Request) -> Response:
     """Progress of a picture as server-sent events, until it is done."""
-    return _stream(_progress(_job(request), _store(request)))
+    return _stream(request, _progress(_job(request), _store(request)))
 
 
 async def result(request: Request) -> Response:
@@ -169,7 +169,7 @@ async def result(request: Request) -> Response:
 
 async def events(request: Request) -> Response:
     """What happens to the pictures of this browser, as server-sent events."""
-    return _stream(_news(_owner(request), _store(request)))
+    return _stream(request, _news(_owner(request), _store(request)))
 
 
 async def archive(request: Request) -> Response:
@@ -217,20 +217,20 @@ async def change_mask(request: Request) -> Response:
             if job.state.busy or job.result is None:  # started again meanwhile
                 raise HTTPException(HTTPStatus.CONFLICT, f"{job.name}: is {job.state} again")
             marks.paint(job, data)
+            made = job.result
             if not marks.at_hand(job):
                 try:
-                    store.start(job, job.options, masked=data is not None)
+                    store.start(job, made.options, masked=data is not None)
                 except Busy:
                     marks.paint(job, None)
                     raise
                 return
             job.masked = data is not None
-            options = job.options.batch(settings)
-            marks.apply(job, options.quality, options.max_pixels)
+            marks.apply(job, made, settings.max_pixels)
 
         def changed() -> None:
-            assert job.result is not None
-            job.result, job.run = replace(job.result, masked=job.masked), job.run + 1
+            job.options = made.options
+            job.result, job.run = replace(made, masked=job.masked), job.run + 1
 
         store.update(job, changed)
 
@@ -295,10 +295,11 @@ def _marked(request: Request) -> Job:
 async def _handed_in(request: Request, owner: str | None) -> tuple[Job, Options, bool]:
     """The picture and the options of a form, and whether to start."""
     settings, store = _settings(request), _store(request)
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
         raise InputError("give a form with the field file (curl -F file=@PICTURE)")
     store.check_room(int(request.headers.get("content-length", "0")))
-    async with request.form(max_files=2, max_fields=50) as form:
+    async with _form(request) as form:
         for name in form:
             if name != "model" and (count := len(form.getlist(name))) > 1:
                 raise InputError(f"{printable(name)}: is given {count} times; give it once")
@@ -311,7 +312,10 @@ async def _handed_in(request: Request, owner: str | None) -> tuple[Job, Options,
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(settings))
         words: dict[str, Any] = {name: form.getlist(name) for name in form}
         words = {n: v if n == "model" else v[-1] for n, v in words.items() if n not in _FILES}
-        start = str(words.pop("start", "yes")).lower() not in _NO
+        for name in words:
+            if any(isinstance(value, UploadFile) for value in form.getlist(name)):
+                raise InputError(f"{printable(name)}: is a file; give a word")
+        start = _is_yes("start", words.pop("start", "yes"))
         options = parse_options(words, settings)
         name = file.filename or "picture"
         try:
@@ -325,6 +329,29 @@ async def _handed_in(request: Request, owner: str | None) -> tuple[Job, Options,
         except OSError as error:
             raise Busy(f"the picture could not be kept: {error.strerror or error}") from error
     return job, options, start
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """What came, its files on the disk where they are large."""
+    try:
+        form = await request.form(max_files=2, max_fields=50)
+    except (LookupError, UnicodeError):  # an encoding that there is not
+        raise InputError("the form's charset is unknown; give none") from None
+    except OSError as error:
+        raise Busy(f"the picture could not be kept: {error.strerror or error}") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def _is_yes(name: str, word: str) -> bool:
+    """As options are read. Raises InputError."""
+    try:
+        return TypeAdapter(bool).validate_python(word)
+    except ValidationError:
+        raise InputError(f"{name}={word!r}: must be yes or no") from None
 
 
 async def _until_done(request: Request, job: Job) -> None:
@@ -345,13 +372,25 @@ def _file(job: Job, afterwards: BackgroundTask | None = None) -> Response:
     return FileResponse(
         file,
         media_type=mimetypes.guess_type(file.name)[0] or "application/octet-stream",
-        filename=file.name,
-        headers={"iln-notes": json.dumps(job.notes)},
+        headers={
+            "iln-notes": json.dumps(job.notes),
+            "content-disposition": _attachment(file.name),
+        },
         background=afterwards,
     )
 
 
-def _stream(messages: AsyncIterator[str]) -> Response:
+def _attachment(name: str) -> str:
+    """Of a file, in letters of ASCII too: `curl -OJ` looks at nothing else."""
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    plain = re.sub(r'["\\%]', "_", plain)
+    exact = f"; filename*=utf-8''{quote(name, safe='')}" if plain != name else ""
+    return f'attachment; filename="{plain}"{exact}'
+
+
+def _stream(request: Request, messages: AsyncIterator[str]) -> Response:
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     return StreamingResponse(messages, media_type="text/event-stream")
 
 
@@ -372,7 +411,7 @@ async def _progress(job: Job, store: Store) -> AsyncIterator[str]:
 
 
 async def _news(owner: str, store: Store) -> AsyncIterator[str]:
-    seen, quiet = 0, 0.0
+    seen, quiet = -1, 0.0
     yield _message("hello", {})
     while not store.closed:
         seen, found = store.news(owner, seen)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import signal
 import socket
 import sys
@@ -12,6 +14,7 @@ from urllib.parse import quote
 
 import uvicorn
 
+from iln.atomic import printable
 from iln.deploy.serve.app import create_app
 from iln.deploy.serve.settings import Settings
 from iln.deploy.serve.store import Store
@@ -55,11 +58,13 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
 
 def address(settings: Settings, port: int) -> str:
     """What to open in a browser."""
+    token = "" if settings.token is None else f"?token={quote(settings.token, '')}"
+    if settings.public_url is not None:
+        return f"{settings.public_url}/{token}"
     host = settings.host
     if host in ("0.0.0.0", "::", ""):
         host = socket.gethostname()
     shown = f"[{host}]" if ":" in host else host
-    token = "" if settings.token is None else f"?token={quote(settings.token, '')}"
     return f"http://{shown}:{port}/{token}"
 
 
@@ -72,21 +77,33 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.store.close()
+        # What is cut off now is no error.
+        for name in ("uvicorn.error", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         super().handle_exit(sig, frame)
 
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does; by default it would end the process at once."""
+    """SIGTERM ends the block as Ctrl-C does, and so does a terminal that is closed (SIGHUP) or
+    wants it (SIGQUIT); by default they would end the process at once."""
 
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)  # for whoever handles that now
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    for name in ("SIGHUP", "SIGQUIT"):  # not on Windows
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            before[number] = signal.signal(number, terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -94,22 +111,27 @@ def _listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (OSError, OverflowError) as error:
-        raise _cannot_listen(host, port, error) from None
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"{printable(host)}: is no address of this computer ({_words(error)}); give one such "
+            "as 127.0.0.1, or 0.0.0.0 for all of them"
+        ) from None
     listening = socket.socket(family, kind, protocol)
     try:
         if sys.platform != "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(where)
         listening.listen(128)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listening.close()
-        raise _cannot_listen(host, port, error) from None
+        other = "--port 0 takes a free port"
+        if error.errno == errno.EADDRNOTAVAIL:
+            other = "give an address of this computer, or 0.0.0.0 for all of them"
+        raise InputError(
+            f"{host}, port {port}: cannot listen there ({_words(error)}); {other}"
+        ) from None
     return listening
 
 
-def _cannot_listen(host: str, port: int, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or error
-    return InputError(
-        f"{host}, port {port}: cannot listen there ({reason}); --port 0 takes a free port"
-    )
+def _words(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

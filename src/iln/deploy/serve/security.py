@@ -8,6 +8,7 @@ makes are refused. Where other computers can reach it, a visitor needs the token
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import socket
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from iln.deploy.serve.settings import Settings, is_loopback
 
 FORM_ROOM = 1 << 20
 """Bytes of a request beside the picture in it."""
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -71,7 +73,7 @@ class Guard:
                 HTTPStatus.MISDIRECTED_REQUEST,
                 f"host {host!r}: this server is not called so; open the address that it printed",
             )
-        if not _same_origin(request, host):
+        if not _same_origin(request, host, self.settings.public_url):
             return refusal(HTTPStatus.FORBIDDEN, "requests from other pages are not answered")
         length = request.headers.get("content-length", "0")
         if length.isdigit() and int(length) > self.settings.max_upload + FORM_ROOM:
@@ -79,12 +81,13 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            parts = urlsplit(f"//{host}")
-            name, _ = parts.hostname or "", parts.port
-        except ValueError:
+        # Nothing else: programs build an address of it, whose path it must not decide.
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
-        if is_loopback(name):
+        name = found[1].strip("[]").lower()
+        public = self.settings.public_url
+        if is_loopback(name) or (public is not None and name == urlsplit(public).hostname):
             return True
         if self.settings.local:
             return False
@@ -97,13 +100,14 @@ class Guard:
     def _entrance(self, request: Request) -> Response | None:
         """Asks for the token, and swaps one in the address for a cookie."""
         token = self.settings.token
-        if token is None or request.url.path == "/health":
+        path = request.scope["path"]
+        if token is None or path == "/health":
             return None
         cookie = f"iln-token-{port_of(request)}"
         given = request.query_params.get("token", "")
-        if request.url.path == "/" and _equal(given, token):
+        if path == "/" and _equal(given, token):
             answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
-            answer.set_cookie(cookie, quote(token, ""), httponly=True, samesite="strict")
+            set_cookie(answer, cookie, quote(token, ""), self.settings)
             return answer
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and (_equal(bearer, token) or _equal(_utf8(bearer), token)):
@@ -147,10 +151,21 @@ def port_of(request: Request) -> str:
     return str(request.url.port or 80)
 
 
-def _same_origin(request: Request, host: str) -> bool:
+def set_cookie(answer: Response, name: str, value: str, settings: Settings) -> None:
+    """One that no program of the page sees.
+
+    It comes along when a link on another page opens ours ("lax"), else that would be a new visitor.
+    What changes anything is a request of our own page alone, see `Guard`.
+    """
+    encrypted = (settings.public_url or "").startswith("https:")
+    answer.set_cookie(name, value, httponly=True, samesite="lax", secure=encrypted)
+
+
+def _same_origin(request: Request, host: str, public_url: str | None) -> bool:
     origin = request.headers.get("origin")
     try:
-        if origin is not None and urlsplit(origin).netloc != host:
+        known = origin is None or origin == public_url or urlsplit(origin).netloc == host
+        if not known:
             return False
     except ValueError:  # no address at all
         return False

@@ -33,7 +33,7 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.folder = Path(tempfile.mkdtemp(prefix="iln-serve-"))  # for this user alone
+        self.folder = _private_folder()
         self.closed = False
         self.clock = 0
         self._jobs: dict[str, Job] = {}
@@ -49,10 +49,12 @@ class Store:
 
     def check_room(self, size: int) -> None:
         """Raises Busy where one more picture of that many bytes has no room."""
+        if not self.folder.is_dir():  # what cleans temporary files has taken it
+            self.folder = _private_folder()
         if len(self._jobs) >= self.settings.kept:
             raise Busy(f"{self.settings.kept} pictures lie here already; clear some")
         if shutil.disk_usage(self.folder).free < size + FREE_DISK:
-            raise Busy(f"the disk of {self.folder} is nearly full; clear some pictures")
+            raise Busy("the disk for pictures is nearly full; clear some pictures")
 
     def add(self, file: BinaryIO, name: str, options: Options, owner: str | None) -> Job:
         """A picture, copied into a folder of its own. Raises Busy."""
@@ -72,6 +74,10 @@ class Store:
             self._jobs[key] = job
             self._left[owner] = self.changed(job)
         return job
+
+    def holds(self, job: Job) -> bool:
+        """Whether it has not been removed."""
+        return job.id in self._jobs
 
     def get(self, key: str) -> Job | None:
         """The job, which is in use by that."""
@@ -164,7 +170,7 @@ class Store:
             if state is State.done and pixels:
                 self._pace = job.seconds / pixels
             self.changed(job)
-        if job.id not in self._jobs:  # removed meanwhile
+        if not self.holds(job):  # removed meanwhile
             shutil.rmtree(job.folder, ignore_errors=True)
 
     # What a page is told.
@@ -184,7 +190,7 @@ class Store:
             self.changed(job)
 
     def news(self, owner: str, since: int) -> tuple[int, dict[str, Any] | None]:
-        """What has changed for a visitor, and until when that is."""
+        """What has changed for a visitor, and until when that is; all of it since -1."""
         with self._changed:
             now = self.clock
             if now == since:
@@ -192,7 +198,7 @@ class Store:
             jobs = self.of(owner)
             fresh = [job.report() for job in jobs if job.version > since]
             found: dict[str, Any] = {"jobs": fresh, "queue": self.summary(jobs)}
-            if self._left.get(owner, 0) > since or since == 0:
+            if self._left.get(owner, 0) > since or since < 0:
                 found["ids"] = [job.id for job in jobs]
             return now, found
 
@@ -237,6 +243,11 @@ class Store:
         """All files."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _private_folder() -> Path:
+    """For this user alone."""
+    return Path(tempfile.mkdtemp(prefix="iln-serve-"))
 
 
 def safe_name(name: str) -> str:

@@ -11,8 +11,9 @@ from iln.deploy.serve.jobs import Cancelled, Job, Result, State
 from iln.deploy.serve.models import Models
 from iln.deploy.serve.previews import make_tiles
 from iln.deploy.serve.store import Store
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.images import Picture, read, write
+from iln.images.libvips import forget_errors, libvips, reason
 from iln.restoration.batch import BatchOptions, target_of, trouble
 from iln.restoration.jobs import MARK, plan_jobs
 from iln.restoration.jobs import Job as Planned
@@ -97,23 +98,30 @@ class Worker:
         result = pipeline.restore_picture(picture, progress=tell, limits=limits)
         job.check()
         with job.changing:
-            notes = write(result, target, overwrite=True, quality=options.quality)
+            notes = [*picture.notes, *(limits.notes if limits is not None else ())]
+            notes += write(result, target, overwrite=True, quality=options.quality)
             _remove_result(job, but=target)
-            if job.owner is not None:
-                make_tiles(result, job.folder / "after")
-            if limits is not None and same:
-                marks.keep(job, limits, result, whole=pipeline.marked is None)
+            try:
+                if job.owner is not None:
+                    make_tiles(result, job.folder / "after")
+                if limits is not None and same:
+                    marks.keep(job, limits, result, whole=pipeline.marked is None)
+            except (OSError, libvips().Error) as error:  # the result is there all the same
+                forget_errors()
+                same = False
+                words = job.words(Exception(reason(error) or first_line(error)))
+                notes.append(f"its preview could not be kept, is the disk full? ({words})")
         job.check()
-        found = Result(target, result.width, result.height, same, job.masked)
+        found = Result(target, result.width, result.height, job.options, same, job.masked)
 
         def done() -> None:
             job.result = found
-            job.notes, job.run = [*picture.notes, *notes], job.run + 1
+            job.notes, job.run = notes, job.run + 1
 
         self.store.update(job, done)
 
     def _look(self, job: Job) -> None:
-        if job.cancelled.is_set():
+        if not self.store.holds(job):
             return
         try:
             settings = self.store.settings
@@ -130,13 +138,15 @@ class Worker:
         """Its size is known, and it can be shown."""
         if job.owner is not None:
             with job.changing:
-                job.check()
+                if not self.store.holds(job):
+                    raise Cancelled
                 if not (job.folder / "before").exists():
                     make_tiles(picture, job.folder / "before")
 
         def seen() -> None:
             job.width, job.height = picture.width, picture.height
-            job.notes = list(picture.notes)
+            if job.state is not State.done:  # whose notes are those of its result, too
+                job.notes = list(picture.notes)
 
         self.store.update(job, seen)
 
