@@ -15,6 +15,7 @@ from iln.deploy.quantization import (
     quantize_symmetric,
     quantized,
 )
+from iln.deploy.quantization.fake import _sampled
 from iln.errors import InputError
 from iln.layers.forward_pass import Strips
 
@@ -22,8 +23,8 @@ from iln.layers.forward_pass import Strips
 def test_calibration_keeps_samples_and_not_the_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake, "_SAMPLES", 100)
     sample = fake._sampled(torch.arange(100_000.0).view(10, 100, 100))
-    assert torch.equal(sample, torch.arange(100.0) * 1000)
-    assert sample.untyped_storage().nbytes() == 400
+    assert torch.equal(sample, torch.arange(101).double() * 999)
+    assert sample.untyped_storage().nbytes() == 808
 
 
 def test_formats() -> None:
@@ -99,6 +100,26 @@ def test_calibration() -> None:
         calibrate(model, [])
     with pytest.raises(InputError, match="percentile is 20"):
         calibrate(model, images, 20)
+
+
+@pytest.mark.parametrize("side", [96, 128, 256])
+@pytest.mark.parametrize("channels", [16, 48, 60, 120, 180])
+def test_calibration_looks_at_every_channel(channels: int, side: int) -> None:
+    """They come last: a stride with a factor in common with their number skips some."""
+    values = torch.arange(channels).expand(1, side, side, channels)
+    counts = torch.bincount(_sampled(values.float()).long(), minlength=channels)
+    assert counts.min() > 0.9 * counts.max()
+    assert counts.sum() >= min(values.numel(), 2**16)
+
+
+def test_calibration_at_100_percent_leaves_nothing_out() -> None:
+    model, images = small(), [picture(1, 96, 96, seed) for seed in (1, 2)]
+    low, high = calibrate(model, images, 100)["layers.0.residual_group.blocks.0.attn.qkv"]
+    seen = _inputs(model, images)
+    assert (low, high) == (
+        min(float(one.min()) for one in seen),
+        max(float(one.max()) for one in seen),
+    )
 
 
 def _inputs(model: nn.Module, images: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -12,6 +12,7 @@ A16 leaves activations in float. Their range is, by `ranges`:
 """
 
 import copy
+import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -100,8 +101,10 @@ def calibrate(
         raise InputError(f"percentile is {percentile:g}; it must be above 50 and at most 100")
     seen: dict[str, list[Tensor]] = {}
 
+    look_at = _ends if percentile == 100 else _sampled
+
     def look(name: str, layer: nn.Module, inputs: Any) -> None:
-        seen.setdefault(name, []).append(_sampled(inputs[0]))
+        seen.setdefault(name, []).append(look_at(inputs[0]))
 
     with ExitStack() as undo:
         for name, layer in model.body_layers().items():
@@ -113,15 +116,26 @@ def calibrate(
     tail = (1 - percentile / 100) / 2
     found = {}
     for name, parts in seen.items():
-        values = torch.cat(parts).double().sort().values
+        values = torch.cat(parts).sort().values
         last = values.numel() - 1
         low, high = values[round(tail * last)], values[round((1 - tail) * last)]
         found[name] = (float(low), float(high))
     return found
 
 
+def _ends(x: Tensor) -> Tensor:
+    """The smallest and the largest of its values."""
+    return torch.stack(torch.aminmax(x.detach())).double().cpu()
+
+
 def _sampled(x: Tensor) -> Tensor:
-    """Some of its values, evenly spread, in memory of their own: x itself may go."""
+    """Some of its values, evenly spread, in memory of their own: x itself may go.
+
+    The stride has no factor in common with their number, and so none with that of the channels: one
+    that had would look at some of the channels again and again, and never at the others.
+    """
     values = x.detach().flatten()
     stride = max(1, values.numel() // _SAMPLES)
-    return values[::stride].clone().float().cpu()
+    while math.gcd(stride, values.numel()) > 1:
+        stride -= 1
+    return values[::stride].to("cpu", torch.float64, copy=True)
