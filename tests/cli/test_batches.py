@@ -31,7 +31,7 @@ class Fake:
     def result_size(self, height: int, width: int) -> tuple[int, int]:
         return 2 * height, 2 * width
 
-    def restore_picture(self, picture: Picture, progress: object, marks: object) -> Picture:
+    def restore_picture(self, picture: Picture, progress: object, limits: object) -> Picture:
         Fake.calls += 1
         if Fake.calls == 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes\nbacktrace")
@@ -83,7 +83,7 @@ def test_a_png_in_place_of_another_format_is_nobody_elses(
     write(Picture(np.full((3, 4, 3), 7, np.uint8)), pictures / "a.png")
 
     class Same(Fake):
-        def restore_picture(self, picture: Picture, progress: object, marks: object) -> Picture:
+        def restore_picture(self, picture: Picture, progress: object, limits: object) -> Picture:
             return picture
 
     monkeypatch.setattr("iln.restoration.Pipeline", Same)
@@ -105,7 +105,7 @@ def test_a_picture_that_is_done_is_let_go(pictures: Path, monkeypatch: pytest.Mo
     alive = []
 
     class Watched(Fake):
-        def restore_picture(self, picture: Picture, progress: object, marks: object) -> Picture:
+        def restore_picture(self, picture: Picture, progress: object, limits: object) -> Picture:
             gc.collect()
             alive.append(sum(result() is not None for result in done))
             result = Picture(picture.pixels.repeat(2, 0).repeat(2, 1))

@@ -337,6 +337,42 @@ def test_unwritable_outputs(output: str, message: str, restore: Command, here: P
     assert files(here) == ["a.png", "file.txt"]
 
 
+def test_the_same_pattern_again_after_an_interruption(restore: Command, here: Path) -> None:
+    """It finds the results, too, and in a folder of results that lies there."""
+    save("a.png")
+    save("b.png")
+    for words in (["*.png"], ["a.png", "b.png", "a_restored.png", "b_restored.png"]):
+        for _ in range(2):
+            assert restore(*words, "--skip-existing").code == 0
+            assert files(here) == ["a.png", "a_restored.png", "b.png", "b_restored.png"]
+    done = restore("*.png")
+    assert done.code == 2 and "exists already" in done.err and "replace an input" not in done.err
+    assert restore("a_restored.png").code == 0  # by itself it is meant
+    Path("better").mkdir()
+    everything = [name for name in files(here) if not name.startswith("a_restored_")]
+    for _ in range(2):
+        done = restore(*everything, "better", "-o", "better", "--skip-existing")
+        assert done.code == 0
+        assert sorted(path.name for path in Path("better").iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes links")
+def test_links_bring_no_results_in_and_end(restore: Command, here: Path) -> None:
+    save("elsewhere/x/a.png")
+    Path("root").mkdir()
+    Path("root/link").symlink_to("../elsewhere")
+    for _ in range(3):
+        assert restore("root", "-r", "-o", "elsewhere/out", "--skip-existing").code == 0
+    assert [path for path in files(here) if "out" in path] == ["elsewhere/out/link/x/a.png"]
+    for name in ("p", "q", "r"):
+        Path("elsewhere/x", name).symlink_to(".")
+    save("elsewhere/x/deep[1]/b.png")
+    assert restore("elsewhere/x/**/*.png", "-o", "all").code == 0
+    assert sorted(path.name for path in Path("all").iterdir()) == ["a.png", "b.png"]
+    assert restore("elsewhere/**/b.png", "-o", "one").code == 0
+    assert [path.name for path in Path("one").iterdir()] == ["b.png"]
+
+
 @pytest.mark.parametrize("folder", ["new.v2/", "b.png/"])
 def test_a_name_that_ends_in_a_slash_is_a_folder(folder: str, restore: Command, here: Path) -> None:
     save("a.png")

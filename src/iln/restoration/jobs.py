@@ -212,8 +212,11 @@ def _plan_jobs(
         return _plan_of_one(_piped(inputs, output), overwrite, skip_existing)
     sources: dict[Path, Path] = {}
     empty: list[str] = []
+    results = None if output is None else identity(output)
     for word in inputs:
-        found = list(_expand(word, recursive, output, plan.passed_over))
+        if len(inputs) > 1 and identity(Path(word)) == results and Path(word).is_dir():
+            continue  # the shell's * names it, too
+        found = list(_expand(word, recursive, results, plan.passed_over))
         for source, relative in found:
             sources.setdefault(source, relative)
         if not found:
@@ -221,6 +224,9 @@ def _plan_jobs(
             folder = Path(word).is_dir()
             what = f"holds no pictures{deeper}" if folder else "matches no file"
             empty.append(f"{printable(word)} {what}")
+    for source in _earlier_results(sources):
+        del sources[source]
+        plan.passed_over["an earlier result"] += 1
     if not sources:
         passed = f" ({passed_over(plan.passed_over)})" if plan.passed_over else ""
         raise InputError("; ".join(empty) + passed)
@@ -367,20 +373,30 @@ def identity(path: Path) -> object:
     return status.st_dev, status.st_ino
 
 
+def _earlier_results(sources: Iterable[Path]) -> list[Path]:
+    """Those of other ones among them, as a pattern or the shell's * finds them."""
+    known = {source.with_suffix("") for source in sources}
+    return [
+        source
+        for source in sources
+        if source.stem.endswith(MARK) and source.with_name(source.stem.removesuffix(MARK)) in known
+    ]
+
+
 def _expand(
-    word: str, recursive: bool, output: Path | None, passed_over: Counter[str]
+    word: str, recursive: bool, results: object, passed_over: Counter[str]
 ) -> Iterator[tuple[Path, Path]]:
-    """(file, name relative to where it was found) for a file, folder or pattern."""
+    """(file, name relative to where it was found) for a file, folder or pattern.
+
+    results: the identity of the folder of the results, into which nothing looks.
+    """
     path = Path(word)
     if not word:
         raise InputError("an input without a name; give pictures, folders or patterns")
     if path.is_dir():
-        results = None
-        if output is not None and path.resolve() in output.resolve().parents:
-            results = path / output.resolve().relative_to(path.resolve())
-        for file in sorted(_files(path, recursive, passed_over, {identity(path)})):
-            if results is not None and results in file.parents:
-                continue
+        any(path.iterdir())  # which raises, where that may not be read
+        folders = _folders(path, passed_over, {identity(path), results}) if recursive else [path]
+        for file in sorted(file for folder in folders for file in _files(folder, passed_over)):
             if reason := _reason_to_pass_over(file):
                 passed_over[reason] += 1
             else:
@@ -388,34 +404,53 @@ def _expand(
     elif os.path.lexists(path) or not glob.has_magic(word):
         yield path, Path(path.name)  # one that is missing is reported with the others' results
     else:
-        found = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        found = sorted(set(_matches(word)))
         matches = [Path(match) for match in found if Path(match).is_file()]
         yield from ((match, Path(match.name)) for match in matches)
 
 
-def _files(
-    folder: Path, recursive: bool, passed_over: Counter[str], seen: set[object]
-) -> Iterator[Path]:
-    """All files of a folder; subfolders that are not looked into are counted.
+def _matches(pattern: str) -> Iterator[str]:
+    """As `glob.glob`, but `**` follows no link to a folder of those that it goes through."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.glob(pattern)  # noqa: PTH207 (patterns may be absolute)
+        return
+    place = parts.index("**")
+    base, rest = Path(*parts[:place]), parts[place + 1 :] or ("*",)
+    for start in map(Path, glob.glob(str(base))):  # noqa: PTH207
+        if start.is_dir():
+            for folder in _folders(start, Counter(), {identity(start)}):
+                yield from _matches(str(Path(glob.escape(str(folder)), *rest)))
+
+
+def _folders(folder: Path, passed_over: Counter[str], seen: set[object]) -> Iterator[Path]:
+    """A folder and all in it; those that are not looked into are counted.
 
     seen: the folders that are looked into, this one too. A link to one of them is not followed,
     which might never end; the folders themselves come first.
     """
-    for one in sorted(folder.iterdir(), key=lambda one: (one.is_symlink(), one.name)):
-        if not one.is_dir():
-            yield one
-        elif not recursive:
-            continue
-        elif one.name.startswith("."):
+    yield folder
+    try:
+        inner = [one for one in folder.iterdir() if one.is_dir()]
+    except PermissionError:
+        return  # as `_files` says
+    for one in sorted(inner, key=lambda one: (one.is_symlink(), one.name)):
+        if one.name.startswith("."):
             passed_over["hidden folder"] += 1
         elif (same := identity(one)) in seen:
-            passed_over["link to a folder of these"] += 1
+            passed_over["link to a folder of these"] += one.is_symlink()
         else:
             seen.add(same)
-            try:
-                yield from _files(one, recursive, passed_over, seen)
-            except PermissionError:
-                passed_over["folder that may not be read"] += 1
+            yield from _folders(one, passed_over, seen)
+
+
+def _files(folder: Path, passed_over: Counter[str]) -> list[Path]:
+    """The files of one folder."""
+    try:
+        return [one for one in folder.iterdir() if not one.is_dir()]
+    except PermissionError:
+        passed_over["folder that may not be read"] += 1
+        return []
 
 
 def _reason_to_pass_over(file: Path) -> str | None:
