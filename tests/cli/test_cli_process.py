@@ -105,9 +105,17 @@ def test_an_error_has_no_traceback(here: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-@pytest.mark.parametrize("memory", [[], ["--memory", "1MB"]])
-def test_interrupted(memory: list[str], weights: Path, here: Path) -> None:
-    """Ctrl-C in the middle of a picture: at once, quietly, and nothing is left behind."""
+@pytest.mark.parametrize(
+    ("name", "memory", "code"),
+    [
+        ("SIGINT", [], 130),
+        ("SIGINT", ["--memory", "1MB"], 130),
+        ("SIGTERM", ["--memory", "1MB"], 143),
+        ("SIGHUP", [], 129),
+    ],
+)
+def test_interrupted(name: str, memory: list[str], code: int, weights: Path, here: Path) -> None:
+    """In the middle of a picture: at once, quietly, and nothing is left behind."""
     save("in/a.png", photo(1500, 2000))
     Path("scratch").mkdir()
     words = ["restore", "in/a.png", "--model", weights, "--device", "cpu", "-o", "out/a.png"]
@@ -125,15 +133,16 @@ def test_interrupted(memory: list[str], weights: Path, here: Path) -> None:
                 piece = os.read(process.stderr.fileno(), 4096)
                 assert piece, seen
                 seen += piece
-            process.send_signal(signal.SIGINT)
+            process.send_signal(getattr(signal, name))
             started = time.monotonic()
             out, rest = process.communicate(timeout=60)
         finally:
             process.kill()
     assert time.monotonic() - started < 10
-    assert process.returncode == 130
+    assert process.returncode == code
     assert out == b""
-    assert rest.endswith(b"interrupted\n") and b"Traceback" not in rest and b"Abort" not in rest
+    assert rest.endswith(b"interrupted\n") == (name == "SIGINT")
+    assert b"Traceback" not in rest and b"Abort" not in rest
     assert files(here) == ["in/a.png"]
 
 

@@ -61,6 +61,7 @@ def test_parameters(command: Command, weights: Path) -> None:
         (["--sets", "one", "--param", "scale=4"], "tiny enlarges 2 times, the task 4 times"),
         (["--sets", "one", "--csv", "two"], "two: is a folder"),
         (["--sets", "one", "--json", "one/a.png"], "one/a.png: exists already"),
+        (["--sets", "one", "--json", "one/a.png", "--overwrite"], "one/a.png: is an input"),
         (["--sets", "one", "--csv", "r", "--json", "./r"], "--csv and --json name the same file"),
         (["--sets", "one", "--memory", "much"], "memory 'much' is no size"),
     ],

@@ -135,6 +135,25 @@ def test_compare_shows_before_and_after(restore: Command) -> None:
     assert (both[:, 34:38] > 250).all()
 
 
+def test_a_comparison_that_cannot_be_written_costs_no_result(
+    restore: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import iln.restoration.batch as batch
+
+    usual = batch.write
+
+    def full(picture: Picture, target: Path, **options: Any) -> Any:
+        if target.name == "both.png":
+            raise InputError("both.png: cannot be written: No space left on device")
+        return usual(picture, target, **options)
+
+    save("a.png")
+    monkeypatch.setattr(batch, "write", full)
+    done = restore("a.png", "--compare", "both.png")
+    assert done.code == 1 and done.out.startswith("a_restored.png  16x12 -> ")
+    assert "error: both.png: cannot be written: No space left on device" in done.lines
+
+
 def test_compare_of_several_or_over_a_file(restore: Command, here: Path) -> None:
     save("a.png"), save("b.png"), save("c.png")
     for words in (

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from iln.errors import InputError
 from iln.images import psnr_rgb, unfade
 from iln.lab.degradations import fade
 from iln.lab.tasks import generator
@@ -21,6 +22,35 @@ def test_what_has_black_and_white_stays(dtype) -> None:
     assert after.dtype == dtype
     assert np.abs(after.astype(int) - picture).max() <= 0.005 * np.iinfo(dtype).max
     assert np.array_equal(picture, before)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_transparency_is_no_colour(dtype) -> None:
+    picture = fade(full_range(), 1.0, generator(0))
+    alpha = np.full((120, 160, 1), 100, np.uint8)
+    alpha[:, 80:] = 180
+    picture, alpha = (a if dtype == np.uint8 else (a / 255).astype(dtype) for a in (picture, alpha))
+    result = unfade(np.concatenate([picture, alpha], 2))
+    assert np.array_equal(result[..., 3:], alpha)
+    assert np.array_equal(result[..., :3], unfade(picture))
+    gray = picture[..., :1]
+    both = unfade(np.concatenate([gray, alpha], 2))
+    assert np.array_equal(both[..., 1:], alpha)
+    assert np.array_equal(both[..., 0], unfade(picture[..., 0]))
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros(9, np.uint8),
+        np.zeros((4, 4, 5), np.uint8),
+        np.zeros((4, 4), int),
+        np.full((4, 4), 9.0),
+    ],
+)
+def test_what_is_no_picture_is_not_stretched(picture) -> None:
+    with pytest.raises(InputError, match="image "):
+        unfade(picture)
 
 
 def test_fading_is_undone() -> None:

@@ -1,6 +1,9 @@
 """Pictures as Python programs hold them: what comes in comes out, and nothing is misread."""
 
 import io
+import re
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -254,8 +257,67 @@ def test_the_time_of_a_pixel_is_found_on_pieces_that_suit_it(
     assert seen == sides
 
 
+def test_models_in_any_collection_and_compiled() -> None:
+    model = small_model(small_spec())
+    expected = iln.restore(image(), model, device="cpu")
+    assert expected.shape == (18, 20, 3)
+    for models in (
+        [model],
+        (one for one in [model]),
+        iter([model]),
+        torch.compile(model, backend="eager"),
+    ):
+        assert np.array_equal(iln.restore(image(), models, device="cpu"), expected)
+    assert np.array_equal(
+        iln.Restorer(torch.compile(model, backend="eager"), device="cpu")(image()), expected
+    )
+
+
+@pytest.mark.parametrize("model", [3, b"photo", torch.nn.Identity(), [None], object()])
+def test_what_is_no_model_is_told(model: Any) -> None:
+    with pytest.raises(InputError, match=r"a model of type .*; accepted are a shipped model's"):
+        iln.restore(image(), model)
+    with pytest.raises(InputError, match="accepted are a shipped model's"):
+        iln.Restorer(model)
+    with pytest.raises(InputError, match="accepted are a shipped model's"):
+        iln.load(model)
+
+
+@pytest.mark.parametrize(
+    ("strength", "message"),
+    [
+        ("0.5", "strength '0.5': must be from 0 to 1, such as 0.5"),
+        ([0.5], "must be from 0 to 1, such as 0.5"),
+        (Fraction(3, 2), "strength 1.5: must be from 0 to 1"),
+    ],
+)
+def test_strengths_that_are_none(strength: Any, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        iln.Pipeline(small_model(small_spec()), strength=strength)
+
+
+def test_strengths_and_sizes_of_other_types() -> None:
+    model = small_model(small_spec())
+    expected = iln.restore(image(), model, strength=0.5, device="cpu")
+    for strength in (Fraction(1, 2), Decimal("0.5"), np.float32(0.5), torch.tensor(0.5)):
+        given: Any = strength
+        result = iln.restore(image(), model, strength=given, device="cpu")
+        assert np.array_equal(result, expected)
+    for size in (400, (40, 40), Path("400x")):
+        wrong: Any = size
+        with pytest.raises(InputError, match="is no text; give one such as '4000x'"):
+            iln.restore(image(), model, size=wrong)
+    assert iln.Restorer(model, memory=np.float32(2e9)).memory == 2_000_000_000
+
+
+def test_autocast_around_it_changes_nothing(restorer: iln.Restorer) -> None:
+    expected = restorer(image() / 255)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert np.array_equal(restorer(image() / 255), expected)
+
+
 def test_without_a_model_nothing_is_restored() -> None:
-    for nothing in ([], ()):
+    for nothing in ([], (), iter([])):
         with pytest.raises(InputError, match="no model; name one at least"):
             iln.restore(image(), nothing)
     with pytest.raises(InputError, match="did you mean old-print"):

@@ -399,6 +399,11 @@ class Backbone(nn.Module):
 
     def _check(self, image: Tensor, run: ForwardPass) -> None:
         channels = self.spec.in_chans
+        if not isinstance(image, Tensor):
+            raise InputError(
+                f"image is of type {type(image).__name__}; a network takes a tensor "
+                f"(B, {channels}, H, W) in [0, 1], and iln.restore other pictures"
+            )
         if image.ndim != 4 or image.shape[1] != channels or not image.is_floating_point():
             raise InputError(
                 f"image is {image.dtype} of shape {tuple(image.shape)}; "

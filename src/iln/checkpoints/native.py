@@ -110,10 +110,30 @@ def load(
     return _move(model, device)
 
 
+def as_model(model: object) -> str | os.PathLike[str] | Backbone:
+    """A model as functions take one; a network that `torch.compile` made is the one inside.
+
+    Raises:
+        InputError: for anything else.
+    """
+    inner = getattr(model, "_orig_mod", model)
+    if isinstance(inner, (str, os.PathLike, Backbone)):
+        return inner
+    raise InputError(
+        f"a model of type {type(model).__name__}; accepted are a shipped model's name, a file's "
+        "name, and a network of iln.build or iln.load"
+    )
+
+
 def load_explained(
     name_or_file: str | os.PathLike[str], answers: Answers
 ) -> tuple[Backbone, dict[str, Any]]:
     """As `load`, on the CPU, and what was assumed: by name, empty where the file says it all."""
+    if not isinstance(name_or_file, (str, os.PathLike)):
+        raise InputError(
+            f"a file of type {type(name_or_file).__name__}; accepted are a shipped model's name "
+            "and a file's name"
+        )
     with located(name_or_file) as path, about(called(name_or_file, path)):
         part = re.search(r"-(\d+)-of-(\d+)\.\w+$", path.name)
         if part is not None and int(part[2]) > 1:

@@ -13,6 +13,7 @@ import typer
 
 from iln.atomic import printable
 from iln.cli import options
+from iln.cli.written import check_no_input
 from iln.errors import InputError
 from iln.progress import progress_bar
 
@@ -71,6 +72,7 @@ def diagnose(
 
     for file in (output, numbers):
         check_writable(file, overwrite)
+        check_no_input(file, words)
     checkpoints, pictures = _sorted(words)
     loaded = _load(
         checkpoints, options.checkpoint_overrides(norm, input_stats, img_range, eps), device.value

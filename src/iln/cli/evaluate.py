@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from iln.assignment import parse_assignment
 from iln.cli import options
+from iln.cli.written import check_no_input
 from iln.errors import InputError
 from iln.progress import progress_bar
 
@@ -108,6 +109,7 @@ def evaluate(
 
     for file in filter(None, (csv_file, json_file)):
         check_writable(file, overwrite)
+        check_no_input(file, (*models, *sets))
     with progress_bar() as progress:
         result = evaluation.evaluate(
             models,

@@ -9,10 +9,13 @@ import errno
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os.path import isfile
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -139,6 +142,26 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a terminal that is closed, end the block as an exception does, so that
+    no half-written file stays; by default they end the process at once."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP") if main_thread]
+    mine = [n for n in numbers if n is not None and signal.getsignal(n) == signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 some pictures failed, 2 bad input, 130 interrupted."""
     share_cores()
@@ -150,7 +173,8 @@ def main(arguments: list[str] | None = None) -> None:
     notes = _Notes()
     logger.addHandler(notes)
     try:
-        app(arguments, prog_name="iln")
+        with _ended_by_signals():
+            app(arguments, prog_name="iln")
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -53,7 +53,7 @@ def rescue(
     third-party file keeps its layout, so its authors' code can still load it.
     """
     from iln.atomic import check_writable
-    from iln.checkpoints.native import load_explained
+    from iln.checkpoints.native import load_explained, said_by
     from iln.checkpoints.published import Answers
     from iln.deploy.rescue import rescue as rescued_by
     from iln.deploy.rescue import write_rescued
@@ -73,12 +73,12 @@ def rescue(
             "float16, and that lies outside the residual stream; use bf16 or fp32"
         )
     write_rescued(found, checkpoint, output, overwrite=overwrite)
-    for line in _told(found):
+    for line in _told(found, ours=bool(said_by(checkpoint))):
         typer.echo(line)
     typer.echo(written(output))
 
 
-def _told(found: Rescued) -> list[str]:
+def _told(found: Rescued, *, ours: bool) -> list[str]:
     before, after = found.before, found.after
     was = f"{before.psnr:.1f} dB from float32"
     if before.nonfinite:
@@ -92,9 +92,8 @@ def _told(found: Rescued) -> list[str]:
         powers = ", ".join(map(str, found.exponents))
         lines.insert(0, f"stream divided by 2 to the {powers}, group by group: only iln loads that")
     else:
-        lines.insert(
-            0, f"stream divided by 2^{found.exponents[0]}; its authors' own code loads the file"
-        )
+        whose = "" if ours else "; its authors' own code loads the file"
+        lines.insert(0, f"stream divided by 2^{found.exponents[0]}{whose}")
     if found.difference > 1e-5:
         lines.append("that is more than 1e-5, because eps inside its norms stays as it was")
     if not found.safe:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from iln.errors import InputError
+
 DARKEST, BRIGHTEST = 70 / 255, 165 / 255
 """How far fading may have lifted black and sunk white, of full scale; `iln.lab.degradations.fade`
 goes as far. A night stays a night, and a blue room blue, but for this much."""
@@ -27,11 +29,26 @@ def unfade(pixels: NDArray[Any]) -> NDArray[Any]:
     or some colour gains contrast, or a tint, that it should not have: so ask first.
 
     Args:
-        pixels: (H, W, C) of uint8, uint16 or float in [0, 1].
+        pixels: (H, W) or (H, W, 1 to 4) of uint8, uint16 or float in [0, 1]. A second or fourth
+            channel is transparency, and stays.
 
     Returns:
         A new array of the same kind.
+
+    Raises:
+        InputError: for other arrays, and floats that are not in [0, 1].
     """
+    if pixels.ndim == 2:
+        return unfade(pixels[..., None])[..., 0]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or pixels.dtype.kind not in "uf":
+        raise InputError(
+            f"image is {pixels.dtype} of shape {pixels.shape}; accepted are (H, W) and "
+            "(H, W, 1 to 4) of uint8, uint16 and float in [0, 1]"
+        )
+    if pixels.shape[2] in (2, 4):
+        return np.concatenate([unfade(pixels[..., :-1]), pixels[..., -1:]], 2)
+    if pixels.dtype.kind == "f" and pixels.size and not pixels.max() <= 1.5:
+        raise InputError("image holds values above 1; floats must be in [0, 1] (divide by 255?)")
     if pixels.dtype.kind == "f":
         # float16 ends at 65504.
         levels_16 = np.rint(pixels.astype(np.float32).clip(0, 1) * 65535).astype(np.uint16)

@@ -52,6 +52,8 @@ def parse_size(text: str) -> Size:
     Raises:
         InputError: for anything else.
     """
+    if not isinstance(text, str):
+        raise InputError(f"size {text!r}: is no text; give one such as '4000x', 'x3000' or '150%'")
     plain = text.strip().lower().replace("×", "x")
     if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?%", plain):
         percent = float(found[1])

@@ -131,12 +131,14 @@ class Restored:
 
     Attributes:
         notes: what its format lost.
+        problems: why what was to be written beside it is not there.
     """
 
     picture: Picture
     result: Picture
     target: Path | None
     notes: Sequence[str]
+    problems: Sequence[str]
 
 
 class Finished(Exception):
@@ -162,7 +164,7 @@ def run_jobs(plan: JobPlan, options: BatchOptions) -> int:
         with progress_bar() as tell:
             for job, restored in _two_at_a_time(jobs, partial(_restore, options, pipeline, tell)):
                 try:
-                    _tell_result(job, *restored.result())
+                    problems += _tell_result(job, *restored.result())
                     done += 1
                 except Finished:
                     finished += 1
@@ -330,16 +332,21 @@ def restore_job(
         _write_to_standard_output(data)
     else:
         notes = files.write(result, target, overwrite=options.overwrite, quality=options.quality)
-    if options.compare is not None:
-        both = side_by_side(picture, result)
-        write(both, options.compare, overwrite=options.overwrite, quality=options.quality)
-    if options.save_mask is not None and limits is not None and limits.found is not None:
-        mask = Picture(limits.found[..., None])
-        write(mask, options.save_mask, overwrite=options.overwrite, quality=options.quality)
-    return Restored(picture, result, target, notes)
+    problems = list[str]()
+    try:
+        if options.compare is not None:
+            both = side_by_side(picture, result)
+            write(both, options.compare, overwrite=options.overwrite, quality=options.quality)
+        if options.save_mask is not None and limits is not None and limits.found is not None:
+            mask = Picture(limits.found[..., None])
+            write(mask, options.save_mask, overwrite=options.overwrite, quality=options.quality)
+    except InputError as error:  # a disk that is full by now; the result is there
+        problems.append(str(error))
+    return Restored(picture, result, target, notes, problems)
 
 
-def _tell_result(job: Job, done: Restored, seconds: float) -> None:
+def _tell_result(job: Job, done: Restored, seconds: float) -> Sequence[str]:
+    """Returns what went wrong beside it."""
     for note in done.picture.notes:
         say(f"note: {_name(job.source)}: {note}")
     line = (
@@ -349,6 +356,7 @@ def _tell_result(job: Job, done: Restored, seconds: float) -> None:
     say(line, sys.stderr if done.target is None else sys.stdout)
     for note in done.notes:
         say(f"note: {_name(done.target)}: {note}")
+    return done.problems
 
 
 def target_of(

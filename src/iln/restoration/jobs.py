@@ -87,6 +87,8 @@ def plan_jobs(
     Raises:
         InputError: for an input that does not exist and an output that cannot be meant.
     """
+    if output == "":
+        raise InputError("the output (-o) has an empty name; give a file or a folder")
     try:
         place = None if output is None else Path(output)
         folder = isinstance(output, str) and output.endswith(_SLASHES)

@@ -9,7 +9,9 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +30,9 @@ def parse_bytes(text: str | int | float) -> int:
     Raises:
         InputError: for anything else.
     """
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
-        size = float(text)
+    number: Any = text
+    if isinstance(number, Real) and not isinstance(text, bool):
+        size = float(number)
     else:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
         if not match:

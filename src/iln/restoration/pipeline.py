@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import Module
 
 from iln.backbones import Backbone
 from iln.checkpoints.catalogue import default_model
 from iln.checkpoints.chains import CHAINS
 from iln.checkpoints.files import about
+from iln.checkpoints.native import as_model
 from iln.errors import InputError
 from iln.images import Picture, unfade
 from iln.images.mask import as_mask
@@ -55,7 +57,7 @@ class Pipeline(PictureRestorer):
 
     def __init__(
         self,
-        models: Model | Sequence[Model],
+        models: Model | Iterable[Model],
         *,
         unfade: bool = False,
         strength: float = 1.0,
@@ -63,17 +65,16 @@ class Pipeline(PictureRestorer):
         load: Callable[..., Restorer] = Restorer,
         **options: Unpack[RestoreOptions],
     ) -> None:
-        if not 0 <= strength <= 1:
-            raise InputError(f"strength {strength:g}: must be from 0 to 1")
+        self.strength = _checked_strength(strength)
         self.size = None if size is None else parse_size(size)
-        self.strength = strength
-        if isinstance(models, (str, os.PathLike, Backbone)):
-            models = [models]
-        if not models:
+        one = isinstance(models, (str, os.PathLike, Module)) or not hasattr(models, "__iter__")
+        given = [models] if one else cast(Iterable[Model], models)
+        chosen = [as_model(model) for model in given]
+        if not chosen:
             raise InputError("no model; name one at least")
-        names = [model for model in models if isinstance(model, str)]
+        names = [model for model in chosen if isinstance(model, str)]
         self.unfade = unfade or any(CHAINS[name].unfade for name in names if name in CHAINS)
-        self.restorers = [load(step, **options) for model in models for step in _steps(model)]
+        self.restorers = [load(step, **options) for model in chosen for step in _steps(model)]
         self.scale = prod(restorer.scale for restorer in self.restorers)
         alone = len(self.restorers) == 1 and not self.unfade
         marking = (n for n, restorer in enumerate(self.restorers) if restorer.marks_only)
@@ -168,6 +169,15 @@ class Pipeline(PictureRestorer):
         return time.perf_counter() - started
 
 
+def _checked_strength(strength: Any) -> float:
+    if isinstance(strength, str) or not hasattr(strength, "__float__"):
+        raise InputError(f"strength {strength!r}: must be from 0 to 1, such as 0.5")
+    share = float(strength)
+    if not 0 <= share <= 1:
+        raise InputError(f"strength {share:g}: must be from 0 to 1")
+    return share
+
+
 def _steps(model: Model) -> Sequence[Model]:
     """A model, or those that a chain stands for."""
     chain = CHAINS.get(model) if isinstance(model, str) else None
@@ -190,7 +200,7 @@ class _Masked(PictureRestorer):
 
 def restore(
     image: Any,
-    model: Model | Sequence[Model] | None = None,
+    model: Model | Iterable[Model] | None = None,
     *,
     unfade: bool = False,
     strength: float = 1.0,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from iln.backbones import Backbone
 from iln.checkpoints.hub import is_address
-from iln.checkpoints.native import load, said_by
+from iln.checkpoints.native import as_model, load, said_by
 from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.images.mask import undo_small_changes
@@ -93,6 +93,7 @@ class Restorer(PictureRestorer):
         **options: Unpack[RestoreOptions],
     ) -> None:
         check_names(options)
+        model = as_model(model)
         precision, device = options.get("precision", "auto"), options.get("device", "auto")
         engine = "openvino" if is_graph(model) else options.get("engine", "torch")
         check_choice(precision, device, engine)
@@ -226,7 +227,8 @@ class Restorer(PictureRestorer):
 
                 result[..., i : i + 1] = self._restore(pixels[..., i : i + 1], tell)
             return result
-        with self._lock, torch.inference_mode():
+        plain = torch.autocast(self.device.type, enabled=False)  # the precision is ours to choose
+        with self._lock, torch.inference_mode(), plain:
             precision = self.precision
             strips = self._strips(height, width, channels * pixels.dtype.itemsize, progress)
             image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)

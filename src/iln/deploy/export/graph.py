@@ -47,7 +47,7 @@ def trace(model: Backbone, size: Size | None = None, precision: str = "fp32") ->
 
     Args:
         size: (H, W) of a graph for pictures of that size alone; None: any size. (PyTorch itself
-            runs such a graph only on pictures higher and wider than one window.)
+            runs such a graph only on pictures higher and wider than two windows.)
         precision: `fp32`, or `fp16`: weights and features in float16; statistics, softmax, pooling,
             input and output in float32.
 
@@ -77,7 +77,7 @@ def trace(model: Backbone, size: Size | None = None, precision: str = "fp32") ->
 
 def parse_shape(text: str) -> Size:
     """`HxW`, such as 256x384, in pixels. Raises InputError for anything else."""
-    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text.strip())
+    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", str(text).strip())
     if match is None or not int(match[1]) or not int(match[2]):
         raise InputError(f"size {text!r} is not of the form HxW in pixels, such as 256x384")
     return int(match[1]), int(match[2])

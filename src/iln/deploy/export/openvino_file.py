@@ -5,11 +5,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from iln.atomic import atomic_write
+from iln.atomic import atomic_write, printable
 from iln.backbones import Spec
 from iln.checkpoints.files import OUR_KEY, about
 from iln.deploy.export.about import read_card
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.extras import need, openvino_core
 
 
@@ -23,7 +23,13 @@ def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool
     graph.set_rt_info(json.dumps(card), [OUR_KEY])
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.xml"
-        openvino.save_model(graph, made, compress_to_fp16=card["precision"] == "fp16")
+        try:
+            openvino.save_model(graph, made, compress_to_fp16=card["precision"] == "fp16")
+        except RuntimeError as error:
+            raise InputError(
+                f"{printable(folder)}: cannot be written ({first_line(error)}); is the disk full? "
+                "TMPDIR names another one"
+            ) from None
         # The graph last: it is what people open, and it should find its weights.
         for suffix in (".bin", ".xml"):
             with atomic_write(file.with_suffix(suffix), overwrite) as temporary:

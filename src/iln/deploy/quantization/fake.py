@@ -54,7 +54,7 @@ def bits_of(name: str) -> Bits:
 
 def quantized(
     model: Backbone,
-    bits: Bits,
+    bits: Bits | str,
     ranges: Mapping[str, Range] | None = None,
     *,
     half_range: bool = False,
@@ -62,10 +62,18 @@ def quantized(
     """A copy of a network that computes its body in few bits; the original stays.
 
     Args:
+        bits: what `bits_of` gives, or its name, such as `W4A8`.
         ranges: by layer, of `calibrate`; None takes each input's own smallest and largest value (of
             each strip, where the picture is computed in strips).
         half_range: 8-bit weights from -64 to 64, as CPUs without 8-bit dot products compute them.
+
+    Raises:
+        InputError: for another format, and for ranges of another network.
     """
+    bits = bits_of(bits) if isinstance(bits, str) else bits
+    missing = [] if ranges is None else [n for n in model.body_layers() if n not in ranges]
+    if missing:
+        raise InputError(f"ranges lack {missing[0]}; `calibrate` measures them on this network")
     rough = copy.deepcopy(model)
     top = HALF_RANGE if half_range else None
     for name, layer in rough.body_layers().items():
