@@ -375,6 +375,67 @@ def test_too_large_a_file_is_not_sent(visit: Visit, tmp_path: Path) -> None:
     playwright.expect(page.locator("#alert")).to_contain_text("more than 20 MB")
 
 
+def test_many_refused_files_are_told_in_a_few_lines(
+    chromium: Any, home: str, network: Path, tmp_path: Path
+) -> None:
+    large = [tmp_path / f"large-{number}.bmp" for number in range(9)]
+    for file in large:
+        with file.open("wb") as hollow:
+            hollow.truncate(21_000_000)
+    small = {"width": 360, "height": 640}
+    with visiting(chromium, home, viewport=small, has_touch=True, is_mobile=True) as visit:
+        page = visit.tab()
+        add(page, picture(tmp_path / "a.png"))
+        page.set_input_files("#files", large)
+        lines = page.locator("#alert li")
+        playwright.expect(lines).to_have_count(6)
+        playwright.expect(lines.last).to_have_text("and 4 more")
+        use(page, network)
+        page.click("#restore")  # which it does not cover
+        state(page, "done")
+        page.set_input_files("#files", large[:1])
+        playwright.expect(lines).to_have_count(1)
+        page.click("#alert-close")
+        playwright.expect(page.locator("#alert")).to_be_hidden()
+
+
+def test_long_names_and_a_window_of_middle_width(chromium: Any, home: str, tmp_path: Path) -> None:
+    files = [picture(tmp_path / f"{'x' * 85}{number}.png") for number in range(3)]
+    for width, height in ((320, 640), (800, 600), (1024, 768), (1100, 700)):
+        with visiting(chromium, home, viewport={"width": width, "height": height}) as visit:
+            page = visit.tab()
+            add(page, *files)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.locator("#list li").nth(1).get_by_text("Remove").click()  # nothing lies over it
+            playwright.expect(page.locator("#list > li")).to_have_count(2)
+            page.click("#clear")
+            playwright.expect(page.locator("#queue")).to_be_hidden()
+
+
+def test_cleared_while_pictures_come(visit: Visit, tmp_path: Path) -> None:
+    page = visit.tab()
+    page.set_input_files("#files", [picture(tmp_path / f"{number}.png") for number in range(40)])
+    page.wait_for_selector("#list > li")
+    page.click("#clear")
+    page.wait_for_timeout(1500)
+    playwright.expect(page.locator("#list > li")).to_have_count(0)
+    playwright.expect(page.locator("#queue")).to_be_hidden()
+
+
+def test_more_tabs_than_a_browser_has_connections(visit: Visit, tmp_path: Path) -> None:
+    hide = """Object.defineProperty(document, "hidden", {value: HIDDEN, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"))"""
+    tabs = []
+    for _ in range(7):
+        tabs.append(visit.tab())
+        tabs[-1].evaluate(hide.replace("HIDDEN", "true"))
+    page = visit.tab()
+    add(page, picture(tmp_path / "a.png"))
+    playwright.expect(tabs[0].locator("#list > li")).to_have_count(1, timeout=10_000)
+    tabs[1].evaluate(hide.replace("HIDDEN", "false"))
+    playwright.expect(tabs[1].locator("#list > li")).to_have_count(1)
+
+
 def test_two_tabs_show_the_same_and_a_reload_loses_nothing(
     visit: Visit, network: Path, tmp_path: Path
 ) -> None:

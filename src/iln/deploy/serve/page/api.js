@@ -58,9 +58,25 @@ export const dropMask = (id) => ask(`jobs/${id}/mask`, { method: "DELETE" });
 
 // Calls back with every change of this browser's pictures, and with whether the server is there.
 export function listen(onNews, onPresence) {
-  const source = new EventSource("events");
-  source.addEventListener("hello", () => onPresence(true));
-  source.addEventListener("news", (event) => onNews(JSON.parse(event.data)));
-  source.addEventListener("error", () => onPresence(false));
-  return source;
+  let source = null;
+  let later = 0;
+  const open = () => {
+    clearTimeout(later);
+    source?.close();
+    source = new EventSource("events");
+    source.addEventListener("hello", () => onPresence(true));
+    source.addEventListener("news", (event) => {
+      onNews(JSON.parse(event.data));
+      if (document.hidden) pause();
+    });
+    source.addEventListener("error", () => onPresence(false));
+  };
+  // A browser has six connections to a server for all its tabs: hidden ones look now and then.
+  const pause = () => {
+    source.close();
+    clearTimeout(later);
+    later = setTimeout(open, 5000);
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? pause() : open()));
+  open();
 }

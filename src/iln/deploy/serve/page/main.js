@@ -16,6 +16,7 @@ let order = [];
 let queue = { waiting: 0, running: 0, seconds_left: null };
 let current = null;
 let adding = 0;
+let cleared = 0;
 let going = true;
 
 // What each picture is to be restored with, where it was said; else what was said last.
@@ -54,8 +55,18 @@ async function attempt(promise) {
   }
 }
 
-function tell(problem) {
-  at("alert").textContent = problem;
+const SHOWN = 5;
+
+function tell(...problems) {
+  const lines = problems.filter(Boolean);
+  const more = lines.length - SHOWN;
+  const shown = more > 1 ? [...lines.slice(0, SHOWN), `and ${more} more`] : lines;
+  at("alert").hidden = lines.length === 0;
+  at("alert-lines").replaceChildren(...shown.map((words) => {
+    const line = document.createElement("li");
+    line.textContent = words;
+    return line;
+  }));
 }
 
 function all() {
@@ -155,26 +166,41 @@ async function add(files) {
   adding += files.length;
   render();
   const problems = [];
+  const since = cleared;
   for (const file of files) {
+    if (since !== cleared) {
+      adding -= 1;
+      continue;
+    }
     try {
       if (limits && file.size > limits.max_upload) {
         const most = limits.max_upload / 1e6;
         throw new Error(`the file has more than ${most} MB; allow it with --max-upload`);
       }
+      await readable(file);
       const job = await api.handIn(file);
-      if (!jobs.has(job.id)) {
+      if (since !== cleared) await api.remove(job.id);
+      else if (!jobs.has(job.id)) {
         jobs.set(job.id, job);
         order.push(job.id);
       }
-      if (adding === files.length) open(job.id); // the first of them
+      if (adding === files.length && since === cleared) open(job.id); // the first of them
     } catch (error) {
       problems.push(`${file.name}: ${error.message}`);
     }
     adding -= 1;
     render();
   }
-  if (problems.length) tell(problems.join("; "));
+  if (problems.length) tell(...problems);
   return undefined;
+}
+
+async function readable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Error("cannot be read; is it still there?");
+  }
 }
 
 // And are restored.
@@ -183,7 +209,9 @@ async function restore(pictures) {
   going = true;
   for (const job of pictures) {
     if (!going) return;
-    await attempt(api.start(job.id, said.get(job.id) ?? saidLast, () => going));
+    const started = await attempt(api.start(job.id, said.get(job.id) ?? saidLast, () => going));
+    if (started && !going) await attempt(api.cancel(job.id)); // asked for meanwhile
+    else if (started && jobs.has(job.id)) jobs.set(job.id, started);
   }
 }
 
@@ -200,6 +228,7 @@ at("options").addEventListener("submit", (event) => {
   said.set(job.id, options.read());
   restore([job]);
 });
+at("alert-close").addEventListener("click", () => tell());
 at("restore-all").addEventListener("click", () => restore(all().filter(startable)));
 at("cancel-all").addEventListener("click", async () => {
   going = false;
@@ -209,6 +238,7 @@ at("clear").addEventListener("click", () => {
   const results = all().some((job) => job.result);
   if (!results || confirm("Delete these pictures and results from this page?")) {
     going = false;
+    cleared += 1;
     attempt(api.clear());
   }
 });

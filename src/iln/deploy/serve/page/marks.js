@@ -65,7 +65,7 @@ export class Marks {
 
   down(place) {
     const size = (this.size() / 1000) * Math.max(this.canvas.width, this.canvas.height);
-    this.strokes.push({ erase: this.brush() === "erase", size, places: [place, place] });
+    this.strokes.push({ erase: this.brush() === "erase", size, places: [place] });
     this.line(this.strokes.at(-1), 0);
     this.onChange();
   }
@@ -86,10 +86,15 @@ export class Marks {
   line({ erase, size, places }, from) {
     const context = this.canvas.getContext("2d");
     context.globalCompositeOperation = erase ? "destination-out" : "source-over";
-    context.strokeStyle = COLOUR;
+    context.strokeStyle = context.fillStyle = COLOUR;
     context.lineWidth = size;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
+    if (from === 0) { // a line of no length is drawn by some browsers only
+      context.arc(places[0].x * this.canvas.width, places[0].y * this.canvas.height, size / 2, 0, 7);
+      context.fill();
+      context.beginPath();
+    }
     for (const { x, y } of places.slice(from)) {
       context.lineTo(x * this.canvas.width, y * this.canvas.height);
     }
