@@ -408,6 +408,25 @@ def refusing_store() -> Iterator[str]:
         server.server_close()
 
 
+def test_links_in_a_circle_and_names_that_are_no_text(restore: Command, tmp_path: Path) -> None:
+    """As without a cluster: each picture once; and what cannot be told is told by its place."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "sub").mkdir(parents=True)
+    for name in (b"a.png", b"sub/b.png", b"c\xff.png"):
+        image = Image.new("RGB", (16, 16), "gray")
+        with (folder / os.fsdecode(name)).open("wb") as file:
+            image.save(file, "PNG")
+    for link, target in (("sub/loop", ".."), ("one", "."), ("two", ".")):
+        (folder / link).symlink_to(target)
+    done = restore(folder, "-o", out, "-r", "--cluster", "local", "--time-limit", "600")
+    assert done.code == 1
+    assert "2 restored, 1 failed" in done.err and "its name is not UTF-8; rename it" in done.err
+    found = list(out.rglob("*.png"))
+    assert sorted(path.relative_to(out).as_posix() for path in found) == ["a.png", "sub/b.png"]
+    done = restore(folder, "-o", out, "--cluster", "local", "--time-limit", "inf")
+    assert done.code == 2 and "--time-limit inf: accepted are seconds up to 1,000,000" in done.err
+
+
 def test_refusals_before_the_start(restore: Command, pictures: Path, tmp_path: Path) -> None:
     def refused(*words: object) -> str:
         started = time.monotonic()

@@ -397,7 +397,9 @@ def _expand(
         raise InputError("an input without a name; give pictures, folders or patterns")
     if path.is_dir():
         any(path.iterdir())  # which raises, where that may not be read
-        folders = _folders(path, passed_over, {identity(path), results}) if recursive else [path]
+        folders = (
+            folders_below(path, passed_over, {identity(path), results}) if recursive else [path]
+        )
         for file in sorted(file for folder in folders for file in _files(folder, passed_over)):
             if reason := _reason_to_pass_over(file):
                 passed_over[reason] += 1
@@ -421,11 +423,11 @@ def _matches(pattern: str) -> Iterator[str]:
     base, rest = Path(*parts[:place]), parts[place + 1 :] or ("*",)
     for start in map(Path, glob.glob(str(base))):  # noqa: PTH207
         if start.is_dir():
-            for folder in _folders(start, Counter(), {identity(start)}):
+            for folder in folders_below(start, Counter(), {identity(start)}):
                 yield from _matches(str(Path(glob.escape(str(folder)), *rest)))
 
 
-def _folders(folder: Path, passed_over: Counter[str], seen: set[object]) -> Iterator[Path]:
+def folders_below(folder: Path, passed_over: Counter[str], seen: set[object]) -> Iterator[Path]:
     """A folder and all in it; those that are not looked into are counted.
 
     seen: the folders that are looked into, this one too. A link to one of them is not followed,
@@ -443,7 +445,7 @@ def _folders(folder: Path, passed_over: Counter[str], seen: set[object]) -> Iter
             passed_over["link to a folder of these"] += one.is_symlink()
         else:
             seen.add(same)
-            yield from _folders(one, passed_over, seen)
+            yield from folders_below(one, passed_over, seen)
 
 
 def _files(folder: Path, passed_over: Counter[str]) -> list[Path]:

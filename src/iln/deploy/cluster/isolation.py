@@ -30,6 +30,10 @@ _ATTEMPTS = 2
 """A process may die of others' doings; on its own picture it dies again."""
 
 
+_MOST_SECONDS = 1_000_000
+"""Of a time limit: eleven days; a pipe cannot be waited for much longer."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What is done to each picture, and with what.
@@ -53,6 +57,10 @@ class Work:
     def __post_init__(self) -> None:
         if self.gpus > 1 and self.gpus % 1:
             raise InputError(f"--actor-gpus {self.gpus:g}: a part of one GPU, or whole ones")
+        if not 0 < self.time_limit <= _MOST_SECONDS:
+            raise InputError(
+                f"--time-limit {self.time_limit:g}: accepted are seconds up to {_MOST_SECONDS:,}"
+            )
 
 
 class IsolatedRestorer:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from iln.atomic import printable
 from iln.deploy.cluster.isolation import IsolatedRestorer, Work
 from iln.deploy.cluster.report import FOLDER, SHOWN, Report, Row, table
 from iln.deploy.cluster.storage import EXTRA, Storage
@@ -87,7 +88,13 @@ def restore_on_cluster(
         with _connected(ray, address):
             actors = min(_actors(ray, work), len(jobs))
             say(f"to restore: {len(jobs)}; actors: {actors}")
-            _run(ray, jobs, work, actors, report)
+            try:
+                _run(ray, jobs, work, actors, report)
+            except InputError as error:  # a storage that is full by now, say
+                if not report.counts["restored"]:
+                    raise
+                say(f"error: {error}")
+                return max(1, _tell(plan, results, report))
     return _tell(plan, results, report)
 
 
@@ -126,11 +133,22 @@ def _plan(
     overwrite = work.options.overwrite
     there = set() if overwrite else set(results.names(recursive=recursive, missing=True))
     plan = plan_listed(names, there, overwrite=overwrite, shard=shard)
+    plan.jobs = [_with_text_alone(job) for job in plan.jobs]
     if not plan.jobs and not plan.finished and not plan.others:
         deeper = "" if recursive else "; --recursive also looks into subfolders"
         passed = f" ({passed_over(plan.passed_over)})" if plan.passed_over else ""
         raise InputError(f"{pictures.shown} holds no pictures{deeper}{passed}")
     return plan
+
+
+def _with_text_alone(job: Job) -> Job:
+    """A cluster's messages and reports hold no other names."""
+    try:
+        str(job.source).encode()
+    except UnicodeEncodeError:
+        shown = Path(printable(str(job.source)))
+        return replace(job, source=shown, problem=f"{shown}: its name is not UTF-8; rename it")
+    return job
 
 
 @contextmanager

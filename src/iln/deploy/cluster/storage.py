@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from iln.atomic import atomic_write, printable
 from iln.errors import InputError
 from iln.extras import need
 from iln.images import Picture, encode
+from iln.restoration.jobs import folders_below, identity
 
 EXTRA = "cluster"
 _PUT = {"s3", "gcs"}
@@ -64,12 +66,29 @@ class Storage:
         Args:
             missing: a folder that is not there is empty.
         """
+        if self.local:
+            with self._errors():
+                yield from self._local_names(recursive=recursive, missing=missing)
+            return
         fs = need("pyarrow.fs", EXTRA)
         selector = fs.FileSelector(self.root, allow_not_found=missing, recursive=recursive)
         with self._errors():
             for info in self.system.get_file_info(selector):
                 if info.type == fs.FileType.File:
                     yield info.path.removeprefix(self.root).lstrip("/")
+
+    def _local_names(self, *, recursive: bool, missing: bool) -> Iterator[str]:
+        """As `iln restore` finds them: through links, and each folder once."""
+        root = Path(self.root)
+        if missing and not root.exists():
+            return
+        any(root.iterdir())  # which raises, where there is none
+        folders = folders_below(root, Counter(), {identity(root)}) if recursive else [root]
+        for folder in folders:
+            with suppress(PermissionError):
+                for file in folder.iterdir():
+                    if file.is_file():
+                        yield file.relative_to(root).as_posix()
 
     def read(self, name: str) -> bytes:
         with self._errors(name), self.system.open_input_stream(self._path(name)) as stream:
