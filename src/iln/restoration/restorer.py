@@ -75,7 +75,9 @@ class Restorer(PictureRestorer):
 
     A model for marks (task `scratches`) changes a picture only where it clearly does: what it
     changes a little, over all of the picture, is taken back (`iln.images.mask.undo_small_changes`).
-    One object may be used from several threads; pictures are then done one after the other.
+    One object may be used from several threads; pictures are then done one after the other. A
+    process that is forked from one that has restored hangs, as OpenMP's threads are not forked with
+    it: have `multiprocessing` spawn, and make one there.
 
     Args:
         model: a shipped model's name, a file, or a module from `iln.build` or `iln.load` (a copy is
