@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import distil
+import mean
 import numpy as np
 import prune
 import pytest
@@ -16,6 +17,7 @@ from small_zoo import picture
 import iln
 from iln.backbones import SwinIRSpec, from_spec
 from iln.backbones.swinir import SwinIR
+from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.images import read
 from iln.lab.tasks import TASKS
@@ -37,6 +39,25 @@ def network() -> SwinIR:
                 name = f"layers.0.residual_group.blocks.{block}.{layer}.{kind}"
                 model.get_parameter(name).data.zero_()
     return model
+
+
+def test_a_mean_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = network(), network()
+    for parameter in after.parameters():
+        parameter.data += 1
+    names = [str(tmp_path / f"{name}.safetensors") for name in ("before", "after", "mean")]
+    iln.save(before, names[0])
+    iln.save(after, names[1], task="photo", training={"data": ["OpenPhotos"]})
+    monkeypatch.setattr(sys, "argv", ["", *names[:2], "-o", names[2], "--share", "0.25"])
+    assert mean.main() == 0
+    for one, other in zip(iln.load(names[2]).parameters(), before.parameters(), strict=True):
+        assert torch.allclose(one, other + 0.25, atol=1e-6)
+    said = describe(names[2])
+    assert said["task"] == "photo"
+    assert said["training"] == {"data": ["OpenPhotos"], "share_of_mean_with_init": 0.25}
+    monkeypatch.setattr(sys, "argv", ["", *names[:2], "-o", "none.safetensors", "--share", "2"])
+    with pytest.raises(InputError, match="share 2: must be from 0 to 1"):
+        mean.main()
 
 
 def test_the_blocks_that_matter_least_go_first(capsys: pytest.CaptureFixture[str]) -> None:
