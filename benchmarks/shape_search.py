@@ -1,7 +1,7 @@
 """Which shape of a network restores best in the same CPU seconds, after equal training.
 
     python benchmarks/shape_search.py --data DATA -o OUT [--recipe photo] [--steps 600] [SHAPE ...]
-    python benchmarks/shape_search.py --data DATA -o OUT --table docs/results/search
+    python benchmarks/shape_search.py --data DATA -o OUT --table docs/results/shapes
 
 The first line trains every shape from random weights by the recipe, with equal steps, crops and
 seeds, and scores the result on the recipe's first validation set with each strength of the task's

@@ -111,7 +111,7 @@ def test_an_error_has_no_traceback(here: Path) -> None:
         ("SIGINT", [], 130),
         ("SIGINT", ["--memory", "1MB"], 130),
         ("SIGTERM", ["--memory", "1MB"], 143),
-        ("SIGHUP", [], 129),
+        ("SIGHUP", [], 143),
     ],
 )
 def test_interrupted(name: str, memory: list[str], code: int, weights: Path, here: Path) -> None:

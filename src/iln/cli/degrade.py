@@ -63,7 +63,8 @@ def degrade(
         what = "is a folder; give one picture" if photo.is_dir() else "is no file"
         raise InputError(f"{printable(photo)} {what}")
     beside = _writable(photo.with_name(f"{photo.stem}{_MARK}{photo.suffix}"))
-    plan = plan_jobs([str(photo)], output or beside, recursive=False, overwrite=overwrite)
+    target = beside if output is None else output
+    plan = plan_jobs([str(photo)], target, recursive=False, overwrite=overwrite)
     (job,) = plan.jobs
     if job.problem is not None or job.target is None:
         raise InputError(job.problem or "-: give the name of a file to write")

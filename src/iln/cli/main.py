@@ -150,11 +150,17 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    main_thread = threading.current_thread() is threading.main_thread()
-    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP") if main_thread]
-    mine = [n for n in numbers if n is not None and signal.getsignal(n) == signal.SIG_DFL]
-    for number in mine:
-        signal.signal(number, end)
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)  # for whoever handles that now: a training, the server
+
+    handlers = {"SIGTERM": end, "SIGHUP": terminate}
+    mine = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = {getattr(signal, name, None): handler for name, handler in handlers.items()}
+        for number, handler in numbers.items():
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not with nohup
+                signal.signal(number, handler)
+                mine.append(number)
     try:
         yield
     finally:

@@ -28,8 +28,6 @@ _START = 900.0
 """Seconds in which a process has to have the models loaded: they may come from far."""
 _ATTEMPTS = 2
 """A process may die of others' doings; on its own picture it dies again."""
-
-
 _MOST_SECONDS = 1_000_000
 """Of a time limit: eleven days; a pipe cannot be waited for much longer."""
 

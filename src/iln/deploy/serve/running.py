@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from urllib.parse import quote
 
@@ -46,9 +44,8 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
         timeout_graceful_shutdown=LAST_WORDS,
     )
     try:
-        with _ended_by_signals():
-            ready(address(settings, listening.getsockname()[1]))
-            _Server(config, store).run(sockets=[listening])
+        ready(address(settings, listening.getsockname()[1]))
+        _Server(config, store).run(sockets=[listening])
     except (KeyboardInterrupt, SystemExit):
         pass  # asked for
     finally:
@@ -81,29 +78,6 @@ class _Server(uvicorn.Server):
         for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         super().handle_exit(sig, frame)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, and so does a terminal that is closed (SIGHUP) or
-    wants it (SIGQUIT); by default they would end the process at once."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGTERM)  # for whoever handles that now
-
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
-    for name in ("SIGHUP", "SIGQUIT"):  # not on Windows
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
-            before[number] = signal.signal(number, terminate)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:

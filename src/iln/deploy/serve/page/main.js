@@ -211,7 +211,7 @@ async function restore(pictures) {
     if (!going) return;
     const started = await attempt(api.start(job.id, said.get(job.id) ?? saidLast, () => going));
     if (started && !going) await attempt(api.cancel(job.id)); // asked for meanwhile
-    else if (started && jobs.has(job.id)) jobs.set(job.id, started);
+    else if (started && jobs.get(job.id) === job) jobs.set(job.id, started); // no news yet
   }
 }
 
