@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from known_networks import folder, network, pairs, photo
 
-from iln import InputError
+from iln import InputError, load
 from iln.lab.evaluation import evaluate
 from iln.lab.evaluation.files import as_json
 from iln.lab.tasks import task
@@ -125,6 +125,9 @@ def test_folders_and_pictures_that_cannot_be_scored(tmp_path: Path) -> None:
     for place, message in bad.items():
         with pytest.raises(InputError, match=message):
             evaluate(file, [good, place])
+    for model in (load(file), None, [3]):
+        with pytest.raises(InputError, match=r"a model of type .*; give its name"):
+            evaluate(model, good)  # type: ignore[arg-type]
     for seed in (-1, 0.5, "1"):
         with pytest.raises(InputError, match=r"seed .*: must be a whole number from 0 on"):
             evaluate(file, good, seed=seed)  # type: ignore[arg-type]

@@ -95,9 +95,14 @@ class _Item:
 def _listed(
     given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], what: str
 ) -> list[str | os.PathLike[str]]:
-    words = [given] if isinstance(given, str | os.PathLike) else list(given)
+    several: Any = given
+    one = isinstance(given, (str, os.PathLike)) or not hasattr(given, "__iter__")
+    words: list[Any] = [given] if one else list(several)
     if not words:
         raise InputError(f"name at least one {what}")
+    for word in words:
+        if not isinstance(word, (str, os.PathLike)):
+            raise InputError(f"a {what} of type {type(word).__name__}; give its name")
     return words
 
 
