@@ -101,6 +101,12 @@ def test_cards(command: Command, zoo: Path) -> None:
     assert done.lines == ["error: no model 'foto' is shipped; did you mean photo?"]
 
 
+def test_what_a_shipped_model_says_is_not_contradicted(command: Command) -> None:
+    done = command("models", "photo", "--norm", "ln", "--eps", "3")
+    assert (done.code, done.out) == (2, "")
+    assert done.lines == ["error: norm, eps: only for a file that does not say it"]
+
+
 def test_the_package_itself(command: Command) -> None:
     done = command("models", "--scores")
     assert done.code == 0

@@ -14,9 +14,17 @@ from small_models import photo, small_model, small_spec
 import iln
 from iln.errors import InputError
 from iln.restoration import memory
-from iln.restoration.memory import DiskMaps, available, parse_bytes, resident
+from iln.restoration.memory import DiskMaps, available, in_words, parse_bytes, resident
 
 CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0.0 MiB"), (50 * 2**20, "50.0 MiB"), (2**30 // 2, "0.5 GiB"), (7 * 2**29, "3.5 GiB")],
+)
+def test_bytes_in_words(size: int, words: str) -> None:
+    assert in_words(size) == words
 
 
 @pytest.mark.parametrize(

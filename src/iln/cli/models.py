@@ -15,6 +15,7 @@ from iln.cli.options import (
     NormOption,
     checkpoint_overrides,
 )
+from iln.errors import InputError
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -62,8 +63,11 @@ def models(
     console = Console()
     file = name is not None and (is_address(name) or os.path.lexists(name))
     if name is not None:
+        given = checkpoint_overrides(norm, input_stats, img_range, eps)
         if name not in names() and file:
-            text = _file(name, **checkpoint_overrides(norm, input_stats, img_range, eps))
+            text = _file(name, **given)
+        elif name in names() and given:
+            raise InputError(f"{', '.join(given)}: only for a file that does not say it")
         else:
             text = card(name)
         console.print(Markdown(text)) if console.is_terminal else typer.echo(text, nl=False)

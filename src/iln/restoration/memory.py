@@ -43,6 +43,11 @@ def parse_bytes(text: str | int | float) -> int:
     return int(size)
 
 
+def in_words(size: int) -> str:
+    """Bytes as people read them, such as `3.5 GiB`."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 // 10 else f"{size / 2**20:.1f} MiB"
+
+
 def resident() -> int:
     """Bytes of memory that this process holds (an estimate where the system does not tell)."""
     try:
@@ -136,7 +141,7 @@ class DiskMaps:
             tensor = self._map(size, count, dtype)
         except OSError as error:
             raise InputError(
-                f"no room for {size / 2**30:.1f} GiB of temporary maps in {self.folder} "
+                f"no room for {in_words(size)} of temporary maps in {self.folder} "
                 f"({error.strerror}): free some, name another folder in TMPDIR, or allow more "
                 "memory (--memory)"
             ) from None

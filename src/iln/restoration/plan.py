@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from iln.backbones import Spec
 from iln.errors import InputError
+from iln.restoration.memory import in_words
 
 STRIP = 24 * 2**20
 """Bytes of a strip's widest tensor, if the budget allows: more is not faster on a CPU, and below
@@ -81,8 +82,8 @@ def make_plan(
     if on_disk and not disk:
         raise InputError(
             f"a picture of {width} x {height} pixels needs "
-            f"{(maps + strip(window) + FIRST_USE) / 2**30:.1f} GiB here, "
-            f"{(budget or 0) / 2**30:.1f} GiB are free; use --device cpu"
+            f"{in_words(maps + strip(window) + FIRST_USE)} here, {in_words(budget or 0)} are free; "
+            "use --device cpu"
         )
     in_memory = 0 if on_disk else maps
     rows = best

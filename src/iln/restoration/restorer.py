@@ -53,7 +53,7 @@ class _NotFiniteError(InputError):
 
     def __init__(self, count: int, precision: str) -> None:
         hints = {
-            "fp32": "the model's weights are broken",
+            "fp32": "the model's weights are broken, or the picture's values are far from [0, 1]",
             "bf16": "use --precision fp32",
             "fp16": "use --precision fp32 or bf16, or make the model safe by `iln rescue`",
             "int8": "use --precision fp32, or measure its ranges again (`iln quantize`)",

@@ -18,6 +18,7 @@ from iln.deploy.openvino.network import NUMBERS, supported_precisions
 from iln.deploy.openvino.programs import compiler
 from iln.errors import InputError
 from iln.layers.forward_pass import WHOLE, ForwardPass
+from iln.restoration.memory import in_words
 
 log = logging.getLogger("iln")
 _WIDTHS = 20
@@ -77,8 +78,8 @@ class WholeGraph(nn.Module):
         if needed > budget:
             raise InputError(
                 f"{self.name} computes pictures in one piece, and {width} x {height} pixels need "
-                f"about {needed / 2**30:.1f} GiB, {budget / 2**30:.1f} GiB are free; the model "
-                "itself with --engine openvino goes in strips"
+                f"about {in_words(needed)}, {in_words(budget)} are free; the model itself with "
+                "--engine openvino goes in strips"
             )
 
     def forward(self, image: Tensor, run: ForwardPass = WHOLE) -> Tensor:
