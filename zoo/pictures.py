@@ -4,8 +4,8 @@
 
 Writes images/tasks.jpg, one crop for every model, damaged here from open-licence photographs;
 results/zoo/photo.jpg, real old and phone pictures, as they are and restored by `photo`, scratched
-ones by `scratches` before that, failures too; and results/zoo/deblur.jpg, pictures that were
-blurred here, and real ones.
+ones by `scratches` before that, failures too; results/zoo/photo-x2.jpg, such pictures enlarged; and
+results/zoo/deblur.jpg, pictures that were blurred here, and real ones.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from console import run
 from models import model
 from PIL import Image, ImageDraw, ImageFont
@@ -23,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 import iln
 from iln.atomic import atomic_write
 from iln.errors import InputError
-from iln.images import read
+from iln.images import read, resize
 from iln.lab.tasks import Pixels, generator, task, to_uint8
 
 
@@ -64,6 +65,14 @@ EXAMPLES = (
         (110, 230),
         {"prints": 1, "untouched": 0, "strength": 0.4, "wear": 0.85},
     ),
+    Example(
+        "photo-x2",
+        "worn and small",
+        "budgie_motherboard-circuits_1",
+        (200, 200),
+        {"scale": 2, "prints": 0, "untouched": 0, "strength": 0.5},
+        seed=2,
+    ),
     Example("scratches", "a worn print", "budgie_egg-basket_1", (129, 124), {"wear": 1}, seed=4),
 )
 CROP, ENLARGED = 120, 2
@@ -78,6 +87,16 @@ REAL = (
     "RealSRSet5/building.png",
     "OldPhotos_scratched/b.png",
     "OldPhotos_scratched/d.png",
+)
+ENLARGED_REAL = (
+    "RealSRSet5/oldphoto2.png",
+    "RealSRSet5/oldphoto3.png",
+    "RealSRSet5/oldphoto6.png",
+    "RealSRSet5/painting.png",
+    "RealSRSet5/frog.png",
+    "RealSRSet5/0014.png",
+    "RealSRSet5/tiger.png",
+    "RealSRSet5/dped_crop00061.png",
 )
 SCRATCHED = "OldPhotos_scratched"
 """The folder whose pictures need `scratches`, too."""
@@ -104,6 +123,7 @@ def main() -> int:
     given = parser.parse_args()
     save(tasks(given.data), given.output / "images" / "tasks.jpg")
     save(real(given.data), given.output / "results" / "zoo" / "photo.jpg")
+    save(real_enlarged(given.data), given.output / "results" / "zoo" / "photo-x2.jpg")
     save(blurred(given.data), given.output / "results" / "zoo" / "deblur.jpg")
     return 0
 
@@ -137,6 +157,18 @@ def real(data: Path) -> Image.Image:
     for name in REAL:
         before = read(found(data / Path(name).parent, Path(name).stem)).rgb8()
         pairs.append((before, photo(scratches(before) if name.startswith(SCRATCHED) else before)))
+    return sheet(pairs)
+
+
+def real_enlarged(data: Path) -> Image.Image:
+    """The middle of each real picture, enlarged by bicubic and by photo-x2."""
+    enlarge, pairs = iln.Restorer("photo-x2"), []
+    for name in ENLARGED_REAL:
+        picture = read(found(data / Path(name).parent, Path(name).stem)).rgb8()
+        after = enlarge(picture)
+        top, left = (max(0, side - SIDE) // 2 for side in after.shape[:2])
+        inside = np.s_[top : top + SIDE, left : left + SIDE]
+        pairs.append((resize(picture, 2)[inside], after[inside]))
     return sheet(pairs)
 
 
