@@ -16,6 +16,7 @@ from iln.images import SUFFIXES
 from iln.images.sizing import parse_size
 from iln.restoration.batch import BatchOptions
 from iln.restoration.memory import parse_bytes
+from iln.restoration.restorer import check_choice, find_device
 
 
 class Options(BaseModel):
@@ -100,8 +101,6 @@ def parse_options(given: dict[str, Any], settings: Settings) -> Options:
 
 def _check_words(options: Options) -> None:
     """As they are checked when the picture's turn comes, which may be in an hour."""
-    from iln.restoration.restorer import check_choice, find_device
-
     if options.size is not None:
         parse_size(options.size)
     if options.memory is not None:
