@@ -412,6 +412,46 @@ def test_long_names_and_a_window_of_middle_width(chromium: Any, home: str, tmp_p
             playwright.expect(page.locator("#queue")).to_be_hidden()
 
 
+@pytest.mark.parametrize("how", ["one", "all", "another tab"])
+def test_what_is_removed_is_not_asked_for_any_more(visit: Visit, tmp_path: Path, how: str) -> None:
+    page = visit.tab()
+    held: list[Any] = []
+    page.route("**/tiles/**", lambda route: held.append(route))
+    add(page, picture(tmp_path / "a.png"), picture(tmp_path / "b.png"))
+    for _ in range(100):
+        if len(held) >= 2:  # a thumbnail, and the picture that is shown
+            break
+        page.wait_for_timeout(100)
+    assert len(held) >= 2
+    gone = {"one": 1, "all": 2, "another tab": 2}[how]
+    if how == "one":
+        page.locator("#list li").nth(0).get_by_text("Remove").click()
+    elif how == "all":
+        page.click("#clear")
+    else:
+        visit.tab().click("#clear")
+    playwright.expect(page.locator("#list > li")).to_have_count(2 - gone)
+    while len(page.request.get(f"{visit.home}jobs").json()) > 2 - gone:
+        page.wait_for_timeout(50)
+    for request in held:
+        request.continue_()
+    page.wait_for_timeout(500)  # a 404 would be a complaint
+
+
+def test_a_picture_that_cannot_be_removed_comes_back(visit: Visit, tmp_path: Path) -> None:
+    page = visit.tab()
+    add(page, picture(tmp_path / "a.png"), picture(tmp_path / "b.png"))
+    held: list[Any] = []
+    page.route("**/jobs/*", lambda route: held.append(route))
+    page.locator("#list li").nth(1).get_by_text("Remove").click()
+    playwright.expect(page.locator("#list > li")).to_have_count(1)
+    playwright.expect(page.locator("#viewer-title")).to_have_text("a.png")
+    held[0].abort()
+    playwright.expect(page.locator("#list > li")).to_have_count(2)
+    playwright.expect(page.locator("#alert")).to_contain_text("the server does not answer")
+    assert visit.complaints.pop() == "Failed to load resource: net::ERR_FAILED"
+
+
 def test_cleared_while_pictures_come(visit: Visit, tmp_path: Path) -> None:
     page = visit.tab()
     page.set_input_files("#files", [picture(tmp_path / f"{number}.png") for number in range(40)])

@@ -20,6 +20,7 @@ export class List {
     const ids = new Set(jobs.map((job) => job.id));
     for (const [id, item] of this.items) {
       if (!ids.has(id)) {
+        item.image.removeAttribute("src"); // stops its loading
         item.root.remove();
         this.items.delete(id);
       }

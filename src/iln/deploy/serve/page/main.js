@@ -17,6 +17,9 @@ let queue = { waiting: 0, running: 0, seconds_left: null };
 let current = null;
 let adding = 0;
 let cleared = 0;
+let clearing = null; // a promise while the server is told to
+const underway = new Set(); // what is being handed in, as promises
+const leaving = new Set(); // asked to be removed; not shown while the server is told
 let going = true;
 
 // What each picture is to be restored with, where it was said; else what was said last.
@@ -41,7 +44,7 @@ const marks = new Marks({
 const list = new List(at("list"), {
   onOpen: open,
   onCancel: (id) => attempt(api.cancel(id)),
-  onRemove: (id) => attempt(api.remove(id)),
+  onRemove: (id) => leave([id], api.remove(id)),
 });
 
 // What was refused is said at the bottom; what is wrong with a picture stands beside it.
@@ -52,6 +55,20 @@ async function attempt(promise) {
   } catch (error) {
     tell(error.message);
     return null;
+  }
+}
+
+// Pictures go from the page at once, and come back where the server refuses.
+async function leave(ids, request) {
+  for (const id of ids) leaving.add(id);
+  show();
+  try {
+    tell("");
+    await request;
+  } catch (error) {
+    leaving.clear();
+    tell(error.message);
+    show();
   }
 }
 
@@ -70,7 +87,7 @@ function tell(...problems) {
 }
 
 function all() {
-  return order.map((id) => jobs.get(id)).filter(Boolean);
+  return order.map((id) => jobs.get(id)).filter((job) => job && !leaving.has(job.id));
 }
 
 const busy = (job) => job.state === "waiting" || job.state === "running";
@@ -87,10 +104,18 @@ function onNews(news) {
   queue = news.queue;
   if (news.ids) {
     order = news.ids;
+    if (clearing) for (const id of order) leaving.add(id);
     const there = new Set(order);
     for (const id of jobs.keys()) if (!there.has(id)) jobs.delete(id);
+    for (const id of leaving) if (!there.has(id)) leaving.delete(id);
   }
-  if (!jobs.has(current)) open(order.at(-1) ?? null);
+  show();
+}
+
+// What is there; another picture is opened where the current one has gone.
+function show() {
+  const there = all();
+  if (!there.some((job) => job.id === current)) open(there.at(-1)?.id ?? null);
   render();
 }
 
@@ -128,8 +153,8 @@ function renderCurrent() {
   const job = jobs.get(current);
   at("viewer").hidden = !job?.width;
   at("options").hidden = !job || !options;
+  viewer.show(job?.width ? job : null);
   if (!job) return;
-  if (job.width) viewer.show(job);
   const done = job.state === "done";
   at("viewer").dataset.state = job.state;
   for (const tag of document.querySelectorAll(".tag")) tag.hidden = !job.result;
@@ -168,18 +193,16 @@ async function add(files) {
   const problems = [];
   const since = cleared;
   for (const file of files) {
-    if (since !== cleared) {
-      adding -= 1;
-      continue;
-    }
     try {
       if (limits && file.size > limits.max_upload) {
         const most = limits.max_upload / 1e6;
         throw new Error(`the file has more than ${most} MB; allow it with --max-upload`);
       }
       await readable(file);
-      const job = await api.handIn(file);
-      if (since !== cleared) await api.remove(job.id);
+      await clearing;
+      if (since !== cleared) continue;
+      const job = await handIn(file);
+      if (since !== cleared) leaving.add(job.id);
       else if (!jobs.has(job.id)) {
         jobs.set(job.id, job);
         order.push(job.id);
@@ -187,12 +210,23 @@ async function add(files) {
       if (adding === files.length && since === cleared) open(job.id); // the first of them
     } catch (error) {
       problems.push(`${file.name}: ${error.message}`);
+    } finally {
+      adding -= 1;
+      render();
     }
-    adding -= 1;
-    render();
   }
   if (problems.length) tell(...problems);
   return undefined;
+}
+
+async function handIn(file) {
+  const request = api.handIn(file);
+  underway.add(request);
+  try {
+    return await request;
+  } finally {
+    underway.delete(request);
+  }
 }
 
 async function readable(file) {
@@ -237,11 +271,18 @@ at("cancel-all").addEventListener("click", async () => {
 at("clear").addEventListener("click", () => {
   const results = all().some((job) => job.result);
   if (!results || confirm("Delete these pictures and results from this page?")) {
-    going = false;
-    cleared += 1;
-    attempt(api.clear());
+    clear();
   }
 });
+
+// The server is told after what is underway has come, so that this goes too.
+async function clear() {
+  going = false;
+  cleared += 1;
+  clearing = leave(order, Promise.allSettled(underway).then(api.clear));
+  await clearing;
+  clearing = null;
+}
 
 // Marks.
 

@@ -40,6 +40,12 @@ export class Pyramid {
     }
   }
 
+  // Stops what still loads: a picture that is removed must not be asked for any more.
+  drop() {
+    for (const image of this.tiles.values()) if (!image.complete) image.removeAttribute("src");
+    this.tiles.clear();
+  }
+
   tile(level, column, row) {
     const key = `${level}/${column}/${row}`;
     let image = this.tiles.get(key);

@@ -5,8 +5,8 @@ const NEAR_SPLIT = 18;
 const STEP = 60;
 
 export class Viewer {
-  // side(job, "before" or "after", again): {width, height, draw(context, seen, density)}, or null;
-  // it calls again() when there is more to draw.
+  // side(job, "before" or "after", again): {width, height, draw(context, seen, density), drop()},
+  // or null; it calls again() when there is more to draw.
   constructor(canvas, { split, zoom, side }) {
     this.canvas = canvas;
     this.sideOf = side;
@@ -31,8 +31,14 @@ export class Viewer {
     for (const event of ["focus", "blur"]) canvas.addEventListener(event, () => this.draw());
   }
 
-  // Shows a job; the view stays where the same picture has become more.
+  // Shows a job, or nothing; the view stays where the same picture has become more.
   show(job) {
+    if (!job) {
+      this.drop("before", "after");
+      this.job = null;
+      this.size = null;
+      return;
+    }
     const same = job.id === this.job?.id;
     if (same && job.run === this.run && job.width === this.job.width
       && Boolean(job.result) === Boolean(this.after)) {
@@ -41,7 +47,11 @@ export class Viewer {
     }
     const before = this.size;
     const again = () => this.draw();
-    if (!same || !this.before) this.before = this.sideOf(job, "before", again);
+    if (!same || !this.before) {
+      this.drop("before");
+      this.before = this.sideOf(job, "before", again);
+    }
+    this.drop("after");
     this.after = this.sideOf(job, "after", again);
     this.job = job;
     this.run = job.run;
@@ -52,6 +62,13 @@ export class Viewer {
       this.limit();
     } else {
       this.fit();
+    }
+  }
+
+  drop(...sides) {
+    for (const side of sides) {
+      this[side]?.drop();
+      this[side] = null;
     }
   }
 
