@@ -114,7 +114,7 @@ def _twigs(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke
 def _fence(height: int, width: int, rng: np.random.Generator) -> Iterator[Stroke]:
     """Parallel lines, or two sets of them across, straight or wavy: railings, nets, stripes."""
     half, opacity = 0.3 + 5 * rng.random() ** 2, rng.uniform(0.5, 1)
-    period = max(rng.uniform(4, 30), 3 * half)
+    period = max(rng.uniform(4, 40), 3 * half)
     way, far = rng.uniform(0, np.pi), np.hypot(height, width)
     middle = complex(width, height) / 2
     forth = np.arange(-far / 2, far / 2, 0.5)

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 
 from iln.lab.degradations import fade, monochrome
+from iln.lab.degradations.lettering import lettered
 from iln.lab.degradations.lines import lines
 from iln.lab.degradations.prints import cracks, dust, scratches
 from iln.lab.tasks.photo import delivered, rounds, through
@@ -45,7 +46,7 @@ class Scratches(Task):
         if rng.random() < self.colourless:
             crop = monochrome(crop, rng)
         if rng.random() < self.lines:
-            crop = lines(crop, rng)
+            crop = (lettered if rng.random() < 0.5 else lines)(crop, rng)
         strength = self.scan.draw(rng)
         before, after = rounds(strength, self.scale)
         crop = through(before, crop, size, rng)
