@@ -37,7 +37,10 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}, strips")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    names = given.cases or [*CASES, "strips"]
+    known = [*CASES, "strips"]
+    names = given.cases or known
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(known)}")
     if given.inside:
         case(names[0]) if names[0] in CASES else strips()
         return

@@ -21,6 +21,8 @@ from iln.errors import InputError
         ("name=a=b", "name", "a=b"),
         ("upsampler=", "upsampler", ""),
         ("gray=true", "gray", True),
+        ("sigma=" + "9" * 5000, "sigma", "9" * 5000),  # too long a number for Python
+        ("a=" + "[" * 100_000, "a", "[" * 100_000),
     ],
 )
 def test_values(word: str, key: str, value: Any) -> None:

@@ -19,11 +19,13 @@ from pathlib import Path
 from console import run
 from PIL import Image, ImageDraw, ImageFont
 
+from iln.atomic import check_writable
 from iln.errors import InputError
 from iln.images import read
 
 SIDES = ("left", "right")
 ANSWERS = (*SIDES, "same")
+COLUMNS = ["page", "better"]
 LEAST = 480
 """Pixels of the larger side, up to which small pictures are enlarged by repeating pixels."""
 GAP, TITLE = 8, 22
@@ -65,10 +67,11 @@ def make_pairs(folders: list[Path], output: Path, key: Path, seed: int) -> None:
         raise InputError(f"{folders[0]} is named twice")
     rng = random.Random(seed)
     order = rng.sample(names[0], len(names[0]))
+    check_writable(key, overwrite=False)  # pages without their key would be lost
     output.mkdir(parents=True)
     sides = {}
     with (output / "answers.csv").open("x", encoding="utf-8") as answers:
-        answers.write("page,better\n")
+        answers.write(f"{','.join(COLUMNS)}\n")
         for number, name in enumerate(order, 1):
             page = f"{number:02d}"
             left, right = rng.sample(folders, 2)
@@ -82,17 +85,28 @@ def counted(answers: Path, key: Path) -> str:
     """How often each folder was found better, and on which pictures.
 
     Raises:
-        InputError: for an answer that is none.
+        InputError: for an answer that is none, for a page that the key does not have, and for files
+            that cannot be read.
     """
-    sides = json.loads(key.read_text("utf-8"))
+    try:
+        sides = json.loads(key.read_text("utf-8"))
+        said = answers.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{answers}, {key}: are no answers and no key of this program") from None
     found: dict[str, list[str]] = {}
-    with answers.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            better = (row["better"] or "").strip()
-            if better not in ANSWERS:
-                raise InputError(f"{answers}: page {row['page']}: {better!r} is none of {ANSWERS}")
-            page = sides[row["page"]]
-            found.setdefault(page.get(better, better), []).append(page["picture"])
+    rows = csv.DictReader(said.splitlines())
+    if rows.fieldnames != COLUMNS:
+        raise InputError(f"{answers}: its first line must be {','.join(COLUMNS)}")
+    for row in rows:
+        better = (row["better"] or "").strip()
+        if better not in ANSWERS:
+            raise InputError(f"{answers}: page {row['page']}: {better!r} is none of {ANSWERS}")
+        page = sides.get(row["page"])
+        if page is None:
+            raise InputError(f"{answers}: {key} has no page {row['page']}")
+        found.setdefault(page.get(better, better), []).append(page["picture"])
     counts = Counter({name: len(pictures) for name, pictures in found.items()})
     return "\n".join(f"{n} {name}: {', '.join(sorted(found[name]))}" for name, n in counts.items())
 

@@ -22,6 +22,6 @@ def parse_assignment(word: str) -> tuple[str, Any]:
     for form in (text, f"[{text}]") if text else ():
         try:
             return key, json.loads(form)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, or of too many digits or brackets
             continue
     return key, text

@@ -23,6 +23,12 @@ def test_anything_but_a_batch_of_floating_point_pictures_is_refused(image: torch
         shared(spec("swinir", "ln"))(image)
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (1, 3, 0, 8), (1, 3, 8, 0)])
+def test_no_pixels_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="no pixels"):
+        shared(spec("swinir", "i-ln"))(torch.zeros(shape))
+
+
 def test_strips_are_for_inference() -> None:
     model = shared(spec("swinir", "i-ln"))
     with pytest.raises(InputError, match="inference_mode"):

@@ -15,6 +15,7 @@ from serve_helpers import client, encoded, finished, hand_in, pixels, save_netwo
 
 import iln
 from iln.deploy.serve.options import Options
+from iln.deploy.serve.store import Busy
 from iln.images.mask import changed_mask
 
 
@@ -122,6 +123,17 @@ def test_of_several_models_the_mask_limits_the_one_for_marks(tmp_path: Path) -> 
         assert np.array_equal(limited, iln.restore(before, names, mask=painted))
         assert not np.array_equal(limited[:, :16], before[:, :16])
         assert not np.array_equal(limited, whole)
+        assert np.array_equal(array(http.get(f"{where}/mask").content), painted)
+
+        def full(*_: Any, **__: Any) -> None:
+            raise Busy("1 pictures wait already; try again later")
+
+        with pytest.MonkeyPatch.context() as patch:  # nothing of a refused mask stays
+            patch.setattr(http.app.state.store, "start", full)
+            black = encoded(np.zeros((30, 40), np.uint8))
+            assert http.put(f"{where}/mask", content=black).status_code == 503
+            assert http.delete(f"{where}/mask").status_code == 503
+        assert http.get(where).json()["result"]["masked"]
         assert np.array_equal(array(http.get(f"{where}/mask").content), painted)
 
         http.delete(f"{where}/mask").raise_for_status()

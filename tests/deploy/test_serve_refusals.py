@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from starlette.testclient import TestClient
 from test_serve_restoring import slow
 
 from iln.deploy.serve import Settings, create_app
+from iln.deploy.serve.options import Options
 from iln.deploy.serve.store import safe_name
+from iln.restoration.batch import BatchOptions
+from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions
 
 
 def post(http: Any, name: str = "a.png", data: bytes | None = None, **fields: Any) -> Any:
@@ -425,3 +429,11 @@ def test_the_extra_is_named_where_it_is_missing(
         main()
     assert ended.value.code == 2
     assert "pip install 'iln[serve]'" in capsys.readouterr().err
+
+
+def test_an_option_of_the_command_is_one_of_the_server_too() -> None:
+    """Or it is named here, because it is of files or of the server's own."""
+    of_files = {"overwrite", "skip_existing", "compare", "mask", "save_mask", "max_pixels"}
+    commands = {field.name for field in fields(BatchOptions)} - of_files - {"models", "restore"}
+    how = set(RestoreOptions.__optional_keys__) - set(CHECKPOINT_OVERRIDES)
+    assert {*Options.model_fields} == commands | how | {"model", "format"}

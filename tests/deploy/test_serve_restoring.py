@@ -17,6 +17,7 @@ from PIL import Image
 pytest.importorskip("starlette", reason="Starlette is not installed")
 from serve_helpers import client, encoded, finished, hand_in, pixels, visitor, wait_for
 
+from iln.deploy.serve import worker
 from iln.deploy.serve.options import Options
 from iln.images import Picture, write
 
@@ -210,6 +211,27 @@ def test_cancelled_while_it_waits_and_while_it_runs(
             http.post(f"/jobs/{job['id']}/cancel")
             assert finished(http, job)["state"] == "cancelled"
             assert http.get(f"/jobs/{job['id']}/result").status_code == 409
+
+
+def test_cancelled_when_the_result_is_written_already(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays: the one before is gone."""
+    usual = worker.make_tiles
+    with visitor() as http:
+        job = hand_in(http, encoded(), model=str(network))
+        finished(http, job)
+        store = http.app.state.store
+
+        def tiles(picture: Picture, folder: Path) -> None:
+            usual(picture, folder)
+            store.cancel(store.get(job["id"]))
+
+        monkeypatch.setattr(worker, "make_tiles", tiles)
+        http.post(f"/jobs/{job['id']}/start", json={"model": [str(network)]})
+        wait_for(lambda: http.get(f"/jobs/{job['id']}").json()["run"] == 2)
+        assert finished(http, job)["result"] is not None
+        assert http.get(f"/jobs/{job['id']}/result").status_code == 200
 
 
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,9 @@ def test_transparency_is_no_colour(dtype) -> None:
         np.zeros((4, 4, 5), np.uint8),
         np.zeros((4, 4), int),
         np.full((4, 4), 9.0),
+        np.full((4, 4), np.nan),
+        np.zeros((4, 4, 3), np.uint32),
+        np.zeros((0, 4, 3), np.uint8),
     ],
 )
 def test_what_is_no_picture_is_not_stretched(picture) -> None:

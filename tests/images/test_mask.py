@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from iln.errors import InputError
-from iln.images.mask import as_mask, changed_mask, undo_small_changes, within_mask
+from iln.images.mask import (
+    as_mask,
+    changed_mask,
+    take_smaller_changes,
+    undo_small_changes,
+    within_mask,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -84,12 +90,29 @@ def test_small_changes_are_undone_band_by_band_as_at_once(dtype: type) -> None:
     assert 0.5 < (after == before).all(2).mean() < 0.99
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_of_two_results_each_pixel_is_the_one_that_changed_less(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    full = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    before, after, other = ((rng.random((600, 9, 3)) * full).astype(dtype) for _ in range(3))
+    other[:, 4] = before[:, 4]
+    after[:, 5] = before[:, 5]
+    distances = [np.abs(x.astype(float) - before).max(2) for x in (after, other)]
+    expected = np.where((distances[1] < distances[0])[..., None], other, after)
+    kept = other.copy()
+    take_smaller_changes(before, after, other)
+    assert np.array_equal(after, expected) and np.array_equal(other, kept)
+    assert np.array_equal(after[:, 4:6], before[:, 4:6])
+
+
 def test_sizes_must_agree() -> None:
     small, large = np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)
     with pytest.raises(ValueError, match="of one size"):
         changed_mask(small, large)
     with pytest.raises(ValueError, match="one size"):
         within_mask(small, small, np.zeros((5, 4), np.uint8))
+    with pytest.raises(ValueError, match="one size"):
+        take_smaller_changes(small, small, large)
 
 
 def test_a_mask_of_black_and_white_gets_a_soft_edge_outside_of_the_white() -> None:

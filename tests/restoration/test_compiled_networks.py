@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,35 @@ def test_every_shape(backbone: str, changes: dict[str, Any]) -> None:
     spec = small_spec(backbone, **changes)
     model = small_model(spec)
     assert decibels(run(compiled(model), 4, spec.in_chans), run(model, 4, spec.in_chans)) > 110
+
+
+@pytest.mark.parametrize("norm", ["i-ln", "ln", "bn"])
+def test_one_picture_at_a_time_in_strips(norm: str) -> None:
+    fast = compiled(small_model(small_spec(norm=norm)))
+    with torch.inference_mode():
+        with pytest.raises(InputError, match="one picture at a time, not 2"):
+            fast(tensor(8, 8).expand(2, -1, -1, -1), Strips(4))
+        with pytest.raises(InputError, match="computes in strips"):
+            fast(tensor(8, 8))
+
+
+def test_two_in_two_threads_leave_pytorch_its_threads() -> None:
+    """PyTorch has one number for all: the second may not begin with that of the first."""
+    restorers = [iln.Restorer(small_model(small_spec()), engine="openvino") for _ in range(2)]
+    image = (np.random.default_rng(0).random((64, 64, 3)) * 255).astype(np.uint8)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+
+            def work(restorer: iln.Restorer) -> int:
+                for _ in range(10):
+                    restorer(image)
+                return torch.get_num_threads()
+
+            assert list(pool.map(work, restorers)) == [4, 4]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_picture_lower_and_narrower_than_a_window() -> None:

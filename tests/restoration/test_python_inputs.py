@@ -110,7 +110,10 @@ def test_files_and_bytes(restorer: iln.Restorer, tmp_path: Path) -> None:
     expected = restorer(image())
     with (tmp_path / "a.png").open("rb") as file:
         names = (str(tmp_path / "a.png"), tmp_path / "a.png")
-        for given in (*names, data, bytearray(data), memoryview(data), io.BytesIO(data), file):
+        spread = bytearray(2 * len(data))
+        spread[::2] = data
+        views = (memoryview(data), memoryview(spread)[::2])
+        for given in (*names, data, bytearray(data), *views, io.BytesIO(data), file):
             assert np.array_equal(restorer(given), expected)
 
 
@@ -288,6 +291,7 @@ def test_what_is_no_model_is_told(model: Any) -> None:
     [
         ("0.5", "strength '0.5': must be from 0 to 1, such as 0.5"),
         ([0.5], "must be from 0 to 1, such as 0.5"),
+        (np.array([0.5, 0.5]), "must be from 0 to 1, such as 0.5"),
         (Fraction(3, 2), "strength 1.5: must be from 0 to 1"),
     ],
 )

@@ -48,6 +48,21 @@ def test_what_cannot_be_compared(folders: list[Path], tmp_path: Path) -> None:
     make_pairs(folders, output, key, seed=0)
     with pytest.raises(InputError, match="page 01: '' is none of"):
         counted(output / "answers.csv", key)
+    answers = output / "answers.csv"
+    for text, problem in (
+        ("page,best\n01,left\n", "its first line must be page,better"),
+        ("page,better\n99,left\n", "has no page 99"),
+    ):
+        answers.write_text(text)
+        with pytest.raises(InputError, match=problem):
+            counted(answers, key)
+    for files in ((tmp_path / "none.csv", key), (answers, tmp_path / "none.json")):
+        with pytest.raises(InputError, match="No such file"):
+            counted(*files)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError):  # before the pages, which would have no key
+        make_pairs(folders, tmp_path / "third", tmp_path / "file" / "key.json", seed=0)
+    assert not (tmp_path / "third").exists()
     (folders[0] / "p0.png").unlink()
     other = tmp_path / "other", tmp_path / "other.json"
     with pytest.raises(InputError, match="no pictures of the same names"):

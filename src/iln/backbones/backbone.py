@@ -57,6 +57,10 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 """What a spec's values may be, by the type that their field declares."""
 
 
+_LARGEST_STEP = 100
+"""Powers of two by which the stream may be divided: beyond, float32 has no such number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """Every hyperparameter of a network: with the weights, all that is needed to rebuild it.
@@ -149,6 +153,11 @@ class Spec:
             raise InputError(
                 f"embed_dim {self.embed_dim} with mlp_ratio {self.mlp_ratio!r} is too narrow; "
                 "at least 4 channels, and 1 inside the mlp"
+            )
+        if any(abs(step) > _LARGEST_STEP for step in self.stream_steps):
+            raise InputError(
+                f"stream_steps {self.stream_steps}: each is from -{_LARGEST_STEP} to "
+                f"{_LARGEST_STEP}"
             )
         if self.stream_steps and len(self.stream_steps) != len(self.depths):
             raise InputError(
@@ -409,6 +418,8 @@ class Backbone(nn.Module):
                 f"image is {image.dtype} of shape {tuple(image.shape)}; "
                 f"accepted is floating point (B, {channels}, H, W) in [0, 1]"
             )
+        if image.numel() == 0:
+            raise InputError(f"image has shape {tuple(image.shape)}: no pixels")
         if isinstance(run, Strips) and torch.is_grad_enabled():
             raise InputError("Strips are for inference; call the model in torch.inference_mode()")
 

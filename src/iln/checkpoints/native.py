@@ -62,7 +62,7 @@ from iln.errors import InputError, first_line
 
 FORMAT = 3
 _DESCRIPTION = ("task", "training", "scores", "licence")
-_STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_STORED = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _WIDEST = 64
 """Windows, pixels a side: the table of who sees whom has as many entries as that to the fourth."""
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -241,8 +241,8 @@ def describe(name_or_file: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         `file`, `backbone`, `spec` (a dict of its fields), `task`, `training`, `scores`, `licence`,
-        `parameters` (how many numbers are stored), `dtype` (of most of them: `float32`, `float16`
-        or `bfloat16`; `int4` where weights are packed) and `bytes`.
+        `parameters` (how many numbers are stored), `dtype` (of most of them: `float64`, `float32`,
+        `float16` or `bfloat16`; `int4` where weights are packed) and `bytes`.
 
     Raises:
         InputError: if there is no such file or it was not written by `save`.

@@ -40,14 +40,19 @@ def unfade(pixels: NDArray[Any]) -> NDArray[Any]:
     """
     if pixels.ndim == 2:
         return unfade(pixels[..., None])[..., 0]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or pixels.dtype.kind not in "uf":
+    known = pixels.dtype in (np.uint8, np.uint16) or pixels.dtype.kind == "f"
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or not known:
         raise InputError(
             f"image is {pixels.dtype} of shape {pixels.shape}; accepted are (H, W) and "
             "(H, W, 1 to 4) of uint8, uint16 and float in [0, 1]"
         )
+    if pixels.size == 0:
+        raise InputError(f"image has shape {pixels.shape}: no pixels")
     if pixels.shape[2] in (2, 4):
         return np.concatenate([unfade(pixels[..., :-1]), pixels[..., -1:]], 2)
-    if pixels.dtype.kind == "f" and pixels.size and not pixels.max() <= 1.5:
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputError("image holds values that are not finite; accepted are floats in [0, 1]")
+    if pixels.dtype.kind == "f" and pixels.max() > 1.5:
         raise InputError("image holds values above 1; floats must be in [0, 1] (divide by 255?)")
     if pixels.dtype.kind == "f":
         # float16 ends at 65504.

@@ -1,9 +1,12 @@
 """libvips, loaded when first needed and without its chatter."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+
+_ERRORS = threading.Lock()
 
 
 def libvips() -> ModuleType:
@@ -37,6 +40,21 @@ def warnings() -> Iterator[list[str]]:
         yield listener.heard
     finally:
         log.removeHandler(listener)
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Nobody else's errors meanwhile, and none are left.
+
+    All threads share what libvips says of damage, and whoever asks for an error takes all of it
+    away: what may fail is done within this, or another thread takes a damaged picture for a sound
+    one.
+    """
+    with _ERRORS:
+        try:
+            yield
+        finally:
+            forget_errors()
 
 
 def forget_errors() -> None:

@@ -162,6 +162,24 @@ def undo_small_changes(before: NDArray[Any], after: NDArray[Any]) -> None:
         after[top:stop] = within_mask(before[top:stop], after[top:stop], own)
 
 
+def take_smaller_changes(before: NDArray[Any], after: NDArray[Any], other: NDArray[Any]) -> None:
+    """Put into `after`, pixel by pixel, that one of two results which changed the picture less.
+
+    Args:
+        before: (H, W, C), uint8, uint16 or float in [0, 1].
+        after: of the same shape and type; it is written to.
+        other: of the same shape and type. How much a pixel changed is how much its most changed
+            channel did; all its channels come from one of the two.
+    """
+    if not before.shape == after.shape == other.shape:
+        raise ValueError(f"one size, not {before.shape}, {after.shape} and {other.shape}")
+    for top in range(0, len(before), _ROWS):
+        rows = slice(top, top + _ROWS)
+        base = before[rows].astype(np.float32)
+        by_one, by_other = (np.abs(one[rows] - base).max(2) for one in (after, other))
+        np.copyto(after[rows], other[rows], where=(by_other < by_one)[..., None])
+
+
 def _vips(mask: NDArray[np.uint8]) -> Any:
     height, width = mask.shape
     data = np.ascontiguousarray(mask).data

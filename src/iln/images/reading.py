@@ -2,7 +2,6 @@
 
 import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO, UnsupportedOperation
@@ -27,7 +26,7 @@ from iln.images.decoding import (
     unpremultiply,
 )
 from iln.images.format_headers import READ_HEADER, read_heif_header
-from iln.images.libvips import complaints, forget_errors, libvips, reason, warnings
+from iln.images.libvips import complaints, forget_errors, libvips, own_errors, reason, warnings
 from iln.images.metadata import Found
 from iln.images.picture import NAMES, Array, Picture, icc_fits
 from iln.images.pillow_formats import read_with_pillow
@@ -51,8 +50,6 @@ _LEAST_DPI, _MOST_DPI = 0.5, 65535
 _TIFF_DAMAGE = re.compile(
     r"Corrupt JPEG data|Premature EO[LF]|[Ll]ine length mismatch|[Bb]ad code word|Invalid code"
 )
-# All threads share what libvips says of damage.
-_COMPLAINTS = threading.Lock()
 
 
 def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = False) -> Picture:
@@ -79,6 +76,8 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, *, allow_damaged: bool = 
         InputError: if the file is missing, unreadable, no picture, damaged or cut off, too large,
             animated, of several pages, of high dynamic range, or of another depth or colour model.
     """
+    if isinstance(source, memoryview) and not source.c_contiguous:
+        source = source.tobytes()
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _read_open(BytesIO(source), "the picture", max_pixels, allow_damaged)
     if not isinstance(source, (str, os.PathLike)):
@@ -118,15 +117,13 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Width and height that a picture's header declares, as stored; None where it cannot be told
     quickly. Nothing is decoded, and nothing raised."""
     pyvips = libvips()
-    # The complaints of a picture that is read meanwhile would be lost, and ours be its own.
-    with _COMPLAINTS:
+    with own_errors():
         try:
             if not Path(path).is_file():  # opening a named pipe would wait forever
                 return None
             header = pyvips.Image.new_from_file(os.fspath(path), access="sequential")
             return int(header.width), int(header.height)
         except (pyvips.Error, UnicodeDecodeError, ValueError, OSError):
-            forget_errors()
             return None
 
 
@@ -225,11 +222,8 @@ def _readable_in_part(file: BinaryIO, kind: str, max_pixels: int) -> bool:
 @contextmanager
 def _complaints() -> Iterator[list[str]]:
     """Nobody else's complaints meanwhile, and none are left; yields what is warned of."""
-    with _COMPLAINTS, warnings() as heard:
-        try:
-            yield heard
-        finally:
-            forget_errors()
+    with own_errors(), warnings() as heard:
+        yield heard
 
 
 def _trouble(kind: str, heard: list[str], file: BinaryIO) -> str:

@@ -170,9 +170,10 @@ class Pipeline(PictureRestorer):
 
 
 def _checked_strength(strength: Any) -> float:
-    if isinstance(strength, str) or not hasattr(strength, "__float__"):
-        raise InputError(f"strength {strength!r}: must be from 0 to 1, such as 0.5")
-    share = float(strength)
+    try:
+        share = float("" if isinstance(strength, str) else strength)
+    except (TypeError, ValueError):
+        raise InputError(f"strength {strength!r}: must be from 0 to 1, such as 0.5") from None
     if not 0 <= share <= 1:
         raise InputError(f"strength {share:g}: must be from 0 to 1")
     return share

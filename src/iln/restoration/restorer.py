@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -19,7 +20,7 @@ from iln.checkpoints.hub import is_address
 from iln.checkpoints.native import as_model, load, said_by
 from iln.cpu import slow_here
 from iln.errors import InputError
-from iln.images.mask import undo_small_changes
+from iln.images.mask import take_smaller_changes, undo_small_changes
 from iln.images.transparency import grow_colours
 from iln.layers.forward_pass import Allocate, Strips
 from iln.restoration.engine import choose_engine
@@ -73,8 +74,10 @@ def is_graph(model: object) -> bool:
 class Restorer(PictureRestorer):
     """A network, loaded once, that restores pictures of any size exactly.
 
-    A model for marks (task `scratches`) changes a picture only where it clearly does: what it
-    changes a little, over all of the picture, is taken back (`iln.images.mask.undo_small_changes`).
+    A model for marks (task `scratches`) changes a picture only where it clearly does. It restores
+    the picture and its transpose (with a graph: turned by half), and each pixel is taken from where
+    it changed less (`iln.images.mask.take_smaller_changes`): what is a mark one way only is none.
+    What it changes a little, over all of the picture, is taken back (`undo_small_changes`).
     One object may be used from several threads; pictures are then done one after the other. A
     process that is forked from one that has restored hangs, as OpenMP's threads are not forked with
     it: have `multiprocessing` spawn, and make one there.
@@ -116,6 +119,8 @@ class Restorer(PictureRestorer):
         self.precision = precision
         """What is computed in: `fp32`, `bf16`, `fp16` or `int8`."""
         self._graph: WholeGraph | None = None
+        self._turns: AbstractContextManager[Any] = nullcontext()
+        """Held while it computes."""
         self._strip_bytes: int | None = None
         """Of a strip that suits the engine; None: as the plan finds it."""
         if not isinstance(model, Backbone) and is_graph(model):
@@ -127,7 +132,7 @@ class Restorer(PictureRestorer):
         """Of the feature maps."""
         self.scale = self.model.spec.scale
         self.marks_only = self.scale == 1 and self._task(model) == _MARKS
-        """Whether small changes are taken back."""
+        """Whether what is no clear mark is taken back."""
         self._may_move = device == "auto"
         self._passes = _count_passes(self.model) if isinstance(self.model, Backbone) else 1.0
         self._lock = threading.Lock()
@@ -171,6 +176,7 @@ class Restorer(PictureRestorer):
             self.model, self.precision = openvino.compile_for(network, self.precision)
             self._unused = openvino.scratch_bytes(self.model)
             self._strip_bytes = openvino.STRIP
+            self._turns = openvino.ONE_AT_A_TIME
         self._spare = spare if self.precision != "fp32" else None
 
     def restore_arrays(
@@ -190,9 +196,14 @@ class Restorer(PictureRestorer):
 
     def _restored(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
         """(H, W, 1 or 3) -> the same, restored."""
-        result = self._restore(pixels, progress)
-        if self.marks_only:
-            undo_small_changes(pixels, result)
+        if not self.marks_only:
+            return self._restore(pixels, progress)
+        result = self._restore(pixels, lambda share: progress(share / 2))
+        # The transpose tells more than half a turn, but a graph may be for one size alone.
+        turn = _transposed if self._graph is None else _half_turned
+        other = self._restore(turn(pixels), lambda share: progress(0.5 + share / 2))
+        take_smaller_changes(pixels, result, turn(other))
+        undo_small_changes(pixels, result)
         return result
 
     def _restore(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:
@@ -230,7 +241,7 @@ class Restorer(PictureRestorer):
                 result[..., i : i + 1] = self._restore(pixels[..., i : i + 1], tell)
             return result
         plain = torch.autocast(self.device.type, enabled=False)  # the precision is ours to choose
-        with self._lock, torch.inference_mode(), plain:
+        with self._lock, self._turns, torch.inference_mode(), plain:
             precision = self.precision
             strips = self._strips(height, width, channels * pixels.dtype.itemsize, progress)
             image = _to_tensor(pixels, spec.in_chans, strips.allocate).to(self.device)
@@ -303,6 +314,14 @@ class Restorer(PictureRestorer):
         if self.memory is None:
             return int((available() - self._unused) * SHARE_OF_FREE_MEMORY)
         return max(0, self.memory - resident() - self._unused)
+
+
+def _transposed(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(pixels.swapaxes(0, 1))
+
+
+def _half_turned(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(pixels[::-1, ::-1])
 
 
 def find_device(name: str) -> torch.device:

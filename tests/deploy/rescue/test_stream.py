@@ -95,6 +95,9 @@ def test_steps_are_part_of_the_spec() -> None:
     spec = network().spec
     with pytest.raises(InputError, match="stream_steps"):
         replace(spec, stream_steps=(1,))
+    for step in (-2000, 101):
+        with pytest.raises(InputError, match=r"stream_steps .*each is from -100 to 100"):
+            replace(spec, stream_steps=(0, step))
     model = from_spec(replace(spec, stream_steps=(0, 3)))
     out = model(picture())
     out.mean().backward()  # and training goes through them

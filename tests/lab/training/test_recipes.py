@@ -77,6 +77,16 @@ def test_a_recipe_goes_on_from_the_shipped_model_of_its_name(name: str) -> None:
         assert torch.equal(model.state_dict()[key], value), key
 
 
+def test_a_shipped_model_counts_before_a_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo", "mine"):
+        Path(name).touch()
+    assert recipe("denoise", ["init=photo"]).init == "photo"
+    assert recipe("denoise", ["init=mine"]).init == str(tmp_path / "mine")
+
+
 def test_a_deeper_network_does_not_lose_blocks_in_silence() -> None:
     made = recipe("denoise", ["init=denoise", "spec.depths=[6,6,2,6]"])
     with pytest.raises(InputError, match=r"denoise does not fit .* spec.depths=\[6, 6, 6, 6\]"):

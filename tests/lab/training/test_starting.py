@@ -194,6 +194,9 @@ def test_a_single_picture_is_trained_on_and_not_held_out(made: Recipe, tmp_path:
     said: list[str] = []
     assert train(alone, tmp_path / "run", say=said.append)
     assert said[0].endswith("and a single picture leaves none to hold out: not validated")
+    wanted = alone.model_copy(update={"validation": (), "hold_out": 0.5})
+    train(wanted, tmp_path / "other", say=said.append)
+    assert "a single picture leaves none to hold out" in said
 
 
 def test_folders_named_in_python_begin_where_one_stands(
@@ -255,6 +258,52 @@ def test_what_was_held_out_stays_so_when_pictures_come_and_go(made: Recipe, tmp_
     now, (same,), _ = picture_sets(own, begun)
     assert same.sources == test.sources and len(now) == 24
     assert not {source.target for source in now} & {source.target for source in test.sources}
+
+
+def test_a_held_out_picture_that_is_gone_for_a_while_is_never_learned_from(
+    made: Recipe, tmp_path: Path
+) -> None:
+    folder, run, said = draw(tmp_path / "set", 8), tmp_path / "run", list[str]()
+    own = made.model_copy(
+        update={"data": (folder,), "validation": (), "hold_out": 0.25, "lr_end": 1.0, "steps": 1}
+    )
+    train(own, run, say=said.append)
+    begun = json.loads((run / "begun.json").read_text())
+    _, (test,), _ = picture_sets(own)
+    first = test.sources[0].target
+    data = first.read_bytes()
+    first.unlink()
+    train(own.model_copy(update={"steps": 2}), run, resume=True, say=said.append)
+    (warning,) = [line for line in said if "are gone" in line]
+    assert "1 of the 2 pictures that are held out are gone" in warning
+    first.write_bytes(data)
+    said.clear()
+    train(own.model_copy(update={"steps": 3}), run, resume=True, say=said.append)
+    assert json.loads((run / "begun.json").read_text()) == begun
+    assert not any("warning" in line for line in said)
+    (run / "begun.json").unlink()
+    train(own.model_copy(update={"steps": 4}), run, resume=True, say=said.append)
+    assert any("begun.json is missing or damaged" in line for line in said)
+
+
+def test_one_folder_twice_is_refused(made: Recipe, tmp_path: Path) -> None:
+    folder = draw(tmp_path / "set", 3)
+    twice = made.model_copy(update={"data": (folder, tmp_path / "set" / ".." / "set")})
+    with pytest.raises(InputError, match="is given twice in data"):
+        train(twice, tmp_path / "run", say=quiet)
+
+
+def test_a_run_whose_states_are_gone_does_not_begin_anew_over_its_weights(
+    made: Recipe, tmp_path: Path
+) -> None:
+    run, short = tmp_path / "run", made.model_copy(update={"steps": 2})
+    train(short, run, say=quiet)
+    before = {file.name: file.read_bytes() for file in run.glob("*.safetensors")}
+    for file in run.glob("state*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"no state to resume from.* init="):
+        train(short, run, resume=True, say=quiet)
+    assert {file.name: file.read_bytes() for file in run.glob("*.safetensors")} == before
 
 
 def test_other_pictures_of_the_same_names_are_told(made: Recipe, tmp_path: Path) -> None:
@@ -344,9 +393,22 @@ def test_weights_are_not_removed_with_a_run_whose_state_was_never_saved(
 
     monkeypatch.setattr("iln.lab.training.run_state.save_state", full)
     run = tmp_path / "run"
-    with pytest.raises(InputError, match="No space left on device; nothing is the state"):
+    with pytest.raises(InputError, match="nothing is the state to resume from, and the weights of"):
         train(made.model_copy(update={"steps": 3}), run, say=quiet)
     assert (run / "last.safetensors").exists()
+
+
+def test_the_log_of_a_run_that_could_save_nothing_stays(
+    made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(model: Any, file: Path, *rest: Any) -> None:
+        raise InputError(f"{file}: cannot be written: No space left on device")
+
+    monkeypatch.setattr(loop, "save_weights", full)
+    run = tmp_path / "run"
+    with pytest.raises(InputError, match="No space left"):
+        train(made.model_copy(update={"steps": 3, "log_every": 1}), run, say=quiet)
+    assert [line["step"] for line in log(run) if "loss" in line] == [1, 2, 3]
 
 
 def test_weights_say_what_they_started_from_also_after_a_resume(

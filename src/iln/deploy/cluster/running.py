@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from iln.atomic import printable
+from iln.checkpoints.catalogue import names
 from iln.deploy.cluster.isolation import IsolatedRestorer, Work
 from iln.deploy.cluster.report import FOLDER, SHOWN, Report, Row, table
 from iln.deploy.cluster.storage import EXTRA, Storage
@@ -99,8 +100,9 @@ def restore_on_cluster(
 
 
 def _whole_name(model: str) -> str:
-    """Actors work in other folders."""
-    return str(Path(model).absolute()) if Path(model).is_file() else model
+    """Actors work in other folders. A shipped model counts before a file of its name."""
+    is_file = model not in names() and Path(model).is_file()
+    return str(Path(model).absolute()) if is_file else model
 
 
 class Actor:

@@ -17,6 +17,7 @@ from iln.deploy.openvino import operations
 from iln.deploy.openvino.operations import Graph, Ranges
 from iln.deploy.openvino.programs import PIECE, Compiler, Program, StreamProgram
 from iln.deploy.openvino.shifted_windows import regions
+from iln.errors import InputError
 from iln.layers.attention import WindowAttention
 from iln.layers.feedforward import FeedForward
 from iln.layers.forward_pass import InPlaceBranch, Rows
@@ -69,6 +70,8 @@ class CompiledAttention(InPlaceBranch):
     def add_to(
         self, x: Tensor, stats: Statistics | None, shift: int, tick: Callable[[float], None]
     ) -> None:
+        if len(x) != 1:
+            raise InputError(f"a compiled network takes one picture at a time, not {len(x)}")
         side, (_, height, width, channels) = self.window, x.shape
         buffer = torch.empty(max(self.program.counts), side, side, channels)
         with self.program.over(stats) as run:
@@ -81,6 +84,10 @@ class CompiledAttention(InPlaceBranch):
                     new = run(windows.flatten(1, 2))
                     region.scatter(some.start, new.view(windows.shape))
                     tick(len(windows) * side**2 / (height * width))
+
+    def forward(self, *_: Any) -> Tensor:
+        """Only in strips."""
+        raise InputError("a compiled network computes in strips: network(image, Strips(rows))")
 
 
 class CompiledLinear(nn.Module):

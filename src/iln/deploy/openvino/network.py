@@ -1,6 +1,7 @@
 """A network with its heavy layers exchanged for compiled ones."""
 
 import copy
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ STRIP = 8 * 2**20
 _THREADS_BESIDE = 4
 """One of PyTorch's threads to so many of OpenVINO's: they take turns, and PyTorch's, which wait
 for their next work without sleeping, would take the cores away."""
+ONE_AT_A_TIME = threading.Lock()
+"""PyTorch has one number of threads for all: each of two networks would leave the other's."""
 _FIRST_USE = 16 * 2**20
 """Bytes that OpenVINO takes for itself in the first inference of a process (measured)."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 _CHUNK = 1 << 20
 
@@ -40,12 +43,22 @@ def zipped(files: Sequence[Path]) -> Iterator[bytes]:
                 source = file.open("rb")
             except FileNotFoundError:
                 continue
-            entry = zipfile.ZipInfo.from_file(file, _free(file.name, used))
+            entry = zipfile.ZipInfo(_free(file.name, used), _written_at(source))
+            entry.external_attr = 0o644 << 16
             with source, archive.open(entry, "w", force_zip64=True) as target:
                 while part := source.read(_CHUNK):
                     target.write(part)
                     yield pipe.taken()
     yield pipe.taken()
+
+
+def _written_at(file: BinaryIO) -> tuple[int, int, int, int, int, int]:
+    """Its time, as ZIP can hold it: from 1980 to 2107."""
+    year, *rest = time.localtime(os.fstat(file.fileno()).st_mtime)[:6]
+    month, day, hour, minute, second = rest
+    if not 1980 <= year <= 2107:
+        return 1980, 1, 1, 0, 0, 0
+    return year, month, day, hour, minute, second
 
 
 def _free(name: str, used: set[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -92,6 +94,23 @@ def paint(job: Job, data: bytes | None) -> None:
     as_mask(small, job.height, job.width)  # is it one?
     job.mask_given = False
     _to_png(as_mask(small, *small.shape[:2], soft=0), painted)
+
+
+@contextmanager
+def undone_on_error(job: Job) -> Iterator[None]:
+    """The mask stays as it was where the change of it, or what follows from it, fails."""
+    painted = job.folder / PAINTED
+    before = painted.read_bytes() if painted.is_file() else None
+    said = job.masked, job.mask_given
+    try:
+        yield
+    except BaseException:
+        job.masked, job.mask_given = said
+        if before is None:
+            painted.unlink(missing_ok=True)
+        else:
+            painted.write_bytes(before)
+        raise
 
 
 def at_hand(job: Job) -> bool:

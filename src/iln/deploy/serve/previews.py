@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from iln.images import Picture
-from iln.images.libvips import forget_errors, libvips
+from iln.images.libvips import libvips, own_errors
 
 TILE = 512
 """Pixels; the page knows the same number."""
@@ -63,10 +63,8 @@ def _on_screen(picture: Picture) -> Any:
     image = image.copy(interpretation=spaces[0 if gray else 1])
     if picture.icc is not None:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
-        try:
+        with own_errors(), contextlib.suppress(pyvips.Error):  # a broken profile: as they are
             image = image.icc_transform("srgb", embedded=True, depth=8)
-        except pyvips.Error:  # a broken profile: numbers as they are
-            forget_errors()
     if image.format == "ushort":
         image = (image / 257).rint().cast("uchar").copy(interpretation="b-w" if gray else "srgb")
     if picture.alpha is not None:

@@ -213,17 +213,13 @@ async def change_mask(request: Request) -> Response:
     data = await request.body() if request.method == "PUT" else None
 
     def change() -> None:
-        with job.changing:
+        with job.changing, marks.undone_on_error(job):
             if job.state.busy or job.result is None:  # started again meanwhile
                 raise HTTPException(HTTPStatus.CONFLICT, f"{job.name}: is {job.state} again")
             marks.paint(job, data)
             made = job.result
             if not marks.at_hand(job):
-                try:
-                    store.start(job, made.options, masked=data is not None)
-                except Busy:
-                    marks.paint(job, None)
-                    raise
+                store.start(job, made.options, masked=data is not None)
                 return
             job.masked = data is not None
             marks.apply(job, made, settings.max_pixels)

@@ -13,7 +13,7 @@ from iln.deploy.serve.previews import make_tiles
 from iln.deploy.serve.store import Store
 from iln.errors import InputError, first_line
 from iln.images import Picture, read, write
-from iln.images.libvips import forget_errors, libvips, reason
+from iln.images.libvips import libvips, reason
 from iln.restoration.batch import BatchOptions, target_of, trouble
 from iln.restoration.jobs import MARK, plan_jobs
 from iln.restoration.jobs import Job as Planned
@@ -107,11 +107,11 @@ class Worker:
                 if limits is not None and same:
                     marks.keep(job, limits, result, whole=pipeline.marked is None)
             except (OSError, libvips().Error) as error:  # the result is there all the same
-                forget_errors()
                 same = False
                 words = job.words(Exception(reason(error) or first_line(error)))
                 notes.append(f"its preview could not be kept, is the disk full? ({words})")
-        job.check()
+        if not self.store.holds(job):
+            raise Cancelled
         found = Result(target, result.width, result.height, job.options, same, job.masked)
 
         def done() -> None:

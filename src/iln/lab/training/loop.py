@@ -32,7 +32,14 @@ from iln.lab.training.recipe import Recipe, load_recipe
 from iln.lab.training.report import NullReport, Report, Say, environment, say_plainly
 from iln.lab.training.run_folder import alone, check_run, new_run, pairs_folder
 from iln.lab.training.run_state import RunState, saved_state
-from iln.lab.training.sets import PictureSet, Record, picture_sets, record_of, with_validation
+from iln.lab.training.sets import (
+    HELD_OUT,
+    PictureSet,
+    Record,
+    picture_sets,
+    record_of,
+    with_validation,
+)
 from iln.lab.training.sizes import check_sizes, check_tests
 from iln.lab.training.validation import Scores, baselines, to_unit, validate
 from iln.layers.forward_pass import WHOLE, Checkpointed
@@ -137,8 +144,23 @@ def _train(
     else:
         recipe, notes = with_validation(recipe)
     # The pictures, their sizes and the network: all that may be wrong comes before what is slow.
+    if resume and saved_state(run, recipe) is None and any(run.glob("*.safetensors")):
+        raise InputError(
+            f"{printable(run)} has weights, but no state to resume from, and would begin anew over "
+            "them; start a new run from them with init="
+        )
     begun_with = record_of(run) if resume else None
     found, tests, record = picture_sets(recipe, begun_with)
+    if resume and begun_with is None and record.held_out:
+        notes.append(
+            "warning: begun.json is missing or damaged, which says what pictures are held out; "
+            "those now may have been learned from"
+        )
+    if gone := len(record.held_out) - sum(len(t.sources) for t in tests if t.name == HELD_OUT):
+        notes.append(
+            f"warning: {gone} of the {len(record.held_out)} pictures that are held out are gone; "
+            "scores are of the others alone"
+        )
     if begun_with is not None and (differing := begun_with.other_pictures(record)):
         notes.append(
             f"warning: the pictures are not those that the run began with ({differing}); its steps "

@@ -358,8 +358,9 @@ def override(base: Recipe, items: Iterable[str]) -> Recipe:
         key: tuple(name.absolute() if name.is_dir() else name for name in getattr(made, key))
         for key in changes.keys() & {"data", "validation"}
     }
-    if "init" in changes and made.init is not None and Path(made.init).is_file():
-        here["init"] = str(Path(made.init).absolute())
+    init = made.init if "init" in changes else None
+    if init is not None and init not in native.shipped() and Path(init).is_file():
+        here["init"] = str(Path(init).absolute())
     return made.model_copy(update=here)
 
 
@@ -373,7 +374,10 @@ def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
             names = value if isinstance(value, (list, tuple)) else [value]
             changes = {**changes, key: tuple(n if isinstance(n, Path) else str(n) for n in names)}
             if "" in changes[key]:
-                raise InputError(f"recipe {key}=: name a folder, or none by {key}=[]")
+                none = ", or none by validation=[]" if key == "validation" else ""
+                raise InputError(f"recipe {key}=: name a folder{none}")
+            if key == "data" and not changes[key]:
+                raise InputError("recipe data=[]: name a folder of pictures to learn from")
     try:
         return Recipe.model_validate({**base.model_dump(), **changes})
     except ValidationError as error:

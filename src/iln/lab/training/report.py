@@ -20,6 +20,7 @@ from iln.atomic import atomic_write
 from iln.errors import InputError, first_line
 from iln.images import Picture, write
 from iln.lab.tasks import Damaged, Pixels, to_uint8
+from iln.lab.training.run_folder import LOG
 from iln.progress import say
 
 Say = Callable[[str], None]
@@ -58,7 +59,7 @@ class Report(NullReport):
 
     def __init__(self, run: Path, step: int, tensorboard: bool, say: Say) -> None:
         self._say, self._warned = say, False
-        self._log = run / "log.jsonl"
+        self._log = run / LOG
         self._samples = run / "samples"
         kept = []
         if self._log.exists():

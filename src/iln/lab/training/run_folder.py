@@ -11,6 +11,8 @@ from iln.atomic import printable
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
 
+LOG = "log.jsonl"
+"""Lines of JSON: losses, rates, scores."""
 _LOCK = ".lock"
 """In a run's folder: held by the process that trains there."""
 
@@ -99,8 +101,11 @@ def new_run(run: Path) -> Iterator[None]:
                 yield
             except FloatingPointError:
                 raise
-            except BaseException:
-                failed = not any([*run.glob("state*"), *run.glob("*.safetensors")])
+            except BaseException as error:
+                kept = any([*run.glob("state*"), *run.glob("*.safetensors")])
+                # Stopped early it leaves nothing; what failed after its steps leaves their log.
+                asked = isinstance(error, KeyboardInterrupt)
+                failed = not (kept or (not asked and _has_learned(run)))
                 if failed:
                     _clear(run)
                 raise
@@ -109,6 +114,14 @@ def new_run(run: Path) -> Iterator[None]:
             for path in (run / _LOCK, *made):
                 with suppress(OSError):  # somebody else's files are there by now
                     path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _has_learned(run: Path) -> bool:
+    """Whether its log tells of a step."""
+    try:
+        return '"loss"' in (run / LOG).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _clear(run: Path) -> None:

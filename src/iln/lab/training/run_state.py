@@ -101,7 +101,11 @@ class RunState:
             return
         line = f"{printable(self._place)} cannot be written after step {self.done}: {problem}"
         if must:
-            raise InputError(f"{line}; {self.saved() or 'nothing'} is the state to resume from")
+            whole = self.run / "last.safetensors"
+            kept = f", and the weights of {printable(whole)} are whole" if whole.exists() else ""
+            state = self.saved()
+            what = "nothing" if state is None else printable(state)
+            raise InputError(f"{line}; {what} is the state to resume from{kept}")
         self.say(f"warning: {line}; going on, {self.saved() or 'nothing'} is kept")
 
     def load(self) -> None:

@@ -43,7 +43,8 @@ def with_validation(recipe: Recipe) -> tuple[Recipe, list[str]]:
     named = zip(recipe.validation, recipe.folders(recipe.validation), strict=True)
     there = tuple(name for name, folder in named if folder.is_dir())
     if there == recipe.validation:
-        return recipe, []
+        single = recipe.hold_out and len(_learned(recipe)) == 1
+        return recipe, ["a single picture leaves none to hold out"] if single else []
     missing = [printable(name) for name in recipe.validation if name not in there]
     note = f"no {', '.join(missing)} in {printable(recipe.data_root)}"
     if there:
@@ -67,7 +68,7 @@ class Record:
         learned: how many pictures are learned from.
         fingerprint: of their names in the recipe's folders.
         bytes: of their files altogether; None of a run of an older version.
-        held_out: the names of those that are held out.
+        held_out: the names of those that are held out; they stay so while their files are gone.
         init: what the weights that it started from say of their own training.
     """
 
@@ -119,18 +120,18 @@ def picture_sets(
     tests = [PictureSet(*pair) for pair in zip(names, map(sources, folders), strict=True)]
     held = set[str]()
     if begun is not None:
-        held = {name for name in begun.held_out if name in named}
+        held = set(begun.held_out)
     elif kept := _held_out(len(named), recipe.hold_out):
         names = list(named)
         held = {names[(2 * i + 1) * len(names) // (2 * kept)] for i in range(kept)}  # evenly spread
-    if held:
-        tests.append(PictureSet(HELD_OUT, [named[name] for name in named if name in held]))
+    if there := [source for name, source in named.items() if name in held]:
+        tests.append(PictureSet(HELD_OUT, there))
     learned = [name for name in named if name not in held]
     if not learned:
         raise InputError("of the pictures in data all that are left are held out; none to learn")
     fingerprint = hashlib.sha256("\n".join(map(ascii, learned)).encode()).hexdigest()
     init = init_training(recipe) if begun is None else begun.init
-    held_out = tuple(name for name in named if name in held)
+    held_out = tuple(sorted(held))
     size = sum(file.stat().st_size for name in learned for file in named[name].files)
     record = Record(len(learned), fingerprint, held_out, init, size)
     return [named[name] for name in learned], tests, record
@@ -139,12 +140,16 @@ def picture_sets(
 def _learned(recipe: Recipe) -> dict[str, Source]:
     """All pictures in `data`, by the number of their folder and their name."""
     folders = recipe.folders(recipe.data)
+    seen = set[Path]()
     for folder in folders:
         if not folder.is_dir():
             raise InputError(
-                f"{printable(folder)} is not a folder of pictures; name your own with data=FOLDER, "
-                "or with data_root=FOLDER the one that holds the recipe's sets"
+                f"{printable(folder)} is not a folder of pictures; name your own (data=FOLDER), or "
+                "the one that holds the recipe's sets (data_root=FOLDER, --data-root FOLDER)"
             )
+        if folder.resolve() in seen:  # what is held out of one would be learned from the other
+            raise InputError(f"the folder {printable(folder)} is given twice in data")
+        seen.add(folder.resolve())
     return {
         f"{number}/{source.target.name}": source
         for number, folder in enumerate(folders)
