@@ -11,7 +11,7 @@ import pytest
 from cli_helpers import Command, photo, save
 from PIL import Image
 
-from iln.deploy.cluster.running import room
+from iln.deploy.cluster.running import _whole_name, room
 from iln.deploy.cluster.storage import without_secrets
 from iln.errors import InputError
 from iln.images import Picture, encode
@@ -193,3 +193,13 @@ def test_without_the_extra_one_line_says_how_to_get_it(
 )
 def test_secrets_of_an_address_are_not_shown(address: str, shown: str) -> None:
     assert without_secrets(address) == shown
+
+
+def test_actors_know_files_by_whole_names_and_shipped_models_by_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo", "old-print", "mine.safetensors"):
+        Path(name).touch()
+    assert _whole_name("photo") == "photo" and _whole_name("old-print") == "old-print"
+    assert _whole_name("mine.safetensors") == str(tmp_path / "mine.safetensors")
