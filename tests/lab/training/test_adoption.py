@@ -171,7 +171,8 @@ def test_a_run_that_saved_nothing_starts_again(file: Path, made: Recipe, tmp_pat
     train(chosen, tmp_path / "whole", say=quiet)
     shutil.copytree(tmp_path / "whole", tmp_path / "run")
     (tmp_path / "run" / "state.pt").rename(tmp_path / "run" / "state.pt.part")  # killed meanwhile
-    (tmp_path / "run" / "log.jsonl").unlink()
+    for name in ("log.jsonl", "last.safetensors"):
+        (tmp_path / "run" / name).unlink()
     train(chosen, tmp_path / "run", resume=True, say=quiet)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 

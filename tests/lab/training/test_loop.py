@@ -272,7 +272,8 @@ def test_a_run_killed_before_its_first_state_starts_over(made: Recipe, tmp_path:
     recipe = made.model_copy(update={"steps": 8})
     train(recipe, tmp_path / "run", say=quiet)
     expected = log(tmp_path / "run")
-    (tmp_path / "run" / "state.pt").unlink()
+    for name in ("state.pt", "last.safetensors"):
+        (tmp_path / "run" / name).unlink()
     train(recipe, tmp_path / "run", resume=True, say=quiet)
     assert log(tmp_path / "run") == expected
 

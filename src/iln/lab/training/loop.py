@@ -144,10 +144,10 @@ def _train(
     else:
         recipe, notes = with_validation(recipe)
     # The pictures, their sizes and the network: all that may be wrong comes before what is slow.
-    if resume and saved_state(run, recipe) is None and any(run.glob("*.safetensors")):
+    if resume and saved_state(run, recipe) is None and (run / "last.safetensors").exists():
         raise InputError(
-            f"{printable(run)} has weights, but no state to resume from, and would begin anew over "
-            "them; start a new run from them with init="
+            f"{printable(run)} has its last weights, but no state to resume from, and would begin "
+            "anew over them; start a new run from them with init="
         )
     begun_with = record_of(run) if resume else None
     found, tests, record = picture_sets(recipe, begun_with)
