@@ -102,7 +102,7 @@ def test_a_graph_for_one_size(model: Path, tmp_path: Path) -> None:
         pytest.importorskip(package, reason=f"{package} is not installed")
     from iln.deploy.export import export
 
-    export(model, tmp_path / "graph.xml", to="openvino", size=(60, 40))
+    export(model, tmp_path / "graph.xml", to="openvino", size=(40, 60))
     image = pictures()[0]
     assert iln.Restorer(tmp_path / "graph.xml")(image).shape == image.shape
 
