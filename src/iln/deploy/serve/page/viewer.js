@@ -5,8 +5,8 @@ const NEAR_SPLIT = 18;
 const STEP = 60;
 
 export class Viewer {
-  // side(job, "before" or "after", again): {width, height, draw(context, seen, density), drop()},
-  // or null; it calls again() when there is more to draw.
+  // side(job, "before" or "after", again): {width, height, draw(context, seen, density)}, or null;
+  // it calls again() when there is more to draw, and has drop() if it loads anything.
   constructor(canvas, { split, zoom, side }) {
     this.canvas = canvas;
     this.sideOf = side;
@@ -67,7 +67,7 @@ export class Viewer {
 
   drop(...sides) {
     for (const side of sides) {
-      this[side]?.drop();
+      this[side]?.drop?.();
       this[side] = null;
     }
   }
