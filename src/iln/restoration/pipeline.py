@@ -170,10 +170,13 @@ class Pipeline(PictureRestorer):
 
 
 def _checked_strength(strength: Any) -> float:
+    wrong = InputError(f"strength {strength!r}: must be from 0 to 1, such as 0.5")
+    if isinstance(strength, str):
+        raise wrong
     try:
-        share = float("" if isinstance(strength, str) else strength)
+        share = float(strength)
     except (TypeError, ValueError):
-        raise InputError(f"strength {strength!r}: must be from 0 to 1, such as 0.5") from None
+        raise wrong from None
     if not 0 <= share <= 1:
         raise InputError(f"strength {share:g}: must be from 0 to 1")
     return share

@@ -10,17 +10,6 @@ from iln.lab.degradations.lettering import FONTS, lettered
 from iln.lab.tasks import generator
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 90, 1), (83, 2, 3), (31, 37, 1)])
-def test_any_size_and_gray(shape) -> None:
-    picture = generator(9).integers(0, 256, shape, dtype=np.uint8)
-    before = picture.copy()
-    for seed in range(20):
-        after = lettered(picture, generator(seed))
-        assert (after.shape, after.dtype) == (shape, np.uint8)
-        assert np.array_equal(after, lettered(picture, generator(seed)))
-    assert np.array_equal(picture, before)
-
-
 @pytest.mark.parametrize("name", FONTS)
 def test_every_font_has_its_letters(name) -> None:
     pages = {

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from pictures import flat
 
+from iln.lab.degradations.lettering import lettered
 from iln.lab.degradations.lines import KINDS, draw, lines
 from iln.lab.tasks import generator
 
@@ -35,14 +36,15 @@ def test_every_kind_covers_a_part(kind) -> None:
     assert 0.01 < np.mean(shares) < 0.5
 
 
+@pytest.mark.parametrize("drawn", [lines, lettered])
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 90, 1), (83, 2, 3), (31, 37, 1)])
-def test_any_size_and_gray(shape) -> None:
+def test_any_size_and_gray(shape, drawn) -> None:
     picture = generator(9).integers(0, 256, shape, dtype=np.uint8)
     before = picture.copy()
     for seed in range(20):
-        after = lines(picture, generator(seed))
+        after = drawn(picture, generator(seed))
         assert (after.shape, after.dtype) == (shape, np.uint8)
-        assert np.array_equal(after, lines(picture, generator(seed)))
+        assert np.array_equal(after, drawn(picture, generator(seed)))
     assert np.array_equal(picture, before)
 
 
