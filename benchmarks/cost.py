@@ -18,6 +18,7 @@ import numpy as np
 from machine import describe, watched
 
 import iln
+from iln.script import run_script
 
 SIZES = {0.1: (400, 250), 0.3: (640, 480), 1: (1152, 864), 3: (2000, 1500), 6: (3000, 2000)}
 SIZES |= {12: (4000, 3000)}
@@ -101,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

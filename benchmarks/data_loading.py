@@ -24,6 +24,7 @@ from iln.lab.training.model import build_model
 from iln.lab.training.report import say_plainly
 from iln.lab.training.sets import picture_sets
 from iln.lab.training.validation import to_unit
+from iln.script import run_script
 
 RECIPES = ("sr-x2", "sr-x4", "denoise", "jpeg", "derain", "deblur", "photo")
 STEPS = 3
@@ -67,4 +68,4 @@ def row(name: str, folder: Path, cache: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -16,6 +16,7 @@ from statistics import fmean, stdev
 
 import iln
 from iln.images import psnr_rgb, read, resize
+from iln.script import run_script
 
 
 def main() -> None:
@@ -41,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -18,6 +18,7 @@ from machine import describe, matrix_rate, seconds, watched
 from torch.utils.flop_counter import FlopCounterMode
 
 import iln
+from iln.script import run_script
 
 PRESETS = ["swinir-light-x2", "swinir-x2", "hat-mini-x4", "hat-x4", "drct-x4"]
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -74,4 +75,4 @@ def row(preset: str, size: int, batch: int, precision: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

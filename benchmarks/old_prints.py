@@ -17,6 +17,7 @@ from statistics import fmean
 import iln
 from iln.images import psnr_rgb, read, unfade
 from iln.lab.tasks import Pixels, generator, task, to_uint8
+from iln.script import run_script
 
 
 def main() -> None:
@@ -63,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

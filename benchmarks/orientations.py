@@ -22,6 +22,7 @@ from iln.images import read
 from iln.images.mask import undo_small_changes
 from iln.lab.tasks import Pixels, Range, generator
 from iln.lab.tasks.scratches import Scratches
+from iln.script import run_script
 
 WEAR = {"clean": 0.0, "light": 0.2, "medium": 0.5, "heavy": 0.9}
 ORIENTATIONS = (0, 4, 2, 6, 1, 3, 5, 7)
@@ -92,4 +93,4 @@ def psnr(one: Pixels, other: Pixels) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

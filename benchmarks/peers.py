@@ -40,6 +40,7 @@ from iln.errors import InputError
 from iln.images import psnr_rgb, psnr_y, read, resize, ssim_y
 from iln.lab.tasks import Pixels, generator, task, to_uint8
 from iln.lab.tasks.folders import sources
+from iln.script import run_script
 
 HERE = Path(__file__).parent
 TILE, GAP, TITLE = 128, 6, 16
@@ -548,7 +549,4 @@ def save(picture: Image.Image, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run_script(main)

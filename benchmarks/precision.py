@@ -28,6 +28,7 @@ import iln
 from iln.cli.main import main as command
 from iln.images import read, resize_to
 from iln.lab.evaluation import evaluate
+from iln.script import run_script
 
 Way = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 WAYS = {
@@ -39,20 +40,28 @@ WAYS = {
 }
 
 
+def size(text: str) -> tuple[int, int]:
+    """Of HxW; argparse says so where it is something else."""
+    height, width = map(int, text.split("x"))
+    return height, width
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="a shipped model or a file")
     parser.add_argument("--calibrate", type=Path, help="clean pictures for int8")
     parser.add_argument("--score", type=Path, help="pictures to score every way on")
-    parser.add_argument("--size", default="256x256", help="of the picture: HxW")
+    parser.add_argument("--size", type=size, default="256x256", help="of the picture: HxW")
     parser.add_argument("--graph", action="append", default=[], type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    height, width = map(int, given.size.split("x"))
+    height, width = given.size
     if given.way:
         peak_of(given.model, given.way, height, width)
         return
+    if given.calibrate is None:
+        parser.error("--calibrate is missing: a folder of clean pictures")
     print(describe(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         ready = str(Path(folder) / "int8.safetensors")
@@ -74,7 +83,8 @@ def main() -> None:
         for way, seconds in times.items():
             peak, score = "-", "-"
             if way in WAYS:
-                words = [sys.executable, __file__, ready, "--size", given.size, "--way", way]
+                sized = f"--size={height}x{width}"
+                words = [sys.executable, __file__, ready, sized, f"--way={way}"]
                 done = subprocess.run(words, check=True, capture_output=True, text=True)
                 peak = done.stdout.strip()
                 score = scored(ready, way, given.score) if given.score else "-"
@@ -138,4 +148,4 @@ def picture(height: int, width: int) -> NDArray[np.float64]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

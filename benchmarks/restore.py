@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import iln
 from iln.images import read, resize_to
 from iln.layers.forward_pass import Strips
+from iln.script import run_script
 
 CASES = {
     "full-hd": ("swinir-light-x2", 1920, 1080, "3GB"),
@@ -98,4 +99,4 @@ def picture(height: int, width: int) -> NDArray[np.uint8]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,8 +26,10 @@ from machine import describe
 
 import iln
 from iln.atomic import atomic_write
+from iln.errors import InputError, nearest
 from iln.lab.dynamics.drawing import HUES, SMALL, logarithmic, new_figure, plain, write_png
 from iln.lab.training import recipe
+from iln.script import run_script
 
 SHAPES: dict[str, dict[str, Any]] = {
     "SwinIR-light": {},
@@ -110,6 +112,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--table", type=Path, help="write .md and .png of this name, train nothing")
     given = parser.parse_args()
+    for unknown in set(given.shapes) - set(SHAPES):
+        raise InputError(f"there is no shape {unknown!r}; {nearest(unknown, SHAPES)}")
     trials = [
         Trial(shape, seed, given.output)
         for seed in range(given.seeds)
@@ -192,4 +196,4 @@ def plot(file: Path, seconds: dict[str, dict[str, float]], gains: dict[str, list
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

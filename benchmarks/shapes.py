@@ -25,8 +25,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import iln
 from iln.backbones import PRESETS, Backbone
 from iln.cpu import instructions
+from iln.errors import InputError
 from iln.layers.forward_pass import Strips
 from iln.restoration.plan import make_plan
+from iln.script import run_script
 
 DEFAULT = ("photo:512", "sr-x2:256", "hat-mini-x4:128")
 ROUNDS = 5
@@ -140,11 +142,14 @@ def compare(name: str, side: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", default=DEFAULT, help="NETWORK:SIDE of the picture")
+    chosen = [words.partition(":") for words in parser.parse_args().networks]
+    for name, _, side in chosen:
+        if not side.isdecimal() or int(side) < 1:
+            raise InputError(f"{name}: add the side of its picture in pixels, such as {name}:256")
     print(describe())
-    for words in parser.parse_args().networks:
-        name, _, side = words.partition(":")
+    for name, _, side in chosen:
         compare(name, int(side))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -30,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import iln
 from iln.backbones import SwinIRSpec, from_spec
+from iln.script import run_script
 
 SIZES = {"swinir-light-x2": (8, 48), "hat-mini-x4": (4, 32)}
 """Patches and their side; other presets get the first."""
@@ -243,4 +244,4 @@ def _train(spec: SwinIRSpec, norm: str, code: str, precision: str, steps: int, s
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from console import run
 from score import Scores, cell
 
 from iln.atomic import atomic_write, printable
 from iln.checkpoints.catalogue import entry
 from iln.checkpoints.native import describe
 from iln.errors import InputError
+from iln.script import run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "src" / "iln" / "zoo"
@@ -117,4 +117,4 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -19,7 +19,6 @@ from typing import Any
 
 import card
 import quick
-from console import run
 from models import MODELS, licence, model
 from quick import Rows
 from score import measure, measure_quickly
@@ -28,6 +27,7 @@ from iln.checkpoints.chains import CHAINS
 from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.progress import progress_bar
+from iln.script import run_script
 
 LIMIT = 25_000_000
 """Bytes of all weights and cards."""
@@ -132,4 +132,4 @@ def _numbers(rows: Any) -> dict[tuple[str, str, str], float]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -14,7 +14,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from console import run
 from teacher import photographs, write_pairs
 
 import iln
@@ -24,6 +23,7 @@ from iln.images import read
 from iln.lab.tasks import Pixels, generator
 from iln.lab.tasks.task import Task, to_uint8
 from iln.lab.training.recipes import recipe
+from iln.script import run_script
 
 SIDE = 96
 """Pixels of a damaged crop."""
@@ -63,4 +63,4 @@ def crop(task: Task, files: list[Path], number: int) -> Pixels:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

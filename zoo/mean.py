@@ -12,11 +12,11 @@ import argparse
 from pathlib import Path
 
 import torch
-from console import run
 
 import iln
 from iln.checkpoints.native import describe
 from iln.errors import InputError
+from iln.script import run_script
 
 
 def main() -> int:
@@ -43,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -14,12 +14,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import pyvips
-from console import run
 
 from iln.atomic import atomic_write
 from iln.errors import InputError
 from iln.lab.tasks.folders import sources
 from iln.lab.training.recipes import RESEARCH
+from iln.script import run_script
 
 QUALITY, EFFORT = 85, 1
 """AVIF's; more effort takes ten times as long for a few per cent."""
@@ -74,4 +74,4 @@ def thin(files: list[Path], folder: Path, limit: float) -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from console import run
 from models import model
 from PIL import Image, ImageDraw, ImageFont
 
@@ -26,6 +25,7 @@ from iln.atomic import atomic_write
 from iln.errors import InputError
 from iln.images import read, resize
 from iln.lab.tasks import Pixels, generator, task, to_uint8
+from iln.script import run_script
 
 
 @dataclass(frozen=True)
@@ -223,4 +223,4 @@ def save(picture: Image.Image, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -18,7 +18,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from console import run
 from distil import crop
 from teacher import photographs
 from torch import Tensor, nn
@@ -29,6 +28,7 @@ from iln.backbones.swinir import SwinGroup, SwinIR
 from iln.checkpoints.native import describe
 from iln.errors import InputError
 from iln.lab.training.recipes import recipe
+from iln.script import run_script
 
 CROPS = 32
 """How many damaged crops are looked at."""
@@ -106,4 +106,4 @@ def psnr(ours: Tensor, theirs: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -26,7 +26,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from console import run
 from models import Model, Test, model
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +36,7 @@ from iln.lab.evaluation import Evaluation
 from iln.lab.evaluation.result import Score
 from iln.lab.tasks.folders import sources
 from iln.progress import progress_bar
+from iln.script import run_script
 
 Scores = dict[str, Any]
 """date, the `baseline`'s name, `main`, and `rows`: by set and protocol, `before` and `after` by
@@ -211,4 +211,4 @@ def cell(values: dict[str, float | None]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -17,7 +17,6 @@ from typing import Any
 import card
 import quick
 import torch
-from console import run
 from models import licence, model
 
 import iln
@@ -25,6 +24,7 @@ from iln.atomic import printable
 from iln.checkpoints.files import about
 from iln.checkpoints.native import describe
 from iln.errors import InputError
+from iln.script import run_script
 
 
 def main() -> int:
@@ -72,4 +72,4 @@ def _read(file: Path, main: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

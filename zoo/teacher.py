@@ -20,7 +20,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from console import run
 
 from iln.atomic import printable
 from iln.errors import InputError
@@ -30,6 +29,7 @@ from iln.lab.tasks.photo import Photo
 from iln.lab.tasks.ranges import Range
 from iln.lab.tasks.task import luma, to_uint8
 from iln.progress import progress_bar
+from iln.script import run_script
 
 SIDE, MARGIN = 80, 12
 """Pixels of a damaged crop, and how many more on each side are damaged and cut off."""
@@ -132,4 +132,4 @@ def reduced(pixels: np.ndarray, side: int) -> Pixels:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from console import run as run_script
 from models import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -39,6 +38,7 @@ from iln.lab.training import Recipe, load_recipe, train
 from iln.lab.training.model import build_model, save_weights
 from iln.lab.training.recipes import derive, override, recipe
 from iln.lab.training.sets import record_of
+from iln.script import run_script
 
 PROBE = {"cpu": 30, "cuda": 200}
 """Steps by which the pace is measured; the first half, with its compiling, does not count."""

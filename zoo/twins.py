@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from console import run
 from PIL import Image, ImageDraw, ImageFont
 
 import iln
@@ -35,6 +34,7 @@ from iln.lab.tasks.folders import load_pair, sources
 from iln.lab.training.sets import PictureSet
 from iln.lab.training.validation import validate
 from iln.layers.forward_pass import Strips
+from iln.script import run_script
 
 FORMATS = {"int8": "W8A8", "int4 weights": "W4A16", "int4": "W4A4"}
 TITLES = ("i-LN", "LN")
@@ -155,4 +155,4 @@ def tensor(pixels: np.ndarray) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -16,12 +16,12 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from console import run
 from PIL import Image, ImageDraw, ImageFont
 
 from iln.atomic import check_writable
 from iln.errors import InputError
 from iln.images import read
+from iln.script import run_script
 
 SIDES = ("left", "right")
 ANSWERS = (*SIDES, "same")
@@ -129,4 +129,4 @@ def _page(left: Path, right: Path) -> Image.Image:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

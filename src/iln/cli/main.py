@@ -5,7 +5,6 @@ Each command lies in a file of `iln.cli`, which imports PyTorch only when the co
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -22,7 +21,6 @@ import typer
 from typer.core import TyperGroup
 
 from iln import __version__
-from iln.atomic import printable
 from iln.cli.degrade import degrade
 from iln.cli.diagnose import diagnose
 from iln.cli.evaluate import EvaluateCommand, evaluate
@@ -36,6 +34,7 @@ from iln.cli.serve import serve
 from iln.cli.train import recipes, train
 from iln.cpu import SHORT_SPIN
 from iln.errors import InputError
+from iln.script import errors_in_one_line
 
 # Of Click, which newer versions of Typer bring along.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -113,10 +112,6 @@ for _command in (
 app.command(cls=EvaluateCommand)(evaluate)
 
 
-_OF_WRITING = (errno.ENOSPC, errno.EFBIG, errno.EIO)
-"""Of a full or broken disk."""
-
-
 class _Notes(logging.Handler):
     """Notes of the library as lines on standard error, between those of a progress bar."""
 
@@ -179,16 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     notes = _Notes()
     logger.addHandler(notes)
     try:
-        with _ended_by_signals():
+        with _ended_by_signals(), errors_in_one_line():
             app(arguments, prog_name="iln")
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except OSError as error:  # a folder that one may not look into, a name that is too long
-        if error.filename is None and error.errno not in _OF_WRITING:
-            raise
-        name = "standard output" if error.filename is None else printable(error.filename)
-        typer.echo(f"error: {name}: {error.strerror}", err=True)
-        sys.exit(2)
     finally:
         logger.removeHandler(notes)
