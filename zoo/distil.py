@@ -38,6 +38,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=5000, help="how many crops")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the pairs")
     given = parser.parse_args()
+    if given.count < 1:
+        raise InputError(f"--count {given.count}: must be 1 or more")
     task, files = recipe(given.model).make_task(), photographs(given.data)
     restorer = iln.Restorer(given.model, precision="fp32", device="cpu")
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -31,6 +32,7 @@ import torch
 from models import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
+from iln.atomic import printable
 from iln.backbones import Backbone
 from iln.checkpoints.native import describe
 from iln.errors import InputError
@@ -67,6 +69,8 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/zoo"))
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args()
+    if not 0 < given.minutes < math.inf:
+        raise InputError(f"--minutes {given.minutes}: must be more than 0")
     deadline = started + 60 * given.minutes
     name = given.model or furthest()
     run, made = next_round(name, given.out, given.data, given.overrides, deadline)
@@ -102,6 +106,11 @@ def next_round(
     rounds = sorted(out.glob(f"{name}-[0-9]*"), key=lambda run: int(run.name.rpartition("-")[2]))
     rounds = [run for run in rounds if (run / "recipe.json").exists()]
     if rounds and not (rounds[-1] / "last.safetensors").exists():
+        if overrides:
+            raise InputError(
+                f"{printable(rounds[-1])} is not finished, and goes on as it was begun: leave out "
+                f"{' '.join(overrides)}, or delete that folder to begin the round anew"
+            )
         return rounds[-1], derive(load_recipe(rounds[-1]), {"data_root": data})
     made = derive(recipe(TWINS.get(name, name)), {"data_root": data, "validation": ()})
     made = derive(made, {"dynamics": {"every": 100}})  # 0.4 % of the time on a CPU

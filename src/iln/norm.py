@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from iln.errors import InputError
 from iln.kernels.moments import moments, over_processes
 from iln.kernels.residual_norm import close_branch, open_branch
 
@@ -342,6 +343,22 @@ NORMS: dict[str, type[Norm]] = {
 """The nine schemes, to be placed before a residual branch."""
 
 
+def kind_inside(norm: str) -> type[Norm]:
+    """The scheme of that name.
+
+    Raises:
+        InputError: for a name that is not in `NORMS`.
+    """
+    if norm not in NORMS:
+        raise InputError(f"no norm {norm!r}; known: {', '.join(NORMS)}")
+    return NORMS[norm]
+
+
 def kind_outside(norm: str) -> type[Norm]:
-    """What takes a scheme's place outside residual branches."""
-    return NORMS[norm].outside or NORMS[norm]
+    """What takes a scheme's place outside residual branches.
+
+    Raises:
+        InputError: for a name that is not in `NORMS`.
+    """
+    kind = kind_inside(norm)
+    return kind.outside or kind

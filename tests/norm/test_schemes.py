@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from feature_maps import DIM, MAPS, Block, perturbed, scheme
 from torch import Tensor
 
-from iln.norm import ILN, NORMS, Affine, LayerNorm, NoNorm, Norm, kind_outside
+from iln.errors import InputError
+from iln.norm import ILN, NORMS, Affine, LayerNorm, NoNorm, Norm, kind_inside, kind_outside
 
 OF_MAPS = ["in", "bn", "ln*", "i-ln"]
 PER_TOKEN = ["ln", "rms", "layerscale", "rezero", "none"]
@@ -266,3 +267,9 @@ def test_two_threads_share_a_module(name: str) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_name_of_no_scheme_is_refused_with_those_that_there_are() -> None:
+    for kind in (kind_inside, kind_outside):
+        with pytest.raises(InputError, match="no norm 'layernorm'; known: ln, rms"):
+            kind("layernorm")

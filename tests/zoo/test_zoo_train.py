@@ -94,6 +94,18 @@ def test_an_interrupted_round_is_resumed(data: Path, tmp_path: Path) -> None:
     assert iln.load(run / "stopped.safetensors").spec.unshuffle == 2
     again, same = script.next_round("derain", out, data, [], soon())
     assert again == run and same.steps == 100_000
+    with pytest.raises(InputError, match=r"derain-1 is not finished.*leave out lr=1e-4, or delete"):
+        script.next_round("derain", out, data, ["lr=1e-4"], soon())
+
+
+@pytest.mark.parametrize("minutes", ["nan", "0", "-1", "inf"])
+def test_minutes_that_are_none(
+    minutes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train.py", "derain", "--minutes", minutes, "--data", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(InputError, match=r"--minutes .*: must be more than 0"):
+        script.main()
 
 
 def test_a_finished_round_leaves_only_finished_weights(

@@ -12,7 +12,7 @@ from iln.backbones.hat import HAT, HATSpec
 from iln.backbones.presets import PRESETS
 from iln.backbones.swinir import SwinIR, SwinIRSpec
 from iln.errors import InputError, nearest
-from iln.norm import NORMS
+from iln.norm import kind_inside
 
 __all__ = [
     "BACKBONES",
@@ -67,13 +67,12 @@ def build(preset: str, norm: str = "i-ln", **changes: Any) -> Backbone:
     """
     if preset not in PRESETS:
         raise InputError(f"no preset {preset!r}; {nearest(preset, PRESETS)}")
-    if norm not in NORMS:
-        raise InputError(f"no norm {norm!r}; known: {', '.join(NORMS)}")
+    kind = kind_inside(norm)
     spec = PRESETS[preset]
     known = {field.name for field in fields(spec)}
     for name in changes:
         if name not in known:
             raise InputError(f"{preset} has no {name!r}; {nearest(name, known)}")
-    stats = "mean+std" if NORMS[norm].holistic else spec.input_stats
-    defaults = {"norm": norm, "eps": NORMS[norm].default_eps, "input_stats": stats}
+    stats = "mean+std" if kind.holistic else spec.input_stats
+    defaults = {"norm": norm, "eps": kind.default_eps, "input_stats": stats}
     return from_spec(replace(spec, **{**defaults, **changes}))

@@ -9,7 +9,7 @@ import torch
 
 from iln.backbones.backbone import Backbone
 from iln.errors import InputError
-from iln.norm import NORMS, Norm, kind_outside
+from iln.norm import Norm, kind_inside, kind_outside
 
 
 def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
@@ -27,14 +27,13 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
     Raises:
         InputError: for another network, or a norm that is not known.
     """
-    if norm not in NORMS:
-        raise InputError(f"no norm {norm!r}; known: {', '.join(NORMS)}")
+    kind = kind_inside(norm)
     if not isinstance(model, Backbone):
         raise InputError(
             f"{type(model).__name__} is none of our backbones; "
             "docs/norms.md shows i-LN in a network of your own"
         )
-    eps = NORMS[norm].default_eps if eps is None else eps
+    eps = kind.default_eps if eps is None else eps
     model = copy.deepcopy(model)
     model.spec = replace(model.spec, norm=norm, eps=eps)
     model.ranges = {}  # of other features
@@ -42,7 +41,7 @@ def convert(model: Backbone, norm: str, eps: float | None = None) -> Backbone:
     for path, old in [(n, m) for n, m in model.named_modules() if isinstance(m, Norm)]:
         parent = model.get_submodule(path.rpartition(".")[0])
         outside = path in ("norm", "patch_embed.norm")
-        new = (kind_outside(norm) if outside else NORMS[norm])(old.dim, eps)
+        new = (kind_outside(norm) if outside else kind)(old.dim, eps)
         new.train(old.training)
         new.requires_grad_(learns)
         new.to(model.conv_first.weight)

@@ -131,6 +131,10 @@ def test_folders_and_pictures_that_cannot_be_scored(tmp_path: Path) -> None:
     for seed in (-1, 0.5, "1"):
         with pytest.raises(InputError, match=r"seed .*: must be a whole number from 0 on"):
             evaluate(file, good, seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"x00: no such folder of pictures"):
+        evaluate(file, "\0")
+    with pytest.raises(InputError, match=r"parameters are a dict, .* not 3"):
+        evaluate(file, good, parameters=3)  # type: ignore[arg-type]
 
 
 def test_a_bad_picture_is_found_before_the_first_is_restored(tmp_path: Path) -> None:

@@ -146,6 +146,13 @@ def test_bad_parameters(name: str, parameters: dict[str, Any], message: str) -> 
     assert "\n" not in str(raised.value)
 
 
+def test_what_are_no_parameters_and_no_seeds() -> None:
+    with pytest.raises(InputError, match=r"parameters are a dict, .* not None"):
+        task("jpeg", None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="seed -1: must be a whole number from 0 on"):
+        generator(3, -1)
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_a_scale_is_refused_or_kept(name: str) -> None:
     """A task that does not enlarge says so, rather than making pairs of one size at scale 2."""

@@ -57,6 +57,8 @@ def evaluate(
     check_names(options)
     if not hasattr(seed, "__index__") or seed < 0:
         raise InputError(f"seed {seed!r}: must be a whole number from 0 on")
+    if not isinstance(parameters, Mapping | None):
+        raise InputError(f"parameters are a dict, such as {{'scale': 4}}, not {parameters!r}")
     names, folders = _listed(models, "model"), _listed(sets, "folder of pictures (--sets)")
     found = _find(folders)
     loaded = load_models(names, _BASELINES, options)
@@ -103,6 +105,8 @@ def _listed(
     for word in words:
         if not isinstance(word, (str, os.PathLike)):
             raise InputError(f"a {what} of type {type(word).__name__}; give its name")
+        if "\0" in str(word):  # no file system has such a name
+            raise InputError(f"{printable(str(word))}: no such {what}")
     return words
 
 

@@ -59,6 +59,8 @@ def task(name: str, parameters: Mapping[str, Any]) -> Task:
     """
     if name not in TASKS:
         raise InputError(f"there is no task {name!r}; {nearest(name, TASKS)}")
+    if not isinstance(parameters, Mapping):
+        raise InputError(f"parameters are a dict, such as {{'scale': 4}}, not {parameters!r}")
     kind = TASKS[name]
     for key in parameters:
         if key not in kind.model_fields:

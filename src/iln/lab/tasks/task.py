@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from iln.errors import InputError
 from iln.images import LUMA, resize
 from iln.lab.tasks.ranges import Range
 
@@ -128,7 +129,13 @@ def luma(picture: Pixels) -> Pixels:
 
 
 def generator(*words: int) -> np.random.Generator:
-    """NumPy's Philox seeded by whole numbers >= 0, such as (seed, step, sample)."""
+    """NumPy's Philox seeded by whole numbers >= 0, such as (seed, step, sample).
+
+    Raises:
+        InputError: for a number below 0.
+    """
+    if min(words, default=0) < 0:
+        raise InputError(f"seed {min(words)}: must be a whole number from 0 on")
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
