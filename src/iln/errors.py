@@ -32,6 +32,8 @@ def first_complaint(error: _Validated) -> str:
     """What pydantic says first of the values it was given, such as `steps=0: must be ...`."""
     first = error.errors(include_url=False)[0]
     place = first["loc"]
+    if first["type"] == "extra_forbidden":
+        return f"there is no {'.'.join(map(str, place))}"
     # Names further in are branches of a union; numbers are places in a list.
     where = ".".join(str(part) for n, part in enumerate(place) if n == 0 or isinstance(part, int))
     value = first["input"]

@@ -40,6 +40,7 @@ def test_overrides_are_json_or_text() -> None:
     ("overrides", "message"),
     [
         (["stps=7"], "no 'stps'; did you mean steps"),
+        (["dynamics.evry=7"], "there is no dynamics.evry"),
         (["spc.depth=7"], "no 'spc.depth'; did you mean spec"),
         (["steps"], "'steps' is not of the form key=value"),
         (["steps=soon"], "steps='soon'"),
