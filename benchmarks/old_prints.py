@@ -31,7 +31,7 @@ def main() -> None:
     parameters: dict[str, float] = {"prints": 1} | (
         {} if given.wear is None else {"wear": given.wear}
     )
-    photo, scratches = iln.Restorer("photo"), iln.Restorer("scratches")
+    photo, scratches = (iln.Restorer(name, precision="fp32") for name in ("photo", "scratches"))
 
     def restored(damaged: Pixels) -> dict[str, Pixels]:
         """By way; the last one is the chain `old-print`."""
