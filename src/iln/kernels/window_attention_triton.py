@@ -51,7 +51,7 @@ def _attention(qkv: Tensor, bias: Tensor, window: int, shift: int) -> Tensor:
     heads, dim = bias.shape[0], c // 3
     out = qkv.new_empty(b, h, w, dim)
     windows = b * (h // window) * (w // window)
-    _forward[(heads, windows)](
+    _forward[(heads * windows,)](  # the grid's other dimensions end at 65,535
         qkv, bias, out, h, w, shift, (dim // heads) ** -0.5,
         DIM=dim, D=dim // heads, PADDED=_padded(dim // heads), SIDE=window,
         EXACT=qkv.dtype == torch.float32,
@@ -138,8 +138,8 @@ def _forward(
     DIM: tl.constexpr, D: tl.constexpr, PADDED: tl.constexpr, SIDE: tl.constexpr,
     EXACT: tl.constexpr,
 ):  # fmt: skip
-    head = tl.program_id(0)
-    rows, below, right = _place(tl.program_id(1), height, width, shift, SIDE)
+    head, window = tl.program_id(0) % (DIM // D), tl.program_id(0) // (DIM // D)
+    rows, below, right = _place(window, height, width, shift, SIDE)
     channels = tl.arange(0, PADDED)
     real = (channels < D)[None, :] & (rows >= 0)[:, None]
     at = rows.to(tl.int64)[:, None] * (3 * DIM) + head * D + channels[None, :]
