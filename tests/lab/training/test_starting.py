@@ -80,6 +80,16 @@ def test_validation_sets_that_are_there_stay(made: Recipe, tmp_path: Path) -> No
     assert notes == [f"no gone in {tmp_path}, so not validated on it"]
 
 
+def test_a_set_that_is_learned_from_is_told(made: Recipe, tmp_path: Path) -> None:
+    folder = draw(tmp_path / "set", 2)
+    (tmp_path / "link").symlink_to(folder)
+    own = made.model_copy(update={"data": (folder,), "validation": (tmp_path / "link",)})
+    (note,) = with_validation(own)[1]
+    assert "link is learned from and validated on: its scores say nothing of other" in note
+    other = draw(tmp_path / "other", 2)
+    assert with_validation(own.model_copy(update={"validation": (other,)}))[1] == []
+
+
 def test_a_failed_start_leaves_no_run(made: Recipe, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(InputError, match="as large as the patch, 4000 pixels"):

@@ -35,11 +35,24 @@ class PictureSet(NamedTuple):
 def with_validation(recipe: Recipe) -> tuple[Recipe, list[str]]:
     """The recipe with those of its validation sets that are there, for a new run, and notes.
 
-    Where none of them is, a tenth of the pictures is held out. A note tells what is missing.
+    Where none of them is, a tenth of the pictures is held out. Notes tell what is missing, and
+    which folder is learned from as well.
 
     Raises:
         InputError: for a folder in `data` that is missing or holds no pictures.
     """
+    made, notes = _with_those_there(recipe)
+    learned = {folder.resolve() for folder in made.folders(made.data)}
+    for folder in made.folders(made.validation):
+        if folder.resolve() in learned:
+            notes.append(
+                f"{printable(folder)} is learned from and validated on: its scores say nothing of "
+                "other pictures"
+            )
+    return made, notes
+
+
+def _with_those_there(recipe: Recipe) -> tuple[Recipe, list[str]]:
     named = zip(recipe.validation, recipe.folders(recipe.validation), strict=True)
     there = tuple(name for name, folder in named if folder.is_dir())
     if there == recipe.validation:
