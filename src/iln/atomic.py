@@ -25,6 +25,7 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 def make_folder(path: str | os.PathLike[str]) -> None:
     """A folder, with those above it; no harm where it is there. Raises InputError if it cannot."""
+    check_no_stream(path, "folder")
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -48,6 +49,7 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
         InputError: if the file exists and overwrite is False, or if it cannot be written (no such
             folder, no permission, disk full).
     """
+    check_no_stream(path, "file to write")
     shown = printable(path)
     try:
         target = Path(os.path.realpath(path)) if overwrite else Path(path)
@@ -83,6 +85,12 @@ def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> Non
     """Raises InputError if `atomic_write` could not write a file; to be known before the work."""
     with contextlib.suppress(_Trial), atomic_write(path, overwrite):
         raise _Trial
+
+
+def check_no_stream(path: str | os.PathLike[str], what: str) -> None:
+    """Raises InputError for `-`, by which people mean standard output."""
+    if os.fspath(path) == "-":
+        raise InputError(f"-: is no {what}, and standard output is not taken here; give a name")
 
 
 class _Trial(Exception):

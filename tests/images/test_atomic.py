@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iln.atomic import atomic_write, printable
+from iln.atomic import atomic_write, make_folder, printable
 from iln.errors import InputError
 
 
@@ -112,6 +112,15 @@ def test_unusable_targets_are_named_in_one_line(tmp_path):
             pass
         assert str(raised.value).startswith(printable(path))
         assert "\n" not in str(raised.value)
+    assert names(tmp_path) == []
+
+
+def test_a_dash_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="-: is no file to write, and standard"), atomic_write("-"):
+        pass
+    with pytest.raises(InputError, match="-: is no folder, and standard output"):
+        make_folder(Path("-"))
     assert names(tmp_path) == []
 
 

@@ -96,7 +96,9 @@ def test_a_failed_start_leaves_no_run(made: Recipe, tmp_path: Path) -> None:
         train(made.model_copy(update={"patch": 4000}), run, say=quiet)
     with pytest.raises(InputError, match="no weights file"):
         train(made.model_copy(update={"init": draw(tmp_path / "x", 1) / "0.png"}), run, say=quiet)
-    assert not run.exists()
+    with pytest.raises(InputError, match="-: is no folder"):
+        train(made, Path("-"), say=quiet)
+    assert not run.exists() and not Path("-").exists()
     assert train(made.model_copy(update={"steps": 1}), run, say=quiet)
 
 

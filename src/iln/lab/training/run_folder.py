@@ -7,7 +7,7 @@ from pathlib import Path
 
 import filelock
 
-from iln.atomic import printable
+from iln.atomic import check_no_stream, printable
 from iln.errors import InputError
 from iln.lab.training.recipe import LOCAL, Recipe, load_recipe
 
@@ -82,6 +82,7 @@ def new_run(run: Path) -> Iterator[None]:
     Raises:
         InputError: if the folder cannot be made or written to, or somebody has begun a run there.
     """
+    check_no_stream(run, "folder")
     beside = (pairs_folder(run), run, *run.parents)
     made = [folder for folder in beside if not folder.exists()]
     failed = False
