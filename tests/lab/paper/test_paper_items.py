@@ -1,7 +1,9 @@
 """Every figure and table, from an empty store to its page."""
 
 import csv
+import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,40 @@ def test_all_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not empty" in capsys.readouterr().err
     assert run("fig4", *words, "--overwrite") == 0
     assert "run 1 of" not in capsys.readouterr().out
+
+    # A run that was not finite is told on every page, also where no other of its arm is left.
+    for seed in (0, 1):
+        for folder in (tmp_path / "runs" / "smoke").glob(f"sr-swinir-light-x4-ln-{seed}-*"):
+            fail(folder)
+        assert run("all", *words, "--overwrite") == 0
+        for name in ("fig1", "fig8", "fig9", "knob", "rates", "structure", "table1", "table4"):
+            text = (tmp_path / "pages" / name / "README.md").read_text()
+            assert "Not finite, and stopped: sr-swinir-light-x4-ln-" in text, name
+            assert not re.search(r"\bnan\b", text), name
+    rates = (tmp_path / "pages" / "rates" / "README.md").read_text()
+    assert "failed" in rates
+    text = (tmp_path / "pages" / "table1" / "README.md").read_text()
+    assert "the best other is LN:" not in text
+
+
+def fail(folder: Path) -> None:
+    """As a run that met numbers that are not finite leaves its folder."""
+    (folder / "last.safetensors").unlink()
+    (folder / "failure.txt").write_text("step 3: the loss is nan\n")
+    log = folder / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    kept = [line for line in lines if "validation" not in line or line["step"] < 4]
+    log.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def test_without_matplotlib_nothing_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    places = ["-o", str(tmp_path / "pages"), "--store", str(tmp_path / "runs")]
+    assert run("table1", "--scale", "smoke", *places, "--jobs", "1") == 2
+    assert "pictures need matplotlib" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 """Runs are trained once, found again, and never lost."""
 
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,18 @@ from iln.lab.training.recipes import derive
 
 def quiet(*words: object) -> None:
     pass
+
+
+def begun(*words: str) -> subprocess.Popen[str]:
+    """The command, as a terminal begins it: with a group of processes of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "iln", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
 
 
 def test_a_name_depends_on_what_decides_the_run_alone(store: Store, tiny: Recipe) -> None:
@@ -77,6 +91,19 @@ def test_a_run_that_is_not_finite_is_kept_as_a_failure(store: Store, tiny: Recip
     assert any("the loss is" in line for line in said)
 
 
+def test_a_run_of_other_pictures_is_not_taken(store: Store, tiny: Recipe, tmp_path: Path) -> None:
+    assert store.train([tiny], 1, quiet, quiet)
+    assert Store(store.root, tmp_path / "gone", "cpu").train([tiny], 1, quiet, quiet)
+    other = tmp_path / "other"
+    shutil.copytree(store.data_root, other)
+    assert Store(store.root, other, "cpu").train([tiny], 1, quiet, quiet)
+    pictures = sorted((other / tiny.data[0]).iterdir())
+    pictures[0].unlink()
+    told = f"was trained on other pictures than those in {other} .{len(pictures)} then"
+    with pytest.raises(InputError, match=told):
+        Store(store.root, other, "cpu").train([tiny], 1, quiet, quiet)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_bad_data_is_one_clear_error(tmp_path: Path, tiny: Recipe, jobs: int) -> None:
     with pytest.raises(InputError, match="Drawn"):
@@ -101,19 +128,13 @@ def test_two_programs_do_not_train_in_one_folder(store: Store, tiny: Recipe) -> 
 def test_stopped_runs_are_saved_and_go_on(tmp_path: Path, jobs: int) -> None:
     words = ["paper", "fig1", "--scale", "smoke", "--steps", "3000", "--jobs", str(jobs)]
     words += ["--store", str(tmp_path / "runs"), "-o", str(tmp_path / "pages")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "iln", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = begun(*words)
     scale = scale_of("smoke").with_steps(3000)
     first = Store(tmp_path / "runs" / "smoke", tmp_path).folder(scale.recipe("ln"))
-    begun = time.monotonic()
+    since = time.monotonic()
     while not (first / "log.jsonl").exists() or '"loss"' not in (first / "log.jsonl").read_text():
         assert process.poll() is None
-        assert time.monotonic() - begun < 120
+        assert time.monotonic() - since < 120
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=120)
@@ -122,3 +143,52 @@ def test_stopped_runs_are_saved_and_go_on(tmp_path: Path, jobs: int) -> None:
     state = torch.load(first / "state.pt", weights_only=True)
     assert 0 < state["done"] < 3000
     assert not (tmp_path / "pages" / "fig1" / "README.md").exists()
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """Those processes of `iln paper` that train: the others have no pipe to it."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in found}
+    return [pid for pid, command in commands.items() if "spawn_main" in command]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("later", [0.0, 1.0])
+def test_stopped_while_workers_start(tmp_path: Path, sent: signal.Signals, later: float) -> None:
+    words = ["paper", "fig1", "--scale", "smoke", "--steps", "20000", "--jobs", "2"]
+    words += ["--store", str(tmp_path / "runs"), "-o", str(tmp_path / "pages")]
+    process = begun(*words)
+    since = time.monotonic()
+    while len(workers(process)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() - since < 120
+        time.sleep(0.01)
+    time.sleep(later)
+    os.killpg(process.pid, sent)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 3, out
+    assert "Traceback" not in out
+    assert "all runs are saved" in out
+
+
+def test_a_worker_that_was_stopped_by_itself(
+    store: Store, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saves, and ends well: what it trained is not finished all the same."""
+
+    class Stopped:
+        def __init__(self, recipe: Recipe, folder: Path) -> None:
+            self.recipe = recipe
+            self.receiver, sender = multiprocessing.Pipe(duplex=False)
+            sender.close()
+
+        def stop(self) -> None:
+            pass
+
+        def end(self) -> None:
+            pass
+
+    monkeypatch.setattr("iln.lab.paper.store._Worker", Stopped)
+    assert not store.train([tiny], 2, quiet, quiet)

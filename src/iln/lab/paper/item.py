@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from iln.errors import InputError
 from iln.lab.paper.drawings import draw_runs
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import Scale
@@ -65,6 +66,25 @@ class Report(Page):
         """The finished runs, by the item's arms."""
         arms = self.item.arms(self.scale).items()
         return {arm: [self.store[recipe] for recipe in recipes] for arm, recipes in arms}
+
+    @cached_property
+    def sound(self) -> dict[Any, list[Run]]:
+        """Those of them that were trained to the end, for what needs their networks.
+
+        Raises:
+            InputError: where there is none.
+        """
+        sound = {
+            arm: [run for run in runs if run.failure is None] for arm, runs in self.arms.items()
+        }
+        if not any(sound.values()):
+            raise InputError(f"{self.item.names[0]}: none of its runs was trained to the end")
+        return sound
+
+    def sound_above(self, ones: Sequence[float], others: Sequence[float]) -> bool | None:
+        """`all_above` of what the networks in `sound` gave; None where a run failed, too."""
+        failed = any(run.failure is not None for runs in self.arms.values() for run in runs)
+        return None if failed else all_above(ones, others)
 
     def values(self, arm: Any, measure: str) -> list[float]:
         """A measure of every run of an arm; a test set's name is its score."""

@@ -32,7 +32,7 @@ def check_page(folder: Path, overwrite: bool) -> None:
 
 
 class Page:
-    """Fills a folder; `finish` writes README.md, so a page without one is not finished.
+    """What `finish` writes into a folder, README.md last: a page without one is not finished.
 
     Args:
         overwrite: replace files of an earlier page.
@@ -47,6 +47,9 @@ class Page:
         self.claims: list[tuple[str, str, str]] = []
         """Each claim, the verdict in words, and the numbers."""
         self._parts: list[str] = []
+        self._texts: dict[str, str] = {}
+        self._figures: dict[str, Figure] = {}
+        """By the names of their files."""
         self.tables: list[tuple[str, Sequence[str], list[list[str]]]] = []
         """(caption, headers, cells as shown), in the order of the page."""
 
@@ -61,13 +64,11 @@ class Page:
         self, name: str, caption: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]
     ) -> None:
         """A table, also as NAME.csv with all digits. NaN is an empty cell there, a dash here."""
-        self._ready()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(headers)
         writer.writerows([["" if _missing(cell) else cell for cell in row] for row in rows])
-        with atomic_write(self.folder / f"{name}.csv", self.overwrite) as file:
-            file.write_text(text.getvalue(), encoding="utf-8")
+        self._texts[f"{name}.csv"] = text.getvalue()
         shown = [[_shown(cell) for cell in row] for row in rows]
         self.tables.append((caption, headers, shown))
         title = f"**{caption}** ([{name}.csv]({name}.csv))"
@@ -75,28 +76,26 @@ class Page:
 
     def picture(self, name: str, caption: str, figure: Figure) -> None:
         """A picture, as NAME.png."""
-        self._ready()
-        write_png(figure, self.folder / f"{name}.png", overwrite=self.overwrite)
+        self._figures[f"{name}.png"] = figure
         self._parts.append(f"![{caption}]({name}.png)\n\n{caption}")
 
     def finish(self, how: Sequence[str]) -> Path:
-        """Write README.md.
+        """Write the page.
 
         Args:
             how: lines about what was run and where.
         """
-        self._ready()
         parts = [f"# {self.title}", f"**The paper:** {self.shows}"]
         if self.claims:
             parts.append(_markdown(["claim", "holds here", "numbers"], self.claims))
         parts += [*self._parts, "## How it was run", "\n".join(f"* {line}" for line in how)]
-        file = self.folder / "README.md"
-        with atomic_write(file, self.overwrite) as temporary:
-            temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-        return file
-
-    def _ready(self) -> None:
         make_folder(self.folder)
+        for name, figure in self._figures.items():
+            write_png(figure, self.folder / name, overwrite=self.overwrite)
+        for name, text in (self._texts | {"README.md": "\n\n".join(parts) + "\n"}).items():
+            with atomic_write(self.folder / name, self.overwrite) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        return self.folder / "README.md"
 
 
 def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,6 +12,7 @@ import torch
 
 import iln
 from iln.errors import InputError, nearest
+from iln.lab.dynamics.drawing import new_figure
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.page import Page
 from iln.lab.paper.scale import Scale
@@ -62,6 +63,7 @@ def reproduce(
             that are missing.
     """
     page = Report(item, scale, store, folder, overwrite=overwrite)
+    new_figure(1, 1)  # says before the training where matplotlib is missing
     if scale.name == "smoke":
         draw_data(store.data_root)
     if not store.train(item.recipes(scale), jobs, say, tell):

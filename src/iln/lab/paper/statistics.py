@@ -97,9 +97,10 @@ def all_above(ones: Sequence[float], others: Sequence[float]) -> bool | None:
     """Whether one arm lies above the other: every seed of it above every seed of the other.
 
     With three seeds each that happens by chance, if the arms are alike, once in twenty times.
-    False if it is the other way round; None if they overlap, so that nothing can be claimed.
+    False if it is the other way round; None if they overlap, or one is NaN, so that nothing can be
+    claimed.
     """
-    if not ones or not others or not all(map(math.isfinite, [*ones, *others])):
+    if not ones or not others or any(map(math.isnan, [*ones, *others])):
         return None
     if min(ones) > max(others):
         return True

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -15,7 +16,7 @@ from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
-from iln.atomic import atomic_write, make_folder
+from iln.atomic import atomic_write, make_folder, printable
 from iln.backbones import Backbone
 from iln.checkpoints.native import load
 from iln.errors import InputError
@@ -25,7 +26,7 @@ from iln.lab.training.data import open_pictures
 from iln.lab.training.recipe import LOCAL
 from iln.lab.training.report import Say
 from iln.lab.training.runtime import signals
-from iln.lab.training.sets import picture_sets
+from iln.lab.training.sets import picture_sets, record_of
 
 Tell = Callable[[Recipe, int, float], None]
 """Told of a run how many steps are done and the loss of the last one; now and then."""
@@ -86,6 +87,8 @@ class Run:
 
     def model(self) -> Backbone:
         """The network with its averaged weights. Raises InputError where the run failed."""
+        if self.failure is not None:
+            raise InputError(f"{printable(self.folder)} was not trained to its end: {self.failure}")
         return load(self.folder / "last.safetensors")
 
 
@@ -135,6 +138,7 @@ class Store:
             InputError: for what a recipe cannot be trained with, or another program at work in the
                 same folder.
         """
+        self._check_pictures([recipe for recipe in recipes if self.finished(recipe)])
         missing = {self.folder(r): r for r in recipes if not self.finished(r)}
         if not missing:
             return True
@@ -149,6 +153,20 @@ class Store:
                 return self._one_by_one(waiting, say, tell)
             return self._side_by_side(waiting, jobs, say, tell)
 
+    def _check_pictures(self, recipes: Sequence[Recipe]) -> None:
+        """Raises InputError for a run that was trained on other pictures than lie here now: its
+        name says nothing of where they lay. Where none lie here, there is nothing to compare."""
+        for recipe in recipes:
+            here = recipe.model_copy(update={"data_root": self.data_root})
+            begun = record_of(self.folder(recipe))
+            if begun is None or not all(folder.is_dir() for folder in here.folders(here.data)):
+                continue
+            if differs := begun.other_pictures(picture_sets(here, begun)[2]):
+                raise InputError(
+                    f"{printable(self.folder(recipe))} was trained on other pictures than those in "
+                    f"{printable(self.data_root)} ({differs}); name another --store"
+                )
+
     def _one_by_one(self, waiting: Sequence[Recipe], say: Say, tell: Tell) -> bool:
         for number, recipe in enumerate(waiting, 1):
             say(f"run {number} of {len(waiting)}: {self.folder(recipe).name}")
@@ -157,7 +175,7 @@ class Store:
         return True
 
     def _side_by_side(self, waiting: list[Recipe], jobs: int, say: Say, tell: Tell) -> bool:
-        total = len(waiting)
+        total, wanted = len(waiting), list(waiting)
         active: dict[Connection, _Worker] = {}
         problems: list[str] = []
         with signals() as stop:
@@ -174,7 +192,9 @@ class Store:
                         active[worker.receiver] = worker
                     for receiver in wait(list(active), timeout=0.5):
                         # On Windows of another class, which does the same.
-                        problems += self._receive(active, cast(Connection, receiver), say, tell)
+                        found = self._receive(active, cast(Connection, receiver), say, tell)
+                        if not stop.is_set():  # which a worker that is starting dies of
+                            problems += found
             finally:
                 for worker in active.values():
                     worker.stop()
@@ -182,7 +202,7 @@ class Store:
                     worker.end()
         if problems:
             raise InputError(problems[0])
-        return not stop.is_set()
+        return not stop.is_set() and all(map(self.finished, wanted))
 
     def _receive(
         self, active: dict[Connection, _Worker], receiver: Connection, say: Say, tell: Tell
@@ -215,7 +235,8 @@ class _Worker:
         self.receiver, sender = context.Pipe(duplex=False)
         work = (recipe.model_dump_json(), str(folder), sender)
         self.process = context.Process(target=_work, args=work)
-        self.process.start()
+        with _without_interrupts():
+            self.process.start()
         sender.close()  # so that the pipe ends with the process
         self._asked = False
 
@@ -233,6 +254,20 @@ class _Worker:
         if code == 0 or self._asked:  # asked before it had begun, it dies of the signal
             return None
         return f"{self.folder.name}: its process ended with code {code}"
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that is begun here hears no Ctrl-C, which a terminal sends to all: whoever began it
+    asks it to stop. (Windows has no such masks.)"""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(recipe_json: str, folder: str, sender: Connection) -> None:

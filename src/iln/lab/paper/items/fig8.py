@@ -10,25 +10,25 @@ from iln.lab.dynamics import alignment, draw_alignment
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, show
+from iln.lab.paper.statistics import show
 
 
 def report(page: Report) -> None:
     damaged, _ = picture_of(page.scale.base, page.store)
     found = {
-        norm: [alignment(run.model(), damaged) for run in runs] for norm, runs in page.arms.items()
+        norm: [alignment(run.model(), damaged) for run in runs] for norm, runs in page.sound.items()
     }
     for name, correlation in (("Pearson's", "correlation"), ("Spearman's", "rank_correlation")):
         ln, iln = ([getattr(one, correlation) for one in found[norm]] for norm in ("ln", "i-ln"))
         page.claim(
             f"Bias and channel magnitude go together more under LN ({name} correlation)",
-            all_above(ln, iln),
+            page.sound_above(ln, iln),
             f"{show(ln)} and {show(iln)}",
         )
     page.picture(
         "alignment",
         "Size of the last norm's bias over the magnitude of its channel; the first seed.",
-        draw_alignment({TITLES[norm]: all_[0] for norm, all_ in found.items()}),
+        draw_alignment({TITLES[norm]: all_[0] for norm, all_ in found.items() if all_}),
     )
     page.table(
         "alignment",
@@ -36,11 +36,11 @@ def report(page: Report) -> None:
         ["norm", "seed", "correlation", "rank correlation", "largest / mean magnitude"],
         [
             [
-                *(TITLES[norm], seed, one.correlation, one.rank_correlation),
+                *(TITLES[norm], run.recipe.seed, one.correlation, one.rank_correlation),
                 float(one.magnitude.max() / one.magnitude.mean()),
             ]
             for norm, all_ in found.items()
-            for seed, one in zip(page.scale.seeds, all_, strict=True)
+            for run, one in zip(page.sound[norm], all_, strict=True)
         ],
     )
 

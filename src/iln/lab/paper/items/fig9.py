@@ -8,11 +8,11 @@ from __future__ import annotations
 from iln.lab.dynamics import bias_grids, draw_position_bias, roughness
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, all_hold, show
+from iln.lab.paper.statistics import all_hold, show
 
 
 def report(page: Report) -> None:
-    models = {norm: [run.model() for run in runs] for norm, runs in page.arms.items()}
+    models = {norm: [run.model() for run in runs] for norm, runs in page.sound.items()}
     scores = {
         norm: [
             {block: float(roughness(grid).mean()) for block, grid in bias_grids(model).items()}
@@ -23,14 +23,14 @@ def report(page: Report) -> None:
     ln, iln = ([sum(s.values()) / len(s) for s in scores[norm]] for norm in ("ln", "i-ln"))
     page.claim(
         "Position bias is rougher under LN, over all blocks",
-        all_above(ln, iln),
+        page.sound_above(ln, iln),
         f"roughness {show(ln, 3)} and {show(iln, 3)}; 1 is independent noise",
     )
     blocks = {
         block: {norm: [s[block] for s in all_] for norm, all_ in scores.items()}
-        for block in scores["ln"][0]
+        for block in next(one for all_ in scores.values() for one in all_)
     }
-    rougher = [all_above(found["ln"], found["i-ln"]) for found in blocks.values()]
+    rougher = [page.sound_above(found["ln"], found["i-ln"]) for found in blocks.values()]
     page.claim(
         "... and in every single block",
         all_hold(rougher),
@@ -42,7 +42,7 @@ def report(page: Report) -> None:
         page.picture(
             name,
             f"The {name} block of the first seed's runs.",
-            draw_position_bias({TITLES[norm]: all_[0] for norm, all_ in models.items()}, block),
+            draw_position_bias({TITLES[n]: all_[0] for n, all_ in models.items() if all_}, block),
         )
     page.table(
         "roughness",

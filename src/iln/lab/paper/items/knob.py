@@ -17,7 +17,7 @@ from iln.lab.dynamics.drawing import HUES, LABEL, SMALL, Figure, new_figure, pla
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, show
+from iln.lab.paper.statistics import show
 
 LIGHTS = {"darkened": (0.5, 0.0), "as it is": (1.0, 0.0), "brightened": (0.5, 0.5)}
 """Contrast and what is added, so that no pixel leaves [0, 1]."""
@@ -39,8 +39,9 @@ def error(model: Backbone, image: Tensor, target: Tensor, contrast: float) -> fl
 
 def report(page: Report) -> None:
     picture, clean = picture_of(page.scale.base, page.store)
-    models = {norm: [run.model() for run in runs] for norm, runs in page.arms.items()}
-    blocks = [short(name) for name in models["ln"][0].blocks()]
+    models = {norm: [run.model() for run in runs] for norm, runs in page.sound.items()}
+    any_model = next(model for all_ in models.values() for model in all_)
+    blocks = [short(name) for name in any_model.blocks()]
     lit = {light: (c * picture + b, c * clean + b) for light, (c, b) in LIGHTS.items()}
     found: dict[tuple[str, str], list[list[float]]] = {}
     errors: dict[tuple[str, str], list[float]] = {}
@@ -61,7 +62,7 @@ def report(page: Report) -> None:
         far = {norm: [abs(ratio - 0.5) for ratio in ratios[norm]] for norm in models}
         page.claim(
             f"Half the contrast, {light}: features of i-LN follow it, more than those of LN",
-            all_above(far["ln"], far["i-ln"]),
+            page.sound_above(far["ln"], far["i-ln"]),
             f"sigma is {show(ratios['i-ln'])} times as large under i-LN, "
             f"{show(ratios['ln'])} times under LN, mean over blocks",
         )
@@ -71,7 +72,7 @@ def report(page: Report) -> None:
         )
         page.claim(
             f"The {light} picture costs LN more than i-LN",
-            all_above(ln, iln),
+            page.sound_above(ln, iln),
             f"relative error {show(ln, 3)} and {show(iln, 3)} times that of the picture as it is",
         )
     figure = draw(found, blocks)
@@ -89,6 +90,7 @@ def report(page: Report) -> None:
         [
             [TITLES[norm], light, *(show(block, None) for block in zip(*runs, strict=True))]
             for (norm, light), runs in found.items()
+            if runs
         ],
     )
     page.text(
@@ -109,7 +111,7 @@ def draw(found: dict[tuple[str, str], list[list[float]]], blocks: list[str]) -> 
         plain(axes, TITLES[norm], "block", "sigma of its output")
         axes.set_ylim(bottom=0)
         axes.tick_params(axis="x", labelsize=SMALL)
-    panels[0].legend(frameon=False, fontsize=LABEL)
+    panels[0 if found["ln", "as it is"] else 1].legend(frameon=False, fontsize=LABEL)
     return figure
 
 

@@ -6,6 +6,8 @@ own, and it should be the one that suits the baseline.
 
 from __future__ import annotations
 
+import math
+
 from iln.lab.dynamics.drawing import HUES, SMALL, Figure, logarithmic, new_figure, plain
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.scale import TITLES, Scale
@@ -29,10 +31,14 @@ def report(page: Report) -> None:
     deciding, own = page.sets[-1], page.scale.base.lr
     scores = by_rate(page, deciding)
     for norm, found in scores.items():
+        good = {rate: score for rate, score in found.items() if not math.isnan(score)}
         page.claim(
             f"{TITLES[norm]} scores best at {own:g}, the rate of all pages ({deciding})",
-            max(found, key=found.__getitem__) == own,
-            ", ".join(f"{rate:g}: {score:.3f} dB" for rate, score in found.items()),
+            bool(good) and max(good, key=good.__getitem__) == own,
+            ", ".join(
+                f"{rate:g}: {f'{score:.3f} dB' if rate in good else 'failed'}"
+                for rate, score in found.items()
+            ),
         )
     grown = by_rate(page, "times grown")
     largest = max(grown["ln"])
@@ -52,7 +58,7 @@ def report(page: Report) -> None:
         [
             [
                 *(TITLES[norm], rate),
-                *(f"{value(run, name):.3f}" for name in page.sets),
+                *(math.nan if run.failure else f"{value(run, name):.3f}" for name in page.sets),
                 *(value(run, measure) for measure in measures),
             ]
             for (norm, rate), (run,) in page.arms.items()

@@ -53,7 +53,7 @@ def report(page: Report) -> None:
     damaged, _ = picture_of(page.scale.base, page.store)
     rows: list[list[str | float | int]] = []
     found: dict[str, list[float]] = {"ln": [], "ln*": [], "i-ln": []}
-    for trained, runs in page.arms.items():
+    for trained, runs in page.sound.items():
         for run in runs:
             for block, x in inputs_of_blocks(run.model(), damaged):
                 before = distances(x)
@@ -81,7 +81,8 @@ def report(page: Report) -> None:
     )
     middle = {
         TITLES[trained]: inputs_of_blocks(runs[0].model(), damaged)
-        for trained, runs in page.arms.items()
+        for trained, runs in page.sound.items()
+        if runs
     }
     page.picture(
         "distances",

@@ -8,7 +8,9 @@ RMSNorm, LayerScale), no spatially holistic one does (i-LN, LN*, IN, BN).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from iln.lab.dynamics.drawing import HUES, Figure, new_figure
 from iln.lab.paper.drawings import draw_panel
@@ -43,7 +45,7 @@ def report(page: Report) -> None:
     page.claim_above(f"i-LN is better than LN ({deciding})", deciding, "i-ln", "ln")
     quality = {norm: page.values(norm, deciding) for norm in COMPARED}
     others = (norm for norm in COMPARED if norm != "i-ln")
-    best = max(others, key=lambda norm: sum(quality[norm]) / len(quality[norm]))
+    best = max(others, key=lambda norm: mean(quality[norm]))
     text, numbers = "i-LN is the best of all nine", f"the best other is {TITLES[best]}: {{1}} dB"
     page.claim_above(f"{text} ({deciding})", deciding, "i-ln", best, numbers)
     grown = {norm: page.values(norm, "times grown") for norm in COMPARED}
@@ -89,6 +91,12 @@ def report(page: Report) -> None:
     page.picture("magnitude", caption, draw(page.arms, "mean_square"))
     caption = "Channel entropy of the lowest block, a line a seed."
     page.picture("entropy", caption, draw(page.arms, "entropy"))
+
+
+def mean(scores: Sequence[float]) -> float:
+    """Of the runs that have a score; where none has, less than any."""
+    good = [score for score in scores if not math.isnan(score)]
+    return fmean(good) if good else -math.inf
 
 
 def said(page: Report, norms: Sequence[str]) -> str:

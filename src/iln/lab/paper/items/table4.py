@@ -20,7 +20,7 @@ from iln.errors import InputError
 from iln.lab.paper.item import Item, Report
 from iln.lab.paper.pictures import picture_of, score_of
 from iln.lab.paper.scale import TITLES, Scale
-from iln.lab.paper.statistics import all_above, show
+from iln.lab.paper.statistics import show
 
 BLOWN = (14, 20)
 """Powers of two by which streams are multiplied, to stand for long training."""
@@ -37,18 +37,19 @@ def report(page: Report) -> None:
     def score(model: Backbone) -> float:
         return score_of(model, page.scale.base, page.store, name)
 
-    models = {norm: [run.model() for run in runs] for norm, runs in page.arms.items()}
+    models = {norm: [run.model() for run in runs] for norm, runs in page.sound.items()}
     whole = {norm: [score(model) for model in all_] for norm, all_ in models.items()}
     pictures = [picture_of(page.scale.base, page.store, i)[0] for i in range(PICTURES)]
     losses: dict[str, dict[str, list[float]]] = {}
     for norm, all_ in models.items():
         for model, reference in zip(all_, whole[norm], strict=True):
             for label, narrow in narrowed(model, pictures):
-                losses.setdefault(label, {}).setdefault(norm, []).append(reference - score(narrow))
+                lost = losses.setdefault(label, {arm: [] for arm in models})
+                lost[norm].append(reference - score(narrow))
     for label, found in losses.items():
         page.claim(
             f"{label} costs LN more than i-LN",
-            all_above(found["ln"], found["i-ln"]),
+            page.sound_above(found["ln"], found["i-ln"]),
             f"{show(found['ln'], 3)} and {show(found['i-ln'], 3)} dB lost",
         )
     blown: dict[str, dict[int, list[float]]] = {}
