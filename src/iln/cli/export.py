@@ -15,7 +15,7 @@ from iln.cli.options import (
     Overwrite,
     checkpoint_overrides,
 )
-from iln.cli.written import written
+from iln.cli.written import check_no_input, written
 
 
 class Format(StrEnum):
@@ -77,6 +77,7 @@ def export(
     from iln.deploy.export import export as write
     from iln.deploy.export import parse_shape
 
+    check_no_input(output, (model,))
     fixed = None if size is None else parse_shape(size)
     write(
         model,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iln.atomic import printable
+from iln.atomic import check_no_stream, printable
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def paper(
         for item in ITEMS.values():
             typer.echo(f"{', '.join(item.names):14} {item.title}")
         return
+    for folder in (output, store):
+        check_no_stream(folder, "folder")
     items = [*ITEMS.values()] if "all" in names else [*dict.fromkeys(map(find_item, names))]
     chosen = scale_of(scale.value)
     if steps is not None:

@@ -19,7 +19,7 @@ from iln.cli.options import (
     Overwrite,
     checkpoint_overrides,
 )
-from iln.cli.written import written
+from iln.cli.written import check_no_input, written
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def quantize(
     from iln.checkpoints.native import load
 
     _check(output, precision, calibrate, overwrite)
+    check_no_input(output, (model,))
     network = load(model, **checkpoint_overrides(norm, input_stats, img_range, eps))
     for name, weight in network.named_parameters():
         if not weight.isfinite().all():

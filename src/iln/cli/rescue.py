@@ -17,7 +17,7 @@ from iln.cli.options import (
     Overwrite,
     checkpoint_overrides,
 )
-from iln.cli.written import written
+from iln.cli.written import check_no_input, written
 from iln.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ def rescue(
     from iln.atomic import check_writable
     from iln.checkpoints.native import load_explained, said_by
     from iln.checkpoints.published import Answers
+    from iln.deploy.rescue import check_rescue_target, write_rescued
     from iln.deploy.rescue import rescue as rescued_by
-    from iln.deploy.rescue import write_rescued
     from iln.images.sample_pictures import sample_pictures_of
 
     check_writable(output, overwrite)
+    check_no_input(output, (checkpoint, *(pictures or [])))
+    check_rescue_target(checkpoint, output)
     given = checkpoint_overrides(norm, input_stats, img_range, eps)
     model, _ = load_explained(checkpoint, Answers(**given))
     sample_pictures = sample_pictures_of(pictures or [], crop)

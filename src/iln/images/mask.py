@@ -96,7 +96,7 @@ def as_mask(
     if spread > COLOURED:
         raise InputError("is in colour; a mask is white where the picture is restored, else black")
     rows, columns = levels.shape[:2]
-    if abs(np.log(columns * height / (rows * width))) > 0.02 + 1 / rows + 1 / columns:
+    if abs(np.log(columns * height / (rows * width))) > 0.02 + 0.5 / rows + 0.5 / columns:
         raise InputError(
             f"is {columns} x {rows}, which are not the picture's proportions ({width}:{height})"
         )

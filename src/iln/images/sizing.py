@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iln.errors import InputError
+from iln.errors import InputError, first_line
 from iln.images.libvips import libvips
 from iln.images.picture import Picture
 from iln.images.transparency import grow_colours
@@ -89,7 +89,9 @@ def resized(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
             image = image.rint().cast(stored)
         found: NDArray[Any] = image.numpy().reshape(height, width, source.shape[2])
     except libvips().Error as error:
-        raise MemoryError(f"for {width} x {height} pixels") from error
+        raise InputError(
+            f"a result of {width} x {height} pixels is too large ({first_line(error)})"
+        ) from None
     if dtype.kind == "f":
         found = found.clip(0, 1)
     return found.astype(dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import math
 import os
 import re
 import tempfile
@@ -32,7 +33,7 @@ def parse_bytes(text: str | int | float) -> int:
     """
     number: Any = text
     if isinstance(number, Real) and not isinstance(text, bool):
-        size = float(number)
+        size = float(number) if number < 2**60 else math.inf  # an int may exceed any float
     else:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
         if not match:

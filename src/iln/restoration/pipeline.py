@@ -175,7 +175,7 @@ def _checked_strength(strength: Any) -> float:
         raise wrong
     try:
         share = float(strength)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise wrong from None
     if not 0 <= share <= 1:
         raise InputError(f"strength {share:g}: must be from 0 to 1")

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,25 @@ from iln.deploy.export.about import read_card
 from iln.errors import InputError, first_line
 from iln.extras import need, openvino_core
 
+_CHECKSUM = "weights_crc32"
+
 
 def write_graph(graph: Any, card: dict[str, Any], file: Path, *, overwrite: bool) -> None:
     """Write an OpenVINO graph with the card in its runtime information, under `iln`.
 
+    The card also says the checksum of the weights, so that a graph knows its own.
+
     Raises:
         InputError: if either file exists and may not be replaced, or cannot be written.
     """
-    openvino = need("openvino", "openvino")
-    graph.set_rt_info(json.dumps(card), [OUR_KEY])
+    openvino, half = need("openvino", "openvino"), card["precision"] == "fp16"
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.xml"
         try:
-            openvino.save_model(graph, made, compress_to_fp16=card["precision"] == "fp16")
+            openvino.save_model(graph, made, compress_to_fp16=half)
+            known = card | {_CHECKSUM: _checksum(made)}
+            graph.set_rt_info(json.dumps(known), [OUR_KEY])
+            openvino.save_model(graph, made, compress_to_fp16=half)  # the weights as before
         except RuntimeError as error:
             raise InputError(
                 f"{printable(folder)}: cannot be written ({first_line(error)}); is the disk full? "
@@ -54,4 +61,12 @@ def read_graph(file: Path) -> tuple[Any, Spec, dict[str, Any]]:
             text = graph.get_rt_info(OUR_KEY).astype(str)
         except RuntimeError:
             raise InputError("was not written by iln export or iln quantize") from None
-        return graph, *read_card(text)
+        spec, card = read_card(text)
+        if card.get(_CHECKSUM, _checksum(file)) != _checksum(file):
+            raise InputError("the .bin beside it holds the weights of another graph")
+        return graph, spec, card
+
+
+def _checksum(graph: Path) -> int:
+    """Of the weights of a graph (.xml)."""
+    return zlib.crc32(graph.with_suffix(".bin").read_bytes())

@@ -45,7 +45,7 @@ class Bits(NamedTuple):
 
 def bits_of(name: str) -> Bits:
     """`W8A8` -> Bits(8, 8). Raises InputError for anything else than W and A with 2 to 16 bits."""
-    found = re.fullmatch(r"W(\d+)A(\d+)", name)
+    found = re.fullmatch(r"W([0-9]+)A([0-9]+)", str(name))
     if not found or not all(2 <= int(number) <= 16 for number in found.groups()):
         raise InputError(f"no format {name!r}; accepted are W and A with 2 to 16 bits, like W4A8")
     weights, activations = map(int, found.groups())
@@ -70,7 +70,7 @@ def quantized(
     Raises:
         InputError: for another format, and for ranges of another network.
     """
-    bits = bits_of(bits) if isinstance(bits, str) else bits
+    bits = bits if isinstance(bits, Bits) else bits_of(bits)
     missing = [] if ranges is None else [n for n in model.body_layers() if n not in ranges]
     if missing:
         raise InputError(f"ranges lack {missing[0]}; `calibrate` measures them on this network")

@@ -18,6 +18,21 @@ from iln.checkpoints.wrappers import weights_in
 from iln.deploy.rescue.search import Rescued
 from iln.errors import InputError
 
+SUFFIXES = {"safetensors": (".safetensors",), "torch": (".pth", ".pt", ".ckpt")}
+"""By `kind_of`."""
+
+
+def check_rescue_target(source: str, target: Path) -> None:
+    """Raises InputError for a name that no rescue of `source` can have; to be known before it."""
+    with located(source) as path, about(called(source, path)):
+        kinds = {"safetensors", kind_of(path)}  # the former where groups have powers of their own
+    accepted = [suffix for kind in SUFFIXES if kind in kinds for suffix in SUFFIXES[kind]]
+    if target.suffix not in accepted:
+        raise InputError(
+            f"{printable(target)}: the name of a rescue of {printable(source)} must end in "
+            f"{' or '.join(accepted)}"
+        )
+
 
 def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: bool = False) -> None:
     """Write what `rescue` found for the file `source`, in the same layout.
@@ -34,11 +49,10 @@ def write_rescued(rescued: Rescued, source: str, target: Path, *, overwrite: boo
     with located(source) as path:
         with about(called(source, path)):
             kind = "safetensors" if rescued.in_steps else kind_of(path)
-        if (kind == "safetensors") != (target.suffix == ".safetensors"):
-            wanted = ".safetensors" if kind == "safetensors" else ".pth"
+        if target.suffix not in SUFFIXES[kind]:
             raise InputError(
                 f"{printable(target)}: the rescue of {printable(path.name)} is a file of {kind}; "
-                f"give a name that ends in {wanted}"
+                f"give a name that ends in {' or '.join(SUFFIXES[kind])}"
             )
         if kind == "torch":
             _write_pickle(path, target, rescued, overwrite)

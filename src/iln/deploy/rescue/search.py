@@ -69,8 +69,9 @@ def rescue(model: Backbone, images: Sequence[Tensor]) -> Rescued:
         InputError: for a network that float16 holds as it is (within 50 dB), that gives numbers
             which are not finite in float32, or whose branches see the stream's scale.
     """
-    if not images:
-        raise InputError("needs one picture at least")
+    given: object = images
+    if isinstance(given, Tensor) or not images:
+        raise InputError("needs a list of one picture at least, each (1, C, H, W)")
     watch = _stream(model)
     with watch:
         outputs = [model(image) for image in images]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ def draw_alignment(alignments: Mapping[str, Alignment]) -> Figure:
         place = {"transform": axes.transAxes, "va": "top"}
         axes.text(0.03, 0.97, note, fontsize=LABEL, color=INK, bbox=paper, **place)
         top = float(np.abs(found.bias).max())
-        axes.set_ylim(-0.04 * top or None, 1.25 * top or None)  # room for the numbers
+        if 0 < top < math.inf:
+            axes.set_ylim(-0.04 * top, 1.25 * top)  # room for the numbers
     return figure
 
 

@@ -79,8 +79,12 @@ def read_history(run: Path) -> History:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and "dynamics" in entry:
-            found[entry["step"]] = entry["dynamics"]
+        if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
+            continue
+        blocks_now = entry.get("dynamics")
+        if isinstance(blocks_now, dict) and all(isinstance(b, dict) for b in blocks_now.values()):
+            found[entry["step"]] = blocks_now
+    found = {step: blocks_now for step, blocks_now in found.items() if blocks_now}
     if not found:
         raise InputError(f"{file} says nothing about blocks; train with dynamics.every=100")
     steps = sorted(found)

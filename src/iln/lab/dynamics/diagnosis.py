@@ -129,8 +129,9 @@ def diagnose(
             it.
     """
     backbone = backbone_of(model)
-    if not images:
-        raise InputError("no pictures to diagnose with; give one at least")
+    given: object = images
+    if isinstance(given, Tensor) or not images:
+        raise InputError("diagnose needs a list of one picture at least, each (B, C, H, W)")
     dtype = next(backbone.parameters()).dtype
     if dtype != torch.float32:
         raise InputError(f"the weights are {dtype}; diagnose compares with float32: model.float()")

@@ -17,6 +17,7 @@ from iln.errors import InputError
 from iln.lab.evaluation.result import Tested
 from iln.restoration import Restorer
 from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions
+from iln.restoration.restorer import GRAPH_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Model:
 
     def tested(self) -> Tested:
         """For the record. (The device is where the last picture was restored.)"""
-        with self.file.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        read, weights = hashlib.sha256(self.file.read_bytes()), self.file.with_suffix(".bin")
+        if self.file.suffix == GRAPH_SUFFIX:  # the .xml may be the same for other weights
+            read.update(weights.read_bytes())
+        digest = read.hexdigest()
         device = str(self.restorer.device)
         if device.startswith("cuda"):
             device += f" ({torch.cuda.get_device_name(self.restorer.device)})"
