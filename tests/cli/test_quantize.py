@@ -55,6 +55,32 @@ def test_int8_and_back(command: Command, weights: Path, pictures: Path, tmp_path
     assert np.abs(int8 - torch_fp32).mean() > 10 * np.abs(fp32 - torch_fp32).mean()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["rescue"], ["quantize", "--precision", "int4"], ["export", "--to", "official"]],
+)
+def test_no_command_replaces_what_it_reads(
+    words: list[str], command: Command, weights: Path, pictures: Path
+) -> None:
+    before = weights.read_bytes()
+    name, *options = words
+    done = command(name, weights, *options, "-o", weights, "--overwrite")
+    assert done.code == 2 and "is an input; name another output" in done.err
+    assert weights.read_bytes() == before
+
+
+def test_a_rescue_replaces_none_of_its_pictures(
+    command: Command, weights: Path, pictures: Path
+) -> None:
+    picture = pictures / "0.png"
+    before = picture.read_bytes()
+    done = command("rescue", weights, pictures, "-o", picture, "--overwrite")
+    assert done.code == 2 and "is an input; name another output" in done.err
+    done = command("rescue", weights, picture, "-o", pictures.parent / "new.png")
+    assert done.code == 2 and "must end in .safetensors" in done.err
+    assert picture.read_bytes() == before
+
+
 def test_the_ranges_are_of_the_networks_own_task(
     command: Command, weights: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -149,6 +149,8 @@ def test_what_is_no_mask() -> None:
         as_mask(np.array([[[200, 20, 20]]], np.uint8), 1, 1)
     with pytest.raises(InputError, match="is 30 x 30, which are not the picture's proportions"):
         as_mask(np.zeros((30, 30), np.uint8), 30, 40)
+    with pytest.raises(InputError, match="is 3 x 3, which are not the picture's proportions"):
+        as_mask(np.zeros((3, 3), np.uint8), 20, 30)
 
 
 @pytest.mark.parametrize("sides", [(10, 15), (40, 60), (5, 8)])

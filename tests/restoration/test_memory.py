@@ -54,7 +54,7 @@ def test_sizes(text: str | int | float, size: int) -> None:
     [
         *("", " ", "banana", "GB", "4 XB", "4 GB 2", "-4GB", "+4GB", "1e9", "4,5GB", "4..5GB"),
         *("1KB", "0", "0GB", "1048575", "4GBB", "0x100000000", "٤GB\n٤", "99999999999T", "inf"),
-        *(0, -1, 1, True, None, float("nan"), float("inf"), 2**60),
+        *(0, -1, 1, True, None, float("nan"), float("inf"), 2**60, 10**400),
     ],
 )
 def test_refused_sizes(text: str | int | float) -> None:

@@ -208,6 +208,12 @@ def test_refused(given: Any, expected: str, restorer: iln.Restorer) -> None:
         restorer(given)
 
 
+def test_a_result_that_is_too_large_for_any_memory() -> None:
+    same = small_model(small_spec(scale=1, upsampler=""))
+    with pytest.raises(InputError, match="a result of 1000000 x 10000000 pixels is too large"):
+        iln.restore(np.zeros((10, 1, 3), np.uint8), same, size="1000000x", device="cpu")
+
+
 def test_several_models_strength_and_size_in_python() -> None:
     same = small_model(small_spec(scale=1, upsampler=""))
     array = image()
@@ -293,6 +299,7 @@ def test_what_is_no_model_is_told(model: Any) -> None:
         ([0.5], "must be from 0 to 1, such as 0.5"),
         (np.array([0.5, 0.5]), "must be from 0 to 1, such as 0.5"),
         (Fraction(3, 2), "strength 1.5: must be from 0 to 1"),
+        (10**400, "must be from 0 to 1, such as 0.5"),
     ],
 )
 def test_strengths_that_are_none(strength: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from iln.cli.main import main
 from iln.deploy.export import export, parse_shape
 from iln.errors import InputError
 from iln.kernels.moments import _traced, moments
+from iln.lab.evaluation.models import load_models
 
 SMALL: dict[str, dict[str, Any]] = {
     "swinir-light-x2": {"num_heads": (2,)},
@@ -121,6 +123,16 @@ def test_openvino_gives_the_same_pictures(tmp_path: Path) -> None:
             assert decibels(compiled([image.numpy()])[0], model(image)) > 90, size
     with pytest.raises(InputError, match="exists already"):
         export(model, file, to="openvino")
+
+    other, swapped = tmp_path / "other.xml", tmp_path / "swapped.xml"
+    model.conv_first.weight.data *= 2
+    export(model, other, to="openvino")
+    shutil.copy(file, swapped)
+    shutil.copy(other.with_suffix(".bin"), swapped.with_suffix(".bin"))
+    digests = {load_models([str(one)], (), {})[0].tested().sha256 for one in (file, other)}
+    assert len(digests) == 2
+    with pytest.raises(InputError, match=r"swapped\.xml.* the weights of another graph"):
+        iln.Restorer(swapped, engine="openvino")
 
 
 def test_a_program_of_a_fixed_size(tmp_path: Path) -> None:

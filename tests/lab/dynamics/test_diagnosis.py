@@ -160,7 +160,7 @@ def test_compiled_ones_run_uncompiled() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="needs a list of one picture"):
         diagnose(small(), [])
     with pytest.raises(InputError, match=r"torch\.float16"):
         diagnose(small().half(), [picture()])

@@ -57,6 +57,19 @@ def test_history(tmp_path: Path) -> None:
     assert np.isnan(history.values["kurtosis"]).all()
 
 
+def test_lines_of_another_loop_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", 2.0)
+    text = (run / "log.jsonl").read_text()
+    others: list[object] = [{"a": {}}, [1], None, {}, {"a": 1}]
+    lines = [json.dumps({"step": 7, "dynamics": other}) for other in others[1:]]
+    lines += [json.dumps({"dynamics": others[0]}), json.dumps({"step": "x", "dynamics": others[0]})]
+    (run / "log.jsonl").write_text("\n".join([*lines, text]))
+    assert read_history(run).steps.tolist() == [1, 10, 100]
+    (run / "log.jsonl").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="says nothing about blocks"):
+        read_history(run)
+
+
 def test_training_curves(tmp_path: Path) -> None:
     runs = {"LN": written(tmp_path / "ln", 3.0), "i-LN": written(tmp_path / "iln", 1.0)}
     figure = draw_training(runs)
@@ -107,6 +120,14 @@ def test_correlations_by_hand() -> None:
     points = axes.collections[0].get_offsets()
     assert np.asarray(points).tolist() == [[1, 0.1], [2, 0.2], [3, 0.2], [100, 9]]
     assert f"r = {expected:.2f}" in axes.texts[0].get_text()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_alignment_of_a_bias_that_is_not_finite(value: float) -> None:
+    model = small()
+    model.norm.beta.data.fill_(value)
+    figure = draw_alignment({"broken": alignment(model, picture())})
+    assert len(figure.axes) == 1
 
 
 def test_alignment_without_a_bias() -> None:

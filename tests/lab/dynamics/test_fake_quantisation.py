@@ -32,9 +32,12 @@ def test_formats() -> None:
     assert bits_of("W8A16") == Bits(8, None)
     for name in FORMATS:
         bits_of(name)
-    for bad in ("W1A8", "W8", "w8a8", "W8A17", "int8"):
+    for bad in ("W1A8", "W8", "w8a8", "W8A17", "int8", "W\uff14A8"):
         with pytest.raises(InputError, match="no format"):
             bits_of(bad)
+    for other in ((8, 8), 5, None):
+        with pytest.raises(InputError, match="no format"):
+            quantized(small("swinir-light-x2"), other)  # type: ignore[arg-type]
 
 
 @torch.no_grad()

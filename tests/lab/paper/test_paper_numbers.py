@@ -59,6 +59,8 @@ def test_a_score_is_the_first_metric_of_the_last_step(tmp_path: Path) -> None:
         ([1, 3], [2, 4], None),
         ([2, 3], [1, 2], None),
         ([math.nan, 4], [1, 2], None),
+        ([math.inf, 4], [1, 2], True),
+        ([3, 4], [1, math.inf], None),
         ([], [1], None),
     ],
 )

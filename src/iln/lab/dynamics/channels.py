@@ -106,9 +106,10 @@ def draw_alignment(alignments: Mapping[str, Alignment]) -> Figure:
 
 
 def _pearson(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size else float("nan")
+    with np.errstate(invalid="ignore"):  # of a network whose bias is not finite: NaN
+        a, b = a - a.mean(), b - b.mean()
+        size = float(np.sqrt((a @ a) * (b @ b)))
+        return float(a @ b) / size if size else float("nan")
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
