@@ -24,7 +24,7 @@ CHAINS = {
     "old-print": Chain(
         ("scratches", "photo"),
         "restores old prints: scratches, noise, faded colours",
-        "24.45 dB, Set14 worn prints",
+        "24.46 dB, Set14 worn prints",
         unfade=True,
     ),
     "sharp-x4": Chain(

@@ -122,7 +122,7 @@ def test_networks_that_their_code_cannot_hold(
         (("hat.pth", "-o", "x.pth"), "say which: norm='ln' or norm='i-ln' (--norm ln"),
         (("hat.pth", "-o", "x.pth", "--norm", "i-ln"), "cannot hold i-LN"),
         (("hat.pth", "-o", "x.onnx", "--norm", "ln"), "must end in .pth or .safetensors"),
-        (("hat.pth", "-o", "hat.pth", "--norm", "ln"), "exists already"),
+        (("hat.pth", "-o", "hat.pth", "--norm", "ln"), "is an input; name another output"),
         (("hat.pth", "-o", "x.pth", "--size", "8x8"), "no --size, no fp16"),
         (("hat.pth", "-o", "x.pth", "--precision", "fp16"), "no --size, no fp16"),
         (("nowhere.pth", "-o", "x.pth"), "nowhere.pth"),

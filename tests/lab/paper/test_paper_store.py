@@ -153,7 +153,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc (Linux)")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("later", [0.0, 1.0])
 def test_stopped_while_workers_start(tmp_path: Path, sent: signal.Signals, later: float) -> None:
