@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from iln.errors import InputError
 from iln.images import Picture
 from iln.images.sizing import Size, blended, parse_size, resized, resized_with_alpha, side_by_side
 
