@@ -89,6 +89,8 @@ def test_a_run_that_is_not_finite_is_kept_as_a_failure(store: Store, tiny: Recip
     assert "the loss is" in run.failure
     assert run.scores == {}
     assert any("the loss is" in line for line in said)
+    with pytest.raises(InputError, match=r"was not trained to its end: .*the loss is"):
+        run.model()
 
 
 def test_a_run_of_other_pictures_is_not_taken(store: Store, tiny: Recipe, tmp_path: Path) -> None:

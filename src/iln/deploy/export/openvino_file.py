@@ -62,7 +62,7 @@ def read_graph(file: Path) -> tuple[Any, Spec, dict[str, Any]]:
         except RuntimeError:
             raise InputError("was not written by iln export or iln quantize") from None
         spec, card = read_card(text)
-        if card.get(_CHECKSUM, _checksum(file)) != _checksum(file):
+        if _CHECKSUM in card and card[_CHECKSUM] != _checksum(file):  # older graphs say none
             raise InputError("the .bin beside it holds the weights of another graph")
         return graph, spec, card
 

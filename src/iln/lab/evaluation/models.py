@@ -43,9 +43,13 @@ class Model:
 
     def tested(self) -> Tested:
         """For the record. (The device is where the last picture was restored.)"""
-        read, weights = hashlib.sha256(self.file.read_bytes()), self.file.with_suffix(".bin")
+        read, parts = hashlib.sha256(), [self.file]
         if self.file.suffix == GRAPH_SUFFIX:  # the .xml may be the same for other weights
-            read.update(weights.read_bytes())
+            parts.append(self.file.with_suffix(".bin"))
+        for part in parts:
+            with part.open("rb") as file:
+                while block := file.read(2**20):
+                    read.update(block)
         digest = read.hexdigest()
         device = str(self.restorer.device)
         if device.startswith("cuda"):

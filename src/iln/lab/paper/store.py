@@ -88,7 +88,8 @@ class Run:
     def model(self) -> Backbone:
         """The network with its averaged weights. Raises InputError where the run failed."""
         if self.failure is not None:
-            raise InputError(f"{printable(self.folder)} was not trained to its end: {self.failure}")
+            why = self.failure.strip()
+            raise InputError(f"{printable(self.folder)} was not trained to its end: {why}")
         return load(self.folder / "last.safetensors")
 
 
