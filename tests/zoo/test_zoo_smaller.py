@@ -41,6 +41,16 @@ def network() -> SwinIR:
     return model
 
 
+@pytest.mark.parametrize("count", ["0", "-1"])
+def test_no_pairs_at_all_are_refused(
+    count: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["", "photo", "--data", str(tmp_path), "-o", str(tmp_path / "out"), "--count", count]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(InputError, match=r"--count .*: must be 1 or more"):
+        distil.main()
+
+
 def test_a_mean_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = network(), network()
     for parameter in after.parameters():

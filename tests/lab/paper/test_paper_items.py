@@ -96,6 +96,16 @@ def test_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["-o", "--store"])
+def test_a_dash_is_no_folder(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("fig1", "--scale", "smoke", option, "-") == 2
+    assert "-: is no folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ["-o", str(tmp_path / "pages"), "--store", str(tmp_path / "runs")]
     assert run("fig1", "--data-root", str(tmp_path / "none"), *places) == 2

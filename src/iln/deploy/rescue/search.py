@@ -69,7 +69,7 @@ def rescue(model: Backbone, images: Sequence[Tensor]) -> Rescued:
         InputError: for a network that float16 holds as it is (within 50 dB), that gives numbers
             which are not finite in float32, or whose branches see the stream's scale.
     """
-    given: object = images
+    given: object = images  # a tensor alone is easily given in place of a list
     if isinstance(given, Tensor) or not images:
         raise InputError("needs a list of one picture at least, each (1, C, H, W)")
     watch = _stream(model)

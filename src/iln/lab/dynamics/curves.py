@@ -81,10 +81,9 @@ def read_history(run: Path) -> History:
             continue
         if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
             continue
-        blocks_now = entry.get("dynamics")
-        if isinstance(blocks_now, dict) and all(isinstance(b, dict) for b in blocks_now.values()):
-            found[entry["step"]] = blocks_now
-    found = {step: blocks_now for step, blocks_now in found.items() if blocks_now}
+        said = entry.get("dynamics")
+        if isinstance(said, dict) and said and all(isinstance(b, dict) for b in said.values()):
+            found[entry["step"]] = said
     if not found:
         raise InputError(f"{file} says nothing about blocks; train with dynamics.every=100")
     steps = sorted(found)

@@ -129,7 +129,7 @@ def diagnose(
             it.
     """
     backbone = backbone_of(model)
-    given: object = images
+    given: object = images  # a tensor alone is easily given in place of a list
     if isinstance(given, Tensor) or not images:
         raise InputError("diagnose needs a list of one picture at least, each (B, C, H, W)")
     dtype = next(backbone.parameters()).dtype
