@@ -198,3 +198,14 @@ def test_degrade_names_every_task(command: Command, monkeypatch: pytest.MonkeyPa
 def test_help_and_usage(command: Command) -> None:
     assert "restore" in command("--help").out
     assert "Usage" in command().out + command().err
+
+
+def test_only_the_width_breaks_a_paragraph_of_the_help(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    lines = [line.strip() for line in command("train", "--help").out.splitlines()]
+    (codes,) = [line for line in lines if "Exit codes" in line]
+    assert codes.startswith("On Ctrl-C")
+    assert codes.endswith("multistep.")
+    assert "With several processes: torchrun --nproc_per_node=2 -m iln train RECIPE." in lines

@@ -5,13 +5,15 @@ Each command lies in a file of `iln.cli`, which imports PyTorch only when the co
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os.path import isfile
 from types import FrameType
@@ -95,6 +97,11 @@ def _version(
         raise typer.Exit
 
 
+def _paragraphs(command: Callable[..., None]) -> str:
+    """A command's docstring, each paragraph on one line: only the terminal's width breaks it."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
+
+
 for _command in (
     restore,
     serve,
@@ -108,8 +115,8 @@ for _command in (
     quantize,
     paper,
 ):
-    app.command()(_command)
-app.command(cls=EvaluateCommand)(evaluate)
+    app.command(help=_paragraphs(_command))(_command)
+app.command(cls=EvaluateCommand, help=_paragraphs(evaluate))(evaluate)
 
 
 class _Notes(logging.Handler):
