@@ -1,7 +1,9 @@
 """Small synthetic pictures and metadata for these tests, all made here."""
 
+import io
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 # For code that only looks at the header: the colour space stands at byte 16.
 GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
+SUFFIXES = (".jpg", ".png", ".tif", ".webp", ".avif")
 
 
 def photo(height=40, width=56, channels=3, dtype=np.uint8, seed=0):
@@ -110,3 +113,15 @@ def benchmark_pictures(name):
     for path in sorted((SHARED / "test" / name).iterdir()):
         with Image.open(path) as image:
             yield np.asarray(image if image.mode == "L" else image.convert("RGB"))
+
+
+def chunk(kind, body):
+    return struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_with(array, *chunks):
+    """A PNG file of the array with these chunks behind the header."""
+    buffer = io.BytesIO()
+    Image.fromarray(array if array.shape[2] > 1 else array[..., 0]).save(buffer, "PNG")
+    data = buffer.getvalue()
+    return data[:33] + b"".join(chunk(*one) for one in chunks) + data[33:]
