@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageCms
+
+from iln.errors import InputError
+from iln.images import read
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -125,3 +129,26 @@ def png_with(array, *chunks):
     Image.fromarray(array if array.shape[2] > 1 else array[..., 0]).save(buffer, "PNG")
     data = buffer.getvalue()
     return data[:33] + b"".join(chunk(*one) for one in chunks) + data[33:]
+
+
+def vips(array, **fields):
+    """The array as a libvips image, gray or RGB, of its depth."""
+    array = np.ascontiguousarray(array)
+    gray, colour = ("b-w", "srgb") if array.dtype == np.uint8 else ("grey16", "rgb16")
+    interpretation = gray if array.shape[2] < 3 else colour
+    return pyvips.Image.new_from_array(array, interpretation=interpretation).copy(**fields)
+
+
+def save(array, path, **options):
+    vips(array).write_to_file(str(path), **options)
+    return path
+
+
+def refusal(path, **options):
+    """The message of the InputError that reading raises: one line, naming the file."""
+    with pytest.raises(InputError) as raised:
+        read(path, **options)
+    message = str(raised.value)
+    assert message.splitlines() == [message]
+    assert message.startswith(f"{path}: ")
+    return message
