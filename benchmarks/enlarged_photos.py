@@ -17,6 +17,7 @@ from statistics import fmean
 import iln
 from iln.images import psnr_rgb, read
 from iln.lab.tasks import generator, task, to_uint8
+from iln.lab.tasks.folders import sources
 from iln.script import run_script
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("ways", nargs="+")
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
+    files = [source.target for source in sources(given.folder)]
     ways = {way: iln.Pipeline(way.split("+"), precision="fp32") for way in given.ways}
     protocols = task("photo", {"scale": 2, "prints": 0.3}).protocols()
     protocols["undamaged"] = task("photo", {"scale": 2, "strength": 0})
@@ -35,7 +37,7 @@ def main() -> None:
     print("|---" * (2 + len(ways)) + "|")
     for name, damage in protocols.items():
         found: dict[str, list[float]] = {way: [] for way in ("bicubic", *ways)}
-        for file in sorted(given.folder.iterdir()):
+        for file in files:
             original = damage.target(read(file).rgb8())
             for seed in range(given.seeds if name != "undamaged" else 1):
                 words = seed, zlib.crc32(file.stem.encode())

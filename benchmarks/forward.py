@@ -34,6 +34,9 @@ def main() -> None:
     if given.inside:
         row(given.presets[0], given.size, given.batch, given.inside)
         return
+    with torch.device("meta"):
+        for preset in given.presets:
+            iln.build(preset)  # which knows the names, before anything is measured
     print(describe())
     for name, dtype in TYPES.items():
         print(f"matrix products {name}: {matrix_rate(dtype) / 1e9:.0f} GFLOP/s")

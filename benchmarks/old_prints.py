@@ -17,6 +17,7 @@ from statistics import fmean
 import iln
 from iln.images import psnr_rgb, read, unfade
 from iln.lab.tasks import Pixels, generator, task, to_uint8
+from iln.lab.tasks.folders import sources
 from iln.script import run_script
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--wear", type=float)
     given = parser.parse_args()
+    files = [source.target for source in sources(given.folder)]
     parameters: dict[str, float] = {"prints": 1} | (
         {} if given.wear is None else {"wear": given.wear}
     )
@@ -50,7 +52,7 @@ def main() -> None:
     print("|---" * (1 + len(ways)) + "|")
     for name, damage in task("photo", parameters).protocols().items():
         found: dict[str, list[float]] = {way: [] for way in ways}
-        for file in sorted(given.folder.iterdir()):
+        for file in files:
             original = read(file).rgb8()
             for seed in range(given.seeds):
                 words = seed, zlib.crc32(file.name.encode())

@@ -26,7 +26,7 @@ def drawing(kind: str, colour: tuple[int, ...], hidden: tuple[int, ...]) -> np.n
     return np.dstack([colours, alpha]).astype(np.uint8)
 
 
-FAST = ("photo", "sr-x2")  # one of each scale; all models get their pixels from the same code
+FAST = ("photo", "photo-x2")  # one of each scale; all models get their pixels from the same code
 
 
 @pytest.fixture(
