@@ -83,6 +83,16 @@ def test_pictures_to_validate_on_can_be_scored(tmp_path: Path) -> None:
         check_tests([PictureSet.of(tmp_path)], Denoise())
 
 
+def test_pairs_to_validate_on_fit_the_scale_whichever_way_they_are_turned(tmp_path: Path) -> None:
+    for name in ("input", "target"):
+        (tmp_path / name).mkdir()
+    draw(tmp_path / "target", a=(40, 60), b=(60, 41))
+    draw(tmp_path / "input", a=(20, 30), b=(20, 30))  # b's picture says so in its EXIF block
+    check_tests([PictureSet.of(tmp_path)], SuperResolution(scale=2))
+    with pytest.raises(InputError, match=r"input/a\.png is 20x30; .* at scale 1 it must be 40x60$"):
+        check_tests([PictureSet.of(tmp_path)], Denoise())
+
+
 def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
     draw(tmp_path / "mine" / "summer", a=(10, 12))
     with pytest.raises(InputError, match=r"mine holds no pictures .* its subfolders, summer$"):

@@ -62,18 +62,21 @@ def load_pair(source: Source, task: Task, seed: int = 0) -> Pair:
         name = zlib.crc32(os.fsencode(source.target.stem))
         return task.degrade(target, generator(seed, name)), target
     damaged = task.colours(read(source.input).rgb8())
-    if problem := misfit(source, task, damaged, target):
+    if problem := misfit(source, task, damaged.shape[:2], target.shape[:2]):
         raise InputError(problem)
     return damaged, target
 
 
-def misfit(source: Source, task: Task, damaged: Pixels, target: Pixels) -> str | None:
-    """What is wrong with the sizes of a pair at the task's scale; None where they fit."""
-    height, width = target.shape[0] // task.scale, target.shape[1] // task.scale
-    if source.input is None or damaged.shape[:2] == (height, width):
+def misfit(
+    source: Source, task: Task, damaged: tuple[int, ...], target: tuple[int, ...]
+) -> str | None:
+    """What is wrong with the sizes (height, width) of a pair at the task's scale; None where they
+    fit."""
+    height, width = target[0] // task.scale, target[1] // task.scale
+    if source.input is None or damaged == (height, width):
         return None
     return (
-        f"{printable(source.input)} is {damaged.shape[1]}x{damaged.shape[0]}; beside "
+        f"{printable(source.input)} is {damaged[1]}x{damaged[0]}; beside "
         f"{printable(source.target)} and at scale {task.scale} it must be {width}x{height}"
     )
 

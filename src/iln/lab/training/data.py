@@ -256,7 +256,7 @@ def _build(
                 progress(what, number, len(found))
                 if isinstance(entry, InputError):
                     unreadable.append(str(entry))
-                elif problem := misfit(source, task, entry[0], entry[-1]):
+                elif problem := misfit(source, task, entry[0].shape[:2], entry[-1].shape[:2]):
                     wrong_pairs.append(problem)
                 else:
                     for array in entry:

@@ -10,7 +10,7 @@ from iln.errors import InputError
 from iln.images import read
 from iln.images.reading import size_of
 from iln.lab.tasks import Task
-from iln.lab.tasks.folders import Source, some
+from iln.lab.tasks.folders import Source, misfit, some
 from iln.lab.training.progress import Progress
 from iln.lab.training.report import Say
 from iln.lab.training.sets import PictureSet
@@ -75,8 +75,11 @@ def check_unreadable(problems: list[str], total: int) -> None:
 
 
 def check_tests(tests: Iterable[PictureSet], task: Task) -> None:
-    """Raises InputError for a picture to test on that is no picture or too small for the scores."""
+    """Raises InputError for a picture to test on that is no picture or too small for the scores,
+    and for a pair whose sizes do not fit the scale."""
     for chosen in tests:
+        for source in chosen.sources:
+            _check_pair(source, task)
         sizes = {source: _size(source.target) for source in chosen.sources}
         for side in (0, 1):
             least = min(sizes, key=lambda source: sizes[source][side])
@@ -89,6 +92,15 @@ def check_tests(tests: Iterable[PictureSet], task: Task) -> None:
                     f"{printable(least.target)} is too small to validate on: {error}; leave it "
                     "out, or name other pictures with validation=FOLDER"
                 ) from None
+
+
+def _check_pair(source: Source, task: Task) -> None:
+    if source.input is None:
+        return
+    damaged, target = _size(source.input)[::-1], _size(source.target)[::-1]
+    # Headers do not tell which of the two are turned when they are read.
+    if misfit(source, task, tuple(sorted(damaged)), tuple(sorted(target))):
+        raise InputError(f"{misfit(source, task, damaged, target)}")
 
 
 def _shorter_side(source: Source, task: Task) -> int:
