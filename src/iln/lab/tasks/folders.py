@@ -8,7 +8,7 @@ from pathlib import Path
 from iln.atomic import printable
 from iln.errors import InputError
 from iln.images import SUFFIXES, read
-from iln.lab.tasks.task import Pair, Pixels, Task, generator
+from iln.lab.tasks.task import Pair, Task, generator
 
 INPUT, TARGET = "input", "target"
 """A folder with subfolders of these names holds pairs: files of the same stem belong together."""
