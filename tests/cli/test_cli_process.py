@@ -146,6 +146,35 @@ def test_interrupted(name: str, memory: list[str], code: int, weights: Path, her
     assert files(here) == ["in/a.png"]
 
 
+INTERRUPTED_IN_AN_IMPORT = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+class Finder(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "numpy" and "torch" in sys.modules:
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.NAME)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+from iln.cli.main import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_interrupted_where_pytorch_passes_over_exceptions(
+    name: str, code: int, weights: Path, here: Path
+) -> None:
+    """While it loads NumPy, which may be missing."""
+    save("a.png")
+    words = ["restore", "a.png", "--model", weights, "--device", "cpu"]
+    done = run(words, ("-c", INTERRUPTED_IN_AN_IMPORT.replace("NAME", name)))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == ("interrupted\n" if name == "SIGINT" else "")
+    assert files(here) == ["a.png"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_interrupted_while_writing(
     weights: Path, here: Path, monkeypatch: pytest.MonkeyPatch

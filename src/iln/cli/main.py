@@ -10,13 +10,10 @@ import io
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os.path import isfile
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +30,7 @@ from iln.cli.quantize import quantize
 from iln.cli.rescue import rescue
 from iln.cli.restore import restore
 from iln.cli.serve import serve
+from iln.cli.signals import ended_by_signals
 from iln.cli.train import recipes, train
 from iln.cpu import SHORT_SPIN
 from iln.errors import InputError
@@ -144,32 +142,6 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that is closed, end the block as an exception does, so that
-    no half-written file stays; by default they end the process at once."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGTERM)  # for whoever handles that now: a training, the server
-
-    handlers = {"SIGTERM": end, "SIGHUP": terminate}
-    mine = []
-    if threading.current_thread() is threading.main_thread():
-        numbers = {getattr(signal, name, None): handler for name, handler in handlers.items()}
-        for number, handler in numbers.items():
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not with nohup
-                signal.signal(number, handler)
-                mine.append(number)
-    try:
-        yield
-    finally:
-        for number in mine:
-            signal.signal(number, signal.SIG_DFL)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 some pictures failed, 2 bad input, 130 interrupted."""
     share_cores()
@@ -181,7 +153,7 @@ def main(arguments: list[str] | None = None) -> None:
     notes = _Notes()
     logger.addHandler(notes)
     try:
-        with _ended_by_signals(), errors_in_one_line():
+        with ended_by_signals(main.__code__), errors_in_one_line():
             app(arguments, prog_name="iln")
     finally:
         logger.removeHandler(notes)

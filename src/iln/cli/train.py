@@ -115,7 +115,10 @@ def _check_named(recipe: Recipe, changes: list[str]) -> None:
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
     """SIGTERM while there is nothing to save yet ends as tidily as Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt = signal.getsignal(signal.SIGINT)
+    before = signal.signal(
+        signal.SIGTERM, interrupt if callable(interrupt) else signal.default_int_handler
+    )
     try:
         yield
     finally:
