@@ -388,6 +388,8 @@ def test_a_file_where_a_folder_is_needed(restore: Command) -> None:
     assert done.code == 2 and done.lines == ["error: out is a file; several results need a folder"]
     done = restore("a.png", "b.png", "-o", "c.png")
     assert done.code == 2 and "names one file" in done.err
+    done = restore("a.png", "-o", "out")
+    assert done.code == 2 and done.lines[0].startswith("error: out: no suffix; give one of .jpg ")
 
 
 @pytest.mark.usefixtures("no_work")

@@ -78,5 +78,7 @@ def test_what_it_cannot_be(graph: Path, tmp_path: Path) -> None:
         iln.Restorer(graph, precision="int8")
     with pytest.raises(InputError, match="for CPUs, not cuda"):
         iln.Restorer(graph, device="cuda")
+    with pytest.raises(InputError, match=r"model\.xml is a graph, .* leave the engine away"):
+        iln.Restorer(graph, engine="torch")
     with pytest.raises(InputError, match="norm: only for"):
         iln.Restorer(graph, norm="ln")

@@ -86,7 +86,12 @@ def evaluate(
     memory: options.Memory = None,
     precision: options.PrecisionOption = options.Precision.auto,
     device: options.DeviceOption = options.Device.auto,
-    engine: options.EngineOption = options.Engine.torch,
+    engine: Annotated[
+        options.Engine | None,
+        typer.Option(
+            "--engine", help="Choose the inference engine. Default: torch; openvino for its graphs."
+        ),
+    ] = None,
     norm: options.NormOption = None,
     input_stats: options.InputStatsOption = None,
     img_range: options.ImgRangeOption = None,
@@ -120,8 +125,8 @@ def evaluate(
             memory=memory,
             precision=precision.value,
             device=device.value,
-            engine=engine.value,
             progress=progress,
+            **({} if engine is None else {"engine": engine.value}),
             **options.checkpoint_overrides(norm, input_stats, img_range, eps),
         )
     if csv_file is not None:

@@ -237,6 +237,8 @@ def _plan_jobs(
     to_file = output is not None and single and not output_is_folder and output.suffix != ""
     if output is not None and not to_file:
         if output.exists() and not output.is_dir():
+            if single:
+                check_suffix(output)
             raise InputError(f"{printable(output)} is a file; several results need a folder")
         if output.suffix.lower() in SUFFIXES and not output_is_folder:
             raise InputError(f"{printable(output)} names one file, but there are several inputs")

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iln.atomic import printable
 from iln.backbones import Backbone
 from iln.checkpoints.hub import is_address
 from iln.checkpoints.native import as_model, load, said_by
@@ -100,7 +101,14 @@ class Restorer(PictureRestorer):
         check_names(options)
         model = as_model(model)
         precision, device = options.get("precision", "auto"), options.get("device", "auto")
-        engine = "openvino" if is_graph(model) else options.get("engine", "torch")
+        engine = options.get("engine", "torch")
+        if not isinstance(model, Backbone) and is_graph(model):
+            if options.get("engine") == "torch":
+                raise InputError(
+                    f"{printable(model)} is a graph, which OpenVINO alone computes; leave the "
+                    "engine away"
+                )
+            engine = "openvino"
         check_choice(precision, device, engine)
         memory = options.get("memory")
         self.engine = engine

@@ -190,7 +190,8 @@ def test_errors(
     taken.write_text("mine")
     assert "exists already" in error("-o", taken)
     assert taken.read_text() == "mine"
-    assert "must end in .onnx" in error("-o", tmp_path / "m.pt2")
+    assert "must end in .onnx, or give --to torch" in error("-o", tmp_path / "m.pt2")
+    assert error("-o", tmp_path / "m.tflite").endswith("must end in .onnx\n")
     assert "must end in .pt2" in error("-o", tmp_path / "m.onnx", "--to", "torch")
     assert "does not exist" in error("-o", tmp_path / "none" / "m.onnx")
     assert "not of the form HxW" in error("-o", tmp_path / "m.onnx", "--size", "9")

@@ -74,6 +74,7 @@ def export(
     if to == "web":
         check_folder(file, overwrite, MARK)
     else:
+        _check_format(Path(file), to)
         check_target(file, SUFFIXES[to], overwrite)
     if runtime is not None and to != "web":
         raise InputError("--runtime is what a page computes with; it goes with --to web alone")
@@ -117,6 +118,16 @@ def export(
         content = buffer.getvalue()
     with atomic_write(file, overwrite) as temporary:
         temporary.write_bytes(content)
+
+
+def _check_format(file: Path, to: str) -> None:
+    """Raises InputError for a name that is one of another format."""
+    meant = next((name for name, ends in SUFFIXES.items() if file.suffix in ends), to)
+    if file.suffix not in SUFFIXES[to] and meant != to:
+        ends = " or ".join(SUFFIXES[to])
+        raise InputError(
+            f"{printable(file)}: the name of this file must end in {ends}, or give --to {meant}"
+        )
 
 
 def check_target(file: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool) -> None:
