@@ -12,9 +12,10 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import peers
-from peers import PACKAGES, Case, MissingError, Program, installed, ours, reason, run, scored
+from peer_cases import CASES, PACKAGES, Case, Program, ours
+from peers import MissingError, installed, reason, run, scored
 
-GMIC = next(p for p in peers.CASES["denoise"].programs if p.package == "gmic")
+GMIC = next(p for p in CASES["denoise"].programs if p.package == "gmic")
 
 
 @pytest.fixture

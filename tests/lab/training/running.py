@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from iln.cli.main import main
@@ -77,3 +79,13 @@ def overrides(recipe: Recipe) -> list[str]:
     """A recipe as the command line takes it, on top of any other."""
     values = recipe.model_dump(mode="json", exclude_none=True)
     return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+
+
+def draw(folder: Path, count: int, side: int = 40) -> Path:
+    """Pictures of noise, named 0.png and so on."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
