@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import iln
 from iln.checkpoints.native import shipped
-from iln.images.transparency import grow_colours
+from iln.images.transparency import grow_colours, keep_clear_and_opaque
 
 COLOURS = {"light": (250, 245, 240), "red": (220, 30, 30), "dark": (12, 10, 14)}
 HIDDEN = {"black": (0, 0, 0), "white": (255, 255, 255), "green": (0, 255, 0)}
@@ -84,3 +84,30 @@ def test_nothing_is_seen_or_all_is() -> None:
     colours = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     for alpha in (np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8)):
         assert grow_colours(colours, alpha) is colours
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_what_was_clear_or_opaque_all_around_stays_so(dtype: type, scale: int) -> None:
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    alpha = np.zeros((150, 30), dtype)  # more rows than one band
+    alpha[:, 15:] = full
+    alpha[70, 20] = alpha[70, 5] = full // 2 if full > 1 else 0.5
+    traces = np.full((150 * scale, 30 * scale), full * 0.25, dtype)
+    keep_clear_and_opaque(alpha, traces)
+    for row, column in ((0, 0), (149, 12), (63, 5), (64, 29), (73, 5), (70, 8), (70, 23)):
+        expected = 0 if column < 15 else full
+        assert traces[row * scale, column * scale] == expected, (row, column)
+        assert traces[(row + 1) * scale - 1, (column + 1) * scale - 1] == expected
+    for row, column in ((10, 13), (10, 16), (70, 5), (68, 7), (72, 20), (69, 22)):
+        assert traces[row * scale, column * scale] == dtype(full * 0.25), (row, column)
+
+
+def test_a_cutout_is_opaque_and_its_background_empty() -> None:
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    alpha = np.zeros((32, 40), np.uint8)
+    alpha[:, 20:] = 255
+    result = iln.restore(np.dstack([colours, alpha]), "jpeg", device="cpu")
+    assert (result[:, :18, 3] == 0).all()
+    assert (result[:, 22:, 3] == 255).all()

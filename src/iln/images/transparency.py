@@ -1,4 +1,4 @@
-"""Colours under full transparency, which nobody sees but a network."""
+"""Colours under full transparency, which nobody sees but a network; and opacity that stays."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS = 64
+_AROUND = 2
+"""Pixels on every side of one that have to be as clear, or as opaque, for it to stay so."""
 
 
 def grow_colours(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
@@ -34,6 +36,39 @@ def grow_colours(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
             from_coarse = np.rint(from_coarse)
         np.copyto(grown[rows], from_coarse.astype(colours.dtype), where=hidden[rows, :, None])
     return grown
+
+
+def keep_clear_and_opaque(alpha: NDArray[Any], restored: NDArray[Any]) -> None:
+    """Where a picture was clear all around, or opaque, its restored alpha is, exactly; in place.
+
+    A network leaves faint traces there, by which a cutout would be a little transparent, and its
+    background not empty.
+
+    Args:
+        alpha: (H, W), integers, or floats in [0, 1].
+        restored: (scale H, scale W), of the same dtype.
+    """
+    full = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
+    height, scale = len(alpha), len(restored) // len(alpha)
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        first = max(top - _AROUND, 0)
+        part = alpha[first : bottom + _AROUND]
+        for value in (0, full):
+            same = _all_around(part == value)[top - first : bottom - first]
+            if same.any():
+                where = same.repeat(scale, 0).repeat(scale, 1)
+                np.putmask(restored[top * scale : bottom * scale], where, value)
+
+
+def _all_around(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a flag and all of the pixels around it are set; beyond the edges nothing counts."""
+    for axis in (0, 1):
+        width = [(_AROUND, _AROUND) if axis == side else (0, 0) for side in (0, 1)]
+        padded = np.pad(flags, width, constant_values=True)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1, axis)
+        flags = np.logical_and.reduce(windows, -1)
+    return flags
 
 
 def _halved(

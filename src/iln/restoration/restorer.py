@@ -22,7 +22,7 @@ from iln.checkpoints.native import as_model, load, said_by
 from iln.cpu import slow_here
 from iln.errors import InputError
 from iln.images.mask import take_smaller_changes, undo_small_changes
-from iln.images.transparency import grow_colours
+from iln.images.transparency import grow_colours, keep_clear_and_opaque
 from iln.layers.forward_pass import Allocate, Strips
 from iln.restoration.engine import choose_engine
 from iln.restoration.inputs import PictureRestorer, Progress
@@ -200,6 +200,7 @@ class Restorer(PictureRestorer):
         grown = grow_colours(colours, alpha)
         result = self._restored(grown, lambda share: progress(share / 2))
         mask = self._restored(alpha[..., None], lambda share: progress(0.5 + share / 2))
+        keep_clear_and_opaque(alpha, mask[..., 0])
         return result, mask[..., 0]
 
     def _restored(self, pixels: NDArray[Any], progress: Progress) -> NDArray[Any]:

@@ -27,6 +27,7 @@ export async function restoreRgba(picture, shape, compute, tell) {
   if (clear) {
     const alpha = shape.channels === 1 ? [3] : [3, 3, 3];
     put(result, await restored(alpha, data), [3], true);
+    keepClearAndOpaque(picture, result, shape.scale);
   }
   return { ...result, gray, alpha: clear };
 }
@@ -115,6 +116,39 @@ function grown({ data, width, height }) {
   for (let i = 0; i < weights.length; i++) {
     if (weights[i] > 0) continue;
     for (let c = 0; c < 3; c++) result[4 * i + c] = colours[3 * i + c];
+  }
+  return result;
+}
+
+const AROUND = 2;
+
+// In place: where a picture was clear all around, or opaque, its restored alpha is, exactly. A
+// network leaves faint traces there.
+function keepClearAndOpaque({ data, width, height }, result, scale) {
+  for (const value of [0, 255]) {
+    let same = new Uint8Array(width * height);
+    for (let i = 0; i < same.length; i++) same[i] = data[4 * i + 3] === value ? 1 : 0;
+    same = allAlong(same, width, height, 1, width);
+    same = allAlong(same, height, width, width, 1);
+    for (let y = 0; y < result.height; y++) {
+      for (let x = 0; x < result.width; x++) {
+        const from = Math.floor(y / scale) * width + Math.floor(x / scale);
+        if (same[from]) result.data[4 * (y * result.width + x) + 3] = value;
+      }
+    }
+  }
+}
+
+// Whether a flag and those beside it in its line are set; beyond the edges nothing counts.
+function allAlong(flags, length, lines, step, next) {
+  const result = new Uint8Array(flags.length);
+  for (let line = 0; line < lines; line++) {
+    for (let i = 0; i < length; i++) {
+      let all = 1;
+      const last = Math.min(i + AROUND, length - 1);
+      for (let k = Math.max(i - AROUND, 0); k <= last; k++) all &= flags[line * next + k * step];
+      result[line * next + i * step] = all;
+    }
   }
   return result;
 }
