@@ -13,7 +13,7 @@ from cli_helpers import Command, files, names, photo, save, size
 from PIL import Image
 
 import iln
-from iln.restoration.jobs import _tells_case_apart
+from iln.restoration.jobs import _Names, _tells_case_apart
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file names and permissions")
 
@@ -571,3 +571,32 @@ def test_a_very_wide_picture(restore: Command) -> None:
 
 def test_results_in_the_topmost_folder(tmp_path: Path) -> None:
     assert isinstance(_tells_case_apart(Path(tmp_path.anchor)), bool)
+
+
+def test_whether_case_matters_is_told_by_what_lies_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the folder's own name, which may lie on another file system."""
+    stick = tmp_path / "Stick"
+    save(stick / "Deep" / "a.png")
+    expected = not (stick / "Deep" / "A.PNG").exists()  # macOS and Windows do not tell them apart
+    assert _tells_case_apart(stick / "Deep") == expected
+    assert _tells_case_apart(stick / "new" / "folder") == expected
+    looked_at: list[str] = []
+    exists = Path.exists
+
+    def noted(path: Path) -> bool:
+        looked_at.append(path.name)
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", noted)
+    _tells_case_apart(stick)
+    assert set(looked_at) <= {"Deep", "dEEP"}
+
+
+def test_names_where_case_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iln.restoration.jobs._tells_case_apart", lambda folder: False)
+    names = _Names()
+    same = [("É.png", "e\u0301.png"), ("IMG.jpg", "img.jpg")]
+    assert all(names.place(Path(one)) == names.place(Path(other)) for one, other in same)
+    assert names.place(Path("straße.jpg")) != names.place(Path("strasse.jpg"))

@@ -381,6 +381,42 @@ def test_addresses_that_fsspec_knows(restore: Command) -> None:
     assert restore.python_says(MEMORY) == [["c/d.txt"], "second", True, False, True, False]
 
 
+LINKED = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from iln.deploy.cluster.storage import Storage, StoredFiles
+from iln.errors import InputError
+from iln.images import Picture
+pictures, results = map(Path, sys.argv[1:])
+files = StoredFiles(Storage(str(pictures)), Storage(str(results)))
+picture, said = Picture(np.zeros((2, 2, 3), np.uint8)), []
+for name in ("link.png", "deep/a.png", "own.png"):
+    try:
+        files.write(picture, Path(name), overwrite=True, quality=95)
+    except InputError as error:
+        said.append(str(error))
+print(json.dumps([said, Storage(str(pictures)).holds(Storage(str(pictures / "in" / "new")))]))
+"""
+
+
+def test_a_result_is_never_a_link_into_the_pictures(restore: Command, tmp_path: Path) -> None:
+    pictures, results = tmp_path / "pictures", tmp_path / "results"
+    (pictures / "in").mkdir(parents=True)
+    results.mkdir()
+    for name in ("one.png", "in/a.png"):
+        (pictures / name).write_bytes(b"mine")
+    (results / "link.png").symlink_to(pictures / "one.png")
+    (results / "deep").symlink_to(pictures / "in")
+    said, holds = restore.python_says(LINKED, pictures, results)
+    assert [line.partition(":")[0] for line in said] == ["link.png", "deep/a.png"]
+    assert holds
+    assert (
+        (pictures / "one.png").read_bytes() == (pictures / "in" / "a.png").read_bytes() == b"mine"
+    )
+    assert (results / "own.png").stat().st_size > 40
+
+
 @contextmanager
 def refusing_store() -> Iterator[str]:
     """Answers as an object store does to those who give no credentials."""

@@ -6,8 +6,10 @@ import glob
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -325,17 +327,24 @@ class _Names:
         folder = Path(place).parent
         if folder not in self.folders:
             self.folders[folder] = _tells_case_apart(folder)
-        return place if self.folders[folder] else place.casefold()
+        if self.folders[folder]:
+            return place
+        return unicodedata.normalize("NFC", place).lower()  # as macOS compares, and Windows
 
 
 def _tells_case_apart(folder: Path) -> bool:
-    """Whether names that differ in case alone are different files there."""
+    """Whether names that differ in case alone are different files there.
+
+    Told by a file or folder that is there; no where none has a letter.
+    """
     for one in (folder, *folder.parents):
-        if not one.name:  # the root
-            break
-        swapped = one.with_name(one.name.swapcase())
-        if one.exists() and swapped.name != one.name:
-            return not (swapped.exists() and swapped.samefile(one))
+        with suppress(OSError), os.scandir(one) as entries:  # lazily: there may be millions
+            for entry in entries:
+                file, swapped = one / entry.name, one / entry.name.swapcase()
+                if swapped.name != file.name and file.exists():
+                    return not (swapped.exists() and swapped.samefile(file))
+            if one.stat().st_dev != one.parent.stat().st_dev:
+                break  # what lies around it is another file system
     return False
 
 

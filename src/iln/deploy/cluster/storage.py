@@ -57,8 +57,19 @@ class Storage:
 
     def holds(self, other: Storage) -> bool:
         """Is the other folder this one, or does it lie in it?"""
+        if self.local and other.local:
+            return self.has(Path(other.root))
         same = self.system.equals(other.system)
         return same and f"{other.root}/".startswith(f"{self.root}/")
+
+    def has(self, path: Path) -> bool:
+        """Is that path of this computer this folder, or does it lie in it, whatever it is called?
+
+        A disk that is mounted twice has two names, and so has a folder where case does not matter.
+        """
+        own = identity(Path(self.root))
+        real = Path(os.path.realpath(path))
+        return any(identity(folder) == own for folder in (real, *real.parents))
 
     def names(self, *, recursive: bool, missing: bool = False) -> Iterator[str]:
         """Of all files, relative to the folder.
@@ -171,6 +182,12 @@ class StoredFiles:
     ) -> Sequence[str]:
         """A result that has appeared since the look for it is replaced: it is the same."""
         parts, notes = encode(picture, target.suffix, quality)
+        here = self.pictures.local and self.results.local
+        if here and self.pictures.has(Path(self.results.root) / target):
+            raise InputError(
+                f"{printable(target)}: the result is a link into the folder of pictures, where it "
+                "would replace one; remove the link"
+            )
         self.results.put(target.as_posix(), parts)
         return notes
 
