@@ -294,7 +294,8 @@ async def _handed_in(request: Request, owner: str | None) -> tuple[Job, Options,
     content_type = request.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/form-data"):
         raise InputError("give a form with the field file (curl -F file=@PICTURE)")
-    store.check_room(int(request.headers.get("content-length", "0")))
+    # The form that is received and the copy out of it lie there together.
+    store.check_room(2 * int(request.headers.get("content-length", "0")))
     async with _form(request) as form:
         for name in form:
             if name != "model" and (count := len(form.getlist(name))) > 1:

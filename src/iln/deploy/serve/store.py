@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -58,7 +59,8 @@ class Store:
 
     def add(self, file: BinaryIO, name: str, options: Options, owner: str | None) -> Job:
         """A picture, copied into a folder of its own. Raises Busy."""
-        self.check_room(0)
+        self.check_room(file.seek(0, os.SEEK_END))
+        file.seek(0)
         key = secrets.token_urlsafe(16)
         folder = self.folder / key
         source = folder / "picture" / safe_name(name)
