@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 from published import SPECS, network, official
 from torch import Tensor
 
-from iln.checkpoints.native import describe, load
+from iln.checkpoints.native import describe, load, save
 from iln.errors import InputError
 
 
@@ -123,6 +124,46 @@ def test_tensors_that_are_not_plain(tmp_path: Path) -> None:
     file = tmp_path / "nested.pth"
     file.write_bytes(torch_bytes({**state(), "conv_first.bias": nested}))
     assert refused(file) == "holds a nested tensor, 'conv_first.bias'; only plain tensors are read"
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        torch.zeros(1).expand(10**14),
+        torch.ones(3).to_sparse(),
+        torch.ones(3, device="meta"),
+        torch.ones(3, dtype=torch.complex64).conj(),
+    ],
+    ids=["repeated", "sparse", "meta", "conjugate"],
+)
+@pytest.mark.parametrize("name", ["iln", "extra"])
+def test_tensors_whose_numbers_are_not_all_in_the_file(
+    strange: Tensor, name: str, tmp_path: Path
+) -> None:
+    """Beside our description, whose checksum is over all of them, and in its place."""
+    save(network(SPECS["swinir"]), tmp_path / "ours.safetensors")
+    with safetensors.safe_open(tmp_path / "ours.safetensors", "pt") as ours:
+        text = ours.metadata()["iln"].encode()
+    card = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+    file = tmp_path / "strange.pth"
+    file.write_bytes(torch_bytes({**state(), "iln": card, name: strange}))
+    assert refused(file).startswith(f"holds '{name}' without all of its numbers; only plain, dense")
+
+
+def test_a_description_of_one_number(tmp_path: Path) -> None:
+    """Which is no length to be filled with zeros."""
+    file = tmp_path / "one.safetensors"
+    file.write_bytes(safetensors.torch.save({**state(), "iln": torch.tensor(10**14)}))
+    assert refused(file) == "has damaged iln metadata; get the file again"
+
+
+def test_numbers_that_pytorch_does_not_have(tmp_path: Path) -> None:
+    file = tmp_path / "long.pth"
+    arrays = {name: tensor.numpy().astype(np.longdouble) for name, tensor in state().items()}
+    file.write_bytes(torch_bytes({"params": arrays}))
+    assert refused(file) == "holds no weights but 'params'; expected a state dict, nested or not"
+    file.write_bytes(torch_bytes({"params": state(), "scores": {"psnr": np.zeros(3, ">f4")}}))
+    load(file)
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
@@ -310,7 +351,7 @@ VARIANTS: dict[str, tuple[str, Edit, str]] = {
     "integers": ("swinir", with_(**{"conv_last.bias": torch.zeros(3, dtype=torch.int8)}),
         "no floating-point numbers: conv_last.bias"),
     "sparse": ("swinir", with_(**{"conv_last.bias": torch.ones(3).to_sparse()}),
-        "no floating-point numbers: conv_last.bias"),
+        "holds 'conv_last.bias' without all of its numbers; only plain, dense tensors are read"),
     "one group lost": ("swinir", renamed("layers.1.", "layers.2."), "lacks layers.1."),
     "table not square": ("swinir", with_(**{TABLE: torch.zeros(50, 2)}), "expected a square"),
     "table of a wrong rank": ("swinir", with_(**{TABLE: torch.zeros(49)}), "expected 2 dimensions"),

@@ -155,6 +155,7 @@ def from_weights(
     Args:
         shown: what the log calls it.
     """
+    _check_plain(weights)
     if OUR_KEY in weights:
         return _rebuild(weights, _text(weights[OUR_KEY]), answers).eval(), {}
     model, assumed = _build_foreign(weights, answers, shown)
@@ -278,6 +279,21 @@ def shipped() -> list[str]:
     return sorted(shipped_files())
 
 
+def _check_plain(weights: Mapping[str, Tensor]) -> None:
+    """InputError for what a file does not hold number by number: it could take any memory."""
+    for name, tensor in weights.items():
+        if (
+            tensor.layout is not torch.strided
+            or tensor.is_meta
+            or tensor.is_conj()
+            or tensor.nbytes > tensor.untyped_storage().nbytes()
+        ):
+            raise InputError(
+                f"holds {name!r} without all of its numbers; only plain, dense tensors are read: "
+                "save them contiguous"
+            )
+
+
 # --- our own files -------------------------------------------------------------------------
 
 
@@ -316,7 +332,7 @@ def _told(spec: Spec, weights: Mapping[str, Tensor]) -> bool:
 def _text(card: Tensor) -> str:
     """Our metadata out of its tensor."""
     try:
-        return bytes(card.tolist()).decode()
+        return bytes(card.flatten().tolist()).decode()  # of one number, bytes makes zeros
     except (ValueError, TypeError) as error:  # no bytes, or no text
         raise InputError("has damaged iln metadata; get the file again") from error
 
@@ -380,12 +396,7 @@ def _check_bulk(spec: Spec, weights: Mapping[str, Tensor]) -> None:
     if spec.window > _WIDEST:
         raise InputError(f"has windows of {spec.window} pixels a side; at most {_WIDEST} are read")
     needed = len(spec.depths) * (4 * dim**2 + 2 * dim * hidden)
-    # What is repeated by a stride of 0 takes no room in a file; a byte may hold two weights.
-    held = 2 * sum(
-        min(tensor.numel(), tensor.untyped_storage().nbytes() // tensor.element_size())
-        for tensor in weights.values()
-        if tensor.layout is torch.strided
-    )
+    held = 2 * sum(tensor.numel() for tensor in weights.values())  # a byte may hold two weights
     if needed > held:
         raise InputError(
             f"is too small for a network of {dim} channels and {hidden} in its feed-forward; "
@@ -482,11 +493,7 @@ def _check_fit(model: Backbone, weights: Mapping[str, Tensor]) -> None:
             if shapes[name] != wanted[name]
         ],
         "no floating-point numbers": [
-            name
-            for name in common
-            if not weights[name].is_floating_point()
-            or weights[name].layout is not torch.strided
-            or weights[name].is_meta
+            name for name in common if not weights[name].is_floating_point()
         ],
     }
     found = [f"{what}: {_some(names)}" for what, names in problems.items() if names]

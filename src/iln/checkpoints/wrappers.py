@@ -25,6 +25,8 @@ _DOTLESS = _MARK.replace(".", "")
 """The same where averages are kept as buffers, whose names must not have dots (LitEma)."""
 DEPTH = 4
 """Dictionaries in one another that are looked into; a pickle may contain itself."""
+_FLOATS = (np.float16, np.float32, np.float64)
+"""Of numpy, those that PyTorch has, too."""
 _AVERAGED = {
     "ema", "emas", "emamodel", "modelema", "avg", "average", "averages", "averaged", "averaging",
     "swa", "shadow", "polyak", "n_averaged",
@@ -108,7 +110,7 @@ def _nested(content: Mapping[object, object]) -> Iterator[tuple[Keys, dict[str, 
         tensors = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
         if not tensors:
             arrays = {str(n): v for n, v in inner.items() if isinstance(v, np.ndarray)}
-            numbers = {name: value for name, value in arrays.items() if value.dtype.kind == "f"}
+            numbers = {name: value for name, value in arrays.items() if value.dtype in _FLOATS}
             tensors = {name: torch.tensor(value) for name, value in numbers.items()}
         for name, tensor in tensors.items():
             if tensor.is_nested or type(tensor) not in (Tensor, nn.Parameter):
