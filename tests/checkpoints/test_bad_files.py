@@ -124,6 +124,8 @@ def test_tensors_that_are_not_plain(tmp_path: Path) -> None:
     file = tmp_path / "nested.pth"
     file.write_bytes(torch_bytes({**state(), "conv_first.bias": nested}))
     assert refused(file) == "holds a nested tensor, 'conv_first.bias'; only plain tensors are read"
+    file.write_bytes(torch_bytes({"params": state(), "ema": [nested]}))
+    load(file)
 
 
 @pytest.mark.parametrize(

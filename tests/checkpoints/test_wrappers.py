@@ -254,10 +254,17 @@ class Settings(dict[str, Any]):
     """A trainer's own, which also has attributes."""
 
 
+class Slotted:
+    __slots__ = ("rate",)
+
+
 class Trainer:
     def __init__(self) -> None:
         self.settings = Settings(lr=1e-4)
         self.settings.name = "x"  # type: ignore[attr-defined]
+        self.items, self.keys, self.values = [1], "a", None  # as a dictionary's methods are called
+        self.slotted = Slotted()
+        self.slotted.rate = 0.1
 
 
 class Stage(enum.Enum):
@@ -273,6 +280,18 @@ def test_objects_of_other_packages_are_passed_over(
     caplog.set_level(logging.INFO, "iln")
     assert same(tmp_path / "a.pth", PLAIN)
     assert f"passes over its objects of {__name__}.Trainer, {__name__}.Settings" in caplog.text
+
+
+class Hiding:
+    """A dictionary with an attribute of the name of its method."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return collections.OrderedDict, (), {"items": [1]}, None, iter(official(PLAIN).items())
+
+
+def test_an_attribute_that_hides_a_dictionarys_method(tmp_path: Path) -> None:
+    torch.save({"params": Hiding()}, tmp_path / "a.pth")
+    assert same(tmp_path / "a.pth", PLAIN)
 
 
 def test_an_object_is_not_built_even_where_it_is_known(tmp_path: Path) -> None:

@@ -93,7 +93,16 @@ class _Passed:
     given. torch.load fills in what such an object holds, and does nothing else to it."""
 
     def __new__(cls, *given: object, **named: object) -> Any:
-        return OrderedDict()
+        found: OrderedDict[object, object] = OrderedDict()
+        found.__dict__ = _NoAttributes()
+        return found
+
+
+class _NoAttributes(dict[str, Any]):
+    """Of what stands for an object: its own could hide a method of the dictionary, as `items`."""
+
+    def update(self, *given: object, **named: object) -> None:
+        """Which is how torch.load would set them."""
 
 
 def _list(*given: object) -> list[object]:

@@ -7,7 +7,7 @@ BasicSR nests them (`params`, `params_ema`), Lightning and others put a prefix b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -79,7 +79,7 @@ def find_weights(content: object) -> Weights:
     Raises:
         InputError: if there are none.
     """
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         raise InputError(f"holds a {type(content).__name__}, no weights; expected a state dict")
     known = weights_in(content)
     ours = any(_MARK in one.tensors for one in known)
@@ -93,7 +93,7 @@ def find_weights(content: object) -> Weights:
     return Weights(best.tensors, best.place, best.averaged, others)
 
 
-def weights_in(content: Mapping[object, object]) -> list[Weights]:
+def weights_in(content: dict[object, object]) -> list[Weights]:
     """All sets of weights: of our networks if there are any, else whatever tensors there are."""
     found = [one for keys, tensors in _nested(content) for one in _sets(keys, tensors)]
     known = [one for one in found if _MARK in one.tensors] or found
@@ -101,15 +101,15 @@ def weights_in(content: Mapping[object, object]) -> list[Weights]:
     return [*known, *lists]
 
 
-def _nested(content: Mapping[object, object]) -> Iterator[tuple[Keys, dict[str, Tensor]]]:
+def _nested(content: dict[object, object]) -> Iterator[tuple[Keys, dict[str, Tensor]]]:
     """Every dictionary in it that holds tensors, and the keys that lead there.
 
     Arrays of numpy are taken for tensors where a dictionary holds no tensors.
     """
     for keys, inner in _dictionaries(content):
-        tensors = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
+        tensors = {str(name): value for name, value in inner if isinstance(value, Tensor)}
         if not tensors:
-            arrays = {str(n): v for n, v in inner.items() if isinstance(v, np.ndarray)}
+            arrays = {str(n): v for n, v in inner if isinstance(v, np.ndarray)}
             numbers = {name: value for name, value in arrays.items() if value.dtype in _FLOATS}
             tensors = {name: torch.tensor(value) for name, value in numbers.items()}
         for name, tensor in tensors.items():
@@ -129,26 +129,27 @@ def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _dictionaries(
-    content: Mapping[object, object],
-) -> Iterator[tuple[Keys, Mapping[object, object]]]:
-    """It and all dictionaries in it, each once."""
-    waiting: list[tuple[Keys, Mapping[object, object]]] = [((), content)]
+    content: dict[object, object],
+) -> Iterator[tuple[Keys, ItemsView[object, object]]]:
+    """What it and all dictionaries in it hold, each once."""
+    waiting: list[tuple[Keys, dict[object, object]]] = [((), content)]
     seen = {id(content)}
     while waiting:
-        keys, inner = waiting.pop(0)
+        keys, dictionary = waiting.pop(0)
+        inner = dict.items(dictionary)  # an attribute may hide the method
         yield keys, inner
-        for name, value in inner.items() if len(keys) < DEPTH else ():
-            if isinstance(value, Mapping) and id(value) not in seen:
+        for name, value in inner if len(keys) < DEPTH else ():
+            if isinstance(value, dict) and id(value) not in seen:
                 seen.add(id(value))
                 waiting.append(((*keys, str(name)), value))
 
 
-def _lists(content: Mapping[object, object]) -> Iterator[tuple[Keys, list[Tensor]]]:
+def _lists(content: dict[object, object]) -> Iterator[tuple[Keys, list[Tensor]]]:
     """Lists of tensors: averages without names, in the order of a network's parameters."""
     for keys, inner in _dictionaries(content):
-        for name, value in inner.items():
+        for name, value in inner:
             if isinstance(value, list | tuple) and value:
-                tensors = [one for one in value if isinstance(one, Tensor)]
+                tensors = [one for one in value if isinstance(one, Tensor) and not one.is_nested]
                 if len(tensors) == len(value):
                     yield (*keys, str(name)), tensors
 

@@ -104,10 +104,10 @@ def _with(content: Any, tensors: Mapping[int, Tensor], done: dict[int, Any]) -> 
         done[id(content)] = tensors[id(content)]
     if id(content) in done:
         return done[id(content)]
-    if isinstance(content, Mapping):
+    if isinstance(content, dict):
         done[id(content)] = content  # where it contains itself
-        done[id(content)] = type(content)(  # type: ignore[call-arg]
-            {name: _with(value, tensors, done) for name, value in content.items()}
+        done[id(content)] = type(content)(
+            {name: _with(value, tensors, done) for name, value in dict.items(content)}
         )
     elif type(content) in (list, tuple):
         done[id(content)] = content
