@@ -94,8 +94,17 @@ class Large:
         return np.ndarray, ((10**15,),)
 
 
+class Cleared:
+    """Asks for a text of numpy of any size, without its bytes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return np.float64(0).__reduce__()[0], (np.dtype("S300000000"),)
+
+
 def test_what_would_take_any_amount_of_memory(tmp_path: Path) -> None:
     file = tmp_path / "large.pth"
+    file.write_bytes(torch_bytes({"params": state(), "extra": [Cleared()]}))
+    assert refused(file).startswith("damaged, cut off, or no PyTorch file")
     file.write_bytes(torch_bytes({"params": state(), "extra": Large()}))
     load(file)  # nothing is built
     data = torch_bytes({"params": {**state(), "zeros": torch.zeros(30_000_000)}})

@@ -132,15 +132,25 @@ def _harmless_globals() -> list[Any]:
 def _numpy_globals() -> list[Any]:
     """What numpy's numbers, texts and arrays are pickled by, under the names of its first and
     second version."""
-    scalar = np.float64(0).__reduce__()[0]
     # An array itself may be filled, and has a name that no pickle can say: called, it would take
     # any amount of memory.
     found: list[Any] = [np.dtype, (_Passed, "numpy.ndarray"), (np.ndarray, "\n")]
     for home in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        found += [(scalar, f"{home}.scalar"), (_array, f"{home}._reconstruct")]
+        found += [(_number, f"{home}.scalar"), (_array, f"{home}._reconstruct")]
     plain = (np.number, np.bool_, np.character, np.datetime64, np.timedelta64)
     kinds = {kind for kind in (np.bool_, *np.sctypeDict.values()) if issubclass(kind, plain)}
     return [*found, *sorted({type(np.dtype(kind)) for kind in kinds}, key=repr)]
+
+
+def _number(kind: Any, content: Any) -> Any:
+    """A number or a text of numpy from its bytes: without them it would be of any size, in zeros.
+
+    Raises:
+        ValueError: if there are fewer or more.
+    """
+    if len(content) != kind.itemsize:
+        raise ValueError
+    return np.float64(0).__reduce__()[0](kind, content)  # type: ignore[operator]
 
 
 def _array(*given: object) -> np.ndarray[Any, Any]:
