@@ -397,3 +397,15 @@ def test_plain_weights_beside_another_network(other: str, tmp_path: Path) -> Non
     both = {**official(PLAIN), **prefixed(other, official(AVERAGED))}
     torch.save(both, tmp_path / "a.pth")
     assert same(tmp_path / "a.pth", PLAIN)
+
+
+@pytest.mark.parametrize("form", [".conv_first.weight", "conv_firstweight"])
+def test_more_networks_than_anyone_keeps_together(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.pth"
+    many = {f"n{i}{form}": torch.zeros(1) for i in range(64)}
+    torch.save(many, file)
+    with pytest.raises(InputError, match=r"a\.pth: is no SwinIR, HAT or DRCT"):
+        load(file)
+    torch.save({**many, **official(PLAIN)}, file)
+    with pytest.raises(InputError, match=r"a\.pth: holds 65 networks side by side; at most 64"):
+        load(file)

@@ -25,6 +25,8 @@ _DOTLESS = _MARK.replace(".", "")
 """The same where averages are kept as buffers, whose names must not have dots (LitEma)."""
 DEPTH = 4
 """Dictionaries in one another that are looked into; a pickle may contain itself."""
+_MOST = 64
+"""Networks in one dictionary, averages counted."""
 _FLOATS = (np.float16, np.float32, np.float64)
 """Of numpy, those that PyTorch has, too."""
 _AVERAGED = {
@@ -169,6 +171,9 @@ def _in_order(keys: Keys, tensors: list[Tensor], known: list[Weights]) -> Iterat
 
 def _sets(keys: tuple[str, ...], tensors: dict[str, Tensor]) -> Iterator[Weights]:
     """The networks in one dictionary, each under a prefix of its own."""
+    marks = sum(name.endswith((_MARK, _DOTLESS)) for name in tensors)
+    if marks > _MOST:  # all names are gone through for each
+        raise InputError(f"holds {marks} networks side by side; at most {_MOST} are read")
     found = prefixes(tensors)
     for prefix in found:
         others = tuple(one for one in found if one != prefix and one.startswith(prefix))
