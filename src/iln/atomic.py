@@ -10,9 +10,9 @@ from pathlib import Path
 
 from iln.errors import InputError
 
-# File systems without hard links (FAT, some network shares) say so in many ways; EINVAL is what
-# Python makes of Windows' words for it.
-_NO_HARD_LINKS = {
+# File systems without hard links or permissions (FAT, some network shares) say so in many ways;
+# EINVAL is what Python makes of Windows' words for it.
+_NOT_OFFERED = {
     *(errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS),
     *(errno.EMLINK, errno.EXDEV),
 }
@@ -70,7 +70,7 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
             _flush(temporary)
             if overwrite:
                 if target.exists():
-                    shutil.copymode(target, temporary)
+                    _copy_mode(target, temporary)
                 temporary.replace(target)
             else:
                 _publish(temporary, target, shown)
@@ -168,6 +168,15 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def _copy_mode(source: Path, target: Path) -> None:
+    """The permissions of one file for another, where the file system lets them be changed."""
+    try:
+        shutil.copymode(source, target)
+    except OSError as error:
+        if error.errno not in _NOT_OFFERED:
+            raise
+
+
 def _publish(temporary: Path, target: Path, shown: str) -> None:
     """Give the file its name only if no other file has it."""
     try:
@@ -177,7 +186,7 @@ def _publish(temporary: Path, target: Path, shown: str) -> None:
     except FileExistsError:
         raise InputError(exists_already(shown)) from None
     except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        if error.errno not in _NOT_OFFERED:
             raise
     try:
         # Reserve the name with an empty file of our own, then replace that.

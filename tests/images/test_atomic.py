@@ -85,6 +85,28 @@ def test_without_hard_links(tmp_path, monkeypatch, code):
     assert names(tmp_path) == ["a.bin", "b"]
 
 
+def test_where_permissions_cannot_be_changed(tmp_path, monkeypatch):
+    """FAT that was mounted for another user; a broken disk is still told."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def overwrite(code):
+        def refused(*args, **options):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr("os.chmod", refused)
+        with atomic_write(path, overwrite=True) as temporary:
+            temporary.write_bytes(str(code).encode())
+
+    for code in (errno.EPERM, errno.ENOTSUP):
+        overwrite(code)
+        assert path.read_bytes() == str(code).encode()
+    with pytest.raises(InputError, match="cannot be written: Input/output error"):
+        overwrite(errno.EIO)
+    assert path.read_bytes() == str(errno.ENOTSUP).encode()
+    assert names(tmp_path) == ["a.bin"]
+
+
 def test_links_are_followed_when_overwriting_only(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")
