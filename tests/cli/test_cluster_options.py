@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_helpers import Command, photo, save
 from PIL import Image
 
 from iln.deploy.cluster.running import _whole_name, room
-from iln.deploy.cluster.storage import without_secrets
+from iln.deploy.cluster.storage import Storage, without_secrets
 from iln.errors import InputError
 from iln.images import Picture, encode
 from iln.restoration.batch import BatchOptions, Finished, restore_job
@@ -193,6 +194,53 @@ def test_without_the_extra_one_line_says_how_to_get_it(
 )
 def test_secrets_of_an_address_are_not_shown(address: str, shown: str) -> None:
     assert without_secrets(address) == shown
+
+
+class Store:
+    """What a remote store of pyarrow is asked for; one of its doings fails."""
+
+    type_name = "py::fsspec+sftp"
+
+    def __init__(self, broken: str) -> None:
+        self.broken = broken
+        self.files: set[str] = set()
+
+    def create_dir(self, folder: str, *, recursive: bool) -> None: ...
+
+    def open_output_stream(self, path: str) -> BytesIO:
+        self.files.add(path)
+        stream = BytesIO()
+        if self.broken == "write":
+            stream.close()  # so that writing is a ValueError
+        return stream
+
+    def move(self, old: str, new: str) -> None:
+        if self.broken != "none":
+            raise OSError("the connection is lost")
+        self.files.remove(old)
+        self.files.add(new)
+
+    def delete_file(self, path: str) -> None:
+        self.files.remove(path)
+        if self.broken == "all":
+            raise OSError("the connection is lost")
+
+
+@pytest.mark.parametrize("broken", ["write", "move", "all"])
+def test_a_result_that_cannot_be_put_leaves_no_part_of_itself(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(broken)
+    system = SimpleNamespace(from_uri=lambda address: (store, "/results"))
+    fs = SimpleNamespace(FileSystem=system)
+    monkeypatch.setattr("iln.deploy.cluster.storage.need", lambda package, extra: fs)
+    results = Storage("sftp://host/results")
+    with pytest.raises(InputError, match=r"^sftp://host/results/a\.png: cannot be written: "):
+        results.put("a.png", [b"picture"])
+    assert store.files == set()
+    store.broken = "none"
+    results.put("a.png", [b"picture"])
+    assert store.files == {"/results/a.png"}
 
 
 def test_actors_know_files_by_whole_names_and_shipped_models_by_theirs(

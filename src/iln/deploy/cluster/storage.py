@@ -130,8 +130,13 @@ class Storage:
             folder, _, last = path.rpartition("/")
             self.system.create_dir(folder, recursive=True)
             part = f"{folder}/.{last[:40]}.{secrets.token_hex(6)}.part"  # others may write it, too
-            self._write(part, parts)
-            self.system.move(part, path)
+            try:
+                self._write(part, parts)
+                self.system.move(part, path)
+            except BaseException:
+                with suppress(Exception):  # it may not be there, nor the store any more
+                    self.system.delete_file(part)
+                raise
 
     def _write(self, path: str, parts: Sequence[bytes]) -> None:
         # In one piece: a stream that is closed after an error would leave the first parts.
