@@ -138,6 +138,24 @@ def test_files_have_no_name_and_go_with_their_tensor(scratch: Path) -> None:
     assert not mapped(scratch)
 
 
+def test_files_that_are_kept_while_they_are_in_use(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one picture after the other, as on Windows: they go with the next one's, or at exit."""
+
+    def kept(file: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "unlink", kept)
+        for _ in range(2):
+            DiskMaps()((4, 4), torch.float32, CPU)
+        memory._remove_names()
+        assert len(list(scratch.iterdir())) == 2
+    DiskMaps()((4, 4), torch.float32, CPU)
+    assert list(scratch.iterdir()) == []
+
+
 def mapped(folder: Path) -> list[str]:
     """Which files of a folder the process maps, named or not."""
     gc.collect()

@@ -155,10 +155,20 @@ class DiskMaps:
             return torch.from_file(name, shared=True, size=count, dtype=dtype)
         finally:
             os.close(descriptor)
-            try:
-                Path(name).unlink(missing_ok=True)
-            except PermissionError:  # Windows keeps the name of a file in use
-                atexit.register(Path(name).unlink, missing_ok=True)
+            _named.add(Path(name))
+            _remove_names()
+
+
+_named: set[Path] = set()
+
+
+@atexit.register
+def _remove_names() -> None:
+    """Of all maps; Windows keeps those of files in use, which go with a later map or at exit."""
+    for file in list(_named):  # other threads have maps, too
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+            _named.discard(file)
 
 
 def _reserve(descriptor: int, size: int) -> None:
