@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -26,8 +26,10 @@ from starlette.testclient import TestClient
 from test_serve_restoring import slow
 
 from iln.deploy.serve import Settings, create_app
+from iln.deploy.serve.jobs import Job
 from iln.deploy.serve.options import Options
 from iln.deploy.serve.store import Busy, safe_name
+from iln.errors import InputError
 from iln.restoration.batch import BatchOptions
 from iln.restoration.options import CHECKPOINT_OVERRIDES, RestoreOptions
 
@@ -213,6 +215,19 @@ def test_words_are_those_of_the_command(network: Path, fields: dict[str, str], w
         answer = post(http, model=str(network), **fields)
         assert answer.status_code == 400
         assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("home", "separator"), [(PurePosixPath("/jobs/k"), "/"), (PureWindowsPath(r"C:\jobs\k"), "\\")]
+)
+def test_our_folders_are_not_told(
+    home: Any, separator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any system."""
+    job = Job("k", None, home, home / "picture" / "a.png", Options())
+    monkeypatch.setattr(os, "sep", separator)
+    error = InputError(f"{home / 'picture' / 'a.png'}: is none; {home / 'mask.png'}")
+    assert job.words(error) == "a.png: is none; mask.png"
 
 
 @pytest.mark.parametrize("name", ["a.png", "x/../a.png", "sub\\a.png"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -104,8 +105,10 @@ class Job:
 
     def words(self, error: BaseException) -> str:
         """What went wrong as the command line says it: names of files without our folders."""
-        words = str(error).replace(f"{printable(self.source.parent)}/", "")
-        return words.replace(f"{printable(self.folder)}/", "")
+        words = str(error)
+        for folder in (self.source.parent, self.folder):
+            words = words.replace(f"{printable(folder)}{os.sep}", "")
+        return words
 
     def seconds_left(self) -> float | None:
         """For the rest of this picture, about; None where nobody can tell yet."""
