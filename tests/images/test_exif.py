@@ -1,5 +1,6 @@
 """Orientation and EXIF: turned upright, corrected in three places, and else as they were."""
 
+import io
 import struct
 
 import numpy as np
@@ -81,6 +82,22 @@ def test_avif_is_turned_once_only(tmp_path, orientation):
     assert main.get(0x0112, 1) == 1
     assert exif[0xA002] == picture.width
     assert gps == exif_fields(block)[2]
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", [1, 3, 4, 6, 8, 9])
+@pytest.mark.parametrize("end", [b"", bytes(4)])
+def test_orientation_of_any_integer_type_counts_and_needs_no_end(order, kind, end):
+    """What is written over as 1 has been applied."""
+    value = struct.pack(order + {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}[kind], 6)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 1)
+    block = head + struct.pack(order + "HHI4s", 0x0112, kind, 1, value) + end
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "PNG", exif=block)
+    picture = read(buffer.getvalue())
+    assert np.array_equal(picture.pixels, TURNS[6](photo()))
+    assert exif_fields(picture.exif)[0][0x0112] in (1, b"\1")
+    assert not picture.notes
 
 
 def test_exif_orientation_in_avif_is_only_a_remark(tmp_path):

@@ -18,6 +18,8 @@ import numpy as np
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SIZES |= {16: 8, 17: 8, 18: 8}
 _SWAP_UNIT = _SIZES | {5: 4, 10: 4}
+# Nothing here is ever negative: of a signed type (6, 8, 9) such a number is one too large.
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "B", 8: "H", 9: "I"}
 
 ORIENTATION = 0x0112
 WIDTH_AND_HEIGHT = (0xA002, 0xA003)
@@ -150,7 +152,7 @@ def integer(block: Buffer, entry: Entry) -> int:
 
 def integers(block: Buffer, entry: Entry) -> list[int]:
     """The values of an integer field, sixteen at most; none of a field of another type."""
-    code = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.kind)
+    code = (_INTEGERS | {2: "B", 13: "I", 16: "Q", 18: "Q"}).get(entry.kind)
     if code is None:
         return []
     form = f"{byte_order(block)}{min(entry.count, 16)}{code}"
@@ -167,13 +169,13 @@ def rationals(block: Buffer, entry: Entry) -> tuple[float, ...]:
 
 
 def set_integer(block: bytearray, entry: Entry, value: int) -> None:
-    """Overwrite the first value of a SHORT or LONG field."""
+    """Overwrite the first value of an integer field."""
     code = _integer_code(entry, value)
     struct.pack_into(byte_order(block) + code, block, entry.value_at, value)
 
 
 def set_single(block: bytearray, entry: Entry, value: int) -> None:
-    """Make a SHORT or LONG field of several values one of a single value, inside its record."""
+    """Make an integer field of several values one of a single value, inside its record."""
     layout, code = _layout(block), _integer_code(entry, value)
     wide = "Q" if layout.big else "I"
     struct.pack_into(layout.order + wide, block, entry.record_at + 4, 1)
@@ -194,8 +196,8 @@ def blank(block: bytearray, entry: Entry) -> None:
 
 
 def _integer_code(entry: Entry, value: int) -> str:
-    code = {3: "H", 4: "I"}.get(entry.kind)
-    if code is None or entry.count == 0 or value >= 1 << (8 * _SIZES[entry.kind]):
+    code, signed = _INTEGERS.get(entry.kind), entry.kind > 4
+    if code is None or entry.count == 0 or value >= 1 << (8 * _SIZES[entry.kind] - signed):
         raise ValueError(f"tag {entry.tag:#06x} cannot hold {value}")
     return code
 
@@ -222,6 +224,8 @@ def _first(block: Buffer) -> Directory:
 
 def _without_damage(block: bytes) -> bytearray:
     """The block without the fields that cannot be followed or read; the others stay in place."""
+    if _layout(block).big:
+        raise ValueError("EXIF is no BigTIFF")
     edited = bytearray(block) + bytes(4)  # in place of the end of a directory, where it is missing
     while (found := _damaged(edited, _first(edited), len(block))) is not None:
         part, lost = found
@@ -246,8 +250,10 @@ def _damaged(
     pointers = _pointers(part) if depth < 2 else []
     for entry in part.entries:
         try:
-            if entry.tag in (ORIENTATION, *WIDTH_AND_HEIGHT):
+            if entry.tag == ORIENTATION:
                 _integer_code(entry, 1)
+            elif entry.tag in WIDTH_AND_HEIGHT:
+                _integer_code(entry, 65535)
             elif entry in pointers:
                 inner.append(directory(block, integer(block, entry)))
         except ValueError:
@@ -268,8 +274,6 @@ def upright(block: bytes, width: int, height: int) -> bytes:
     Raises:
         ValueError: if the block has no directory that can be read.
     """
-    if _layout(block).big:
-        raise ValueError("EXIF is no BigTIFF")
     edited = _without_damage(block)
     main = _first(edited)
     parts = list(_with_children(edited, main))
@@ -306,13 +310,14 @@ def _blacken_thumbnails(block: bytearray, kept: list[Directory]) -> None:
         pass
 
 
-def orientation(block: Buffer) -> int:
-    """How the picture is turned, 1 to 8; 1 where the block does not say it."""
+def orientation(block: bytes) -> int:
+    """How the picture is turned, 1 to 8, by what `upright` overwrites; 1 where nothing says it."""
     try:
-        entry = _first(block).find(ORIENTATION)
+        mended = _without_damage(block)
+        entry = _first(mended).find(ORIENTATION)
     except ValueError:
         return 1
-    return 1 if entry is None else next(iter(integers(block, entry)), 1)
+    return 1 if entry is None else integer(mended, entry)
 
 
 def resolution(block: Buffer, main: Directory | None = None) -> tuple[float, float] | None:
