@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -15,6 +16,7 @@ from samples import photo, refusal, save, vips
 
 from iln.errors import InputError
 from iln.images import read
+from iln.images.exif import directory
 
 pytestmark = pytest.mark.usefixtures("nothing_on_stderr")
 
@@ -189,3 +191,29 @@ def test_other_channels_are_refused(tmp_path):
     image = pyvips.Image.new_from_array(photo(channels=6), interpretation="multiband")
     image.write_to_file(str(tmp_path / "a.tif"))
     assert "6 channels" in refusal(tmp_path / "a.tif")
+
+
+def test_directories_of_a_tiff_that_are_named_often_take_no_memory():
+    """A few kB would take gigabytes."""
+    fields, pages = 600, 20
+    at = 8 + 12 * fields + 6
+    shared = struct.pack("<H", fields) + bytes(12 * fields + 4)
+    named = at + 82 * pages
+    main = b"".join(
+        struct.pack("<HHHIII16I", 1, 0x014A, 4, 16, end - 64, 0 if end == named else end, *[8] * 16)
+        for end in range(at + 82, named + 1, 82)
+    )
+    data = b"II*\0" + struct.pack("<I", at) + shared + main
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read(data)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_directory_of_too_many_fields_is_not_looked_at():
+    block = b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 1 << 16) + bytes(20 * (1 << 16) + 8)
+    with pytest.raises(ValueError, match="beyond the end"):
+        directory(block, 16)

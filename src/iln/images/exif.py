@@ -69,6 +69,20 @@ class Directory:
         return next((entry for entry in self.entries if entry.tag == tag), None)
 
 
+@dataclass
+class Room:
+    """Bytes that the directories of a file may yet take: one that is named often is made to be
+    slow."""
+
+    left: int
+
+    def take(self, size: int) -> None:
+        """Raises ValueError if there are not as many."""
+        if size > self.left:
+            raise ValueError("directories overlap")
+        self.left -= size
+
+
 @dataclass(frozen=True)
 class _Layout:
     """How the numbers of a directory lie in a block: 4 bytes each, or 8 in a BigTIFF file."""
@@ -96,8 +110,9 @@ def byte_order(block: Buffer) -> str:
     return _layout(block).order
 
 
-def directory(block: Buffer, at: int) -> Directory:
-    """The directory at offset `at`. Raises ValueError if it reaches beyond the block."""
+def directory(block: Buffer, at: int, room: Room | None = None) -> Directory:
+    """The directory at offset `at`. Raises ValueError if it reaches beyond the block or takes more
+    than the room that is left."""
     layout = _layout(block)
     order, wide = layout.order, 8 if layout.big else 4
     if at >= len(block):
@@ -106,8 +121,10 @@ def directory(block: Buffer, at: int) -> Directory:
         (count,) = struct.unpack_from(order + ("Q" if layout.big else "H"), block, at)
         first, size_of_record = at + (8 if layout.big else 2), 4 + 2 * wide
         next_at = first + size_of_record * count
-        if next_at + wide > len(block):
+        if count > 65535 or next_at + wide > len(block):  # BigTIFF has room for a larger count
             raise ValueError("a directory reaches beyond the end")
+        if room is not None:
+            room.take(next_at - at)
         found = Directory([], next_at)
         for record_at in range(first, next_at, size_of_record):
             tag, kind = struct.unpack_from(order + "HH", block, record_at)
@@ -125,19 +142,16 @@ def directory(block: Buffer, at: int) -> Directory:
     return found
 
 
-def main_directories(block: Buffer) -> Iterator[Directory]:
+def main_directories(block: Buffer, room: Room | None = None) -> Iterator[Directory]:
     """The chain of top-level directories: a TIFF file's pages; EXIF's second is a thumbnail."""
-    layout = _layout(block)
-    at_pointer, seen, room = 8 if layout.big else 4, set[int](), len(block)
+    layout, room = _layout(block), room or Room(len(block))
+    at_pointer, seen = 8 if layout.big else 4, set[int]()
     while len(block) >= at_pointer + (8 if layout.big else 4):
         at = layout.read(block, at_pointer)
         if at == 0 or at in seen:
             return
         seen.add(at)
-        found = directory(block, at)
-        room -= found.next_at - at
-        if room < 0:  # made to be slow
-            raise ValueError("directories overlap")
+        found = directory(block, at, room)
         yield found
         at_pointer = found.next_at
 

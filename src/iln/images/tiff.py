@@ -124,10 +124,11 @@ def look(file: BinaryIO) -> TiffFile:
 def _look(found: TiffFile, block: exif.Buffer) -> None:
     page = None
     try:
-        directories = list(exif.main_directories(block))
+        room = exif.Room(len(block))
+        directories = list(exif.main_directories(block, room))
         if not directories:
             return
-        inner = [one for parent in directories for one in _sub_directories(block, parent)]
+        inner = [one for parent in directories for one in _sub_directories(block, parent, room)]
         numbers = [_Numbers(block, one) for one in (*directories, *inner)]
         found.raw = bytes(block[8:10]) == b"CR" or any(one.is_raw for one in numbers)
         places = range(len(directories))
@@ -182,11 +183,13 @@ class _Numbers:
         return (*exif.rationals(self.block, white), *exif.rationals(self.block, others))
 
 
-def _sub_directories(block: exif.Buffer, parent: exif.Directory) -> list[exif.Directory]:
+def _sub_directories(
+    block: exif.Buffer, parent: exif.Directory, room: exif.Room
+) -> list[exif.Directory]:
     found = []
     for at in _Numbers(block, parent).all(_SUB_DIRECTORIES):
         try:
-            found.append(exif.directory(block, at))
+            found.append(exif.directory(block, at, room))
         except ValueError:
             continue
     return found
