@@ -361,6 +361,23 @@ def test_a_packet_that_is_made_to_be_slow_is_not(unit: bytes) -> None:
     assert time.process_time() - started < 5  # of quadratic time it would be hours
 
 
+def test_many_prefixes_of_a_namespace_cost_little_and_all_count() -> None:
+    spaces = ("adobe.com/tiff/1.0/", "adobe.com/xap/1.0/", "adobe.com/hdr-gain-map/1.0/")
+    prefixes = [(f"{'abc'[n % 3]}{n}", spaces[n % 3]) for n in range(4500)]
+    declared = " ".join(f'xmlns:{prefix}="http://ns.{space}"' for prefix, space in prefixes)
+    packet = (
+        f'<x {declared} a0:Orientation="6" o:Orientation="6" c4499:Version="1">'
+        "<a4497:ImageWidth>9</a4497:ImageWidth><b1:Thumbnails>1</b1:Thumbnails></x>"
+    )
+    started = time.process_time()
+    found = upright(packet.encode(), 4, 4)
+    assert time.process_time() - started < 2
+    assert found is not None
+    assert found.count(b"xmlns:") == 3000
+    body = b'a0:Orientation="1" o:Orientation="6"><a4497:ImageWidth>4</a4497:ImageWidth></x>'
+    assert found.endswith(body)
+
+
 def test_thumbnails_are_taken_out_however_many() -> None:
     text = (
         '<x xmlns:xmp="http://ns.adobe.com/xap/1.0/"><xmp:Thumbnails>1</xmp:Thumbnails>'

@@ -36,21 +36,17 @@ def upright(packet: bytes, width: int, height: int) -> bytes | None:
         (_EXIF, "PixelXDimension", width),
         (_EXIF, "PixelYDimension", height),
     ):
-        for prefix in _prefixes(text, namespace):
-            text = _with_value(text, f"{prefix}:{name}", str(value))
-    for namespace, names in (
-        (_BASIC, ["Thumbnails"]),
-        (_CONTAINER, ["Directory"]),
-        (_GAIN_MAP, [r"\w+"]),
-        (_CAMERA, [r"(?:MotionPhoto|MicroVideo)\w*"]),
-        (_NOTE, ["HasExtendedXMP"]),
+        text = _with_value(text, _prefixes(text, namespace), name, str(value))
+    for namespace, name in (
+        (_BASIC, "Thumbnails"),
+        (_CONTAINER, "Directory"),
+        (_GAIN_MAP, r"\w+"),
+        (_CAMERA, r"(?:MotionPhoto|MicroVideo)\w*"),
+        (_NOTE, "HasExtendedXMP"),
     ):
-        for prefix in _prefixes(text, namespace):
-            for name in names:
-                text = _without(text, f"{prefix}:{name}")
-            if namespace == _GAIN_MAP:  # by its mere name programs recognise such a picture
-                text = _without(text, f"xmlns:{prefix}")
-    return text.encode("utf-8")
+        text = _without(text, _prefixes(text, namespace), name)
+    # By its mere name programs recognise such a picture.
+    return re.sub(rf"\s{_declared(_GAIN_MAP)}", "", text).encode("utf-8")
 
 
 def _decoded(packet: bytes) -> str:
@@ -63,25 +59,45 @@ def _decoded(packet: bytes) -> str:
     return re.sub(r"""\A(\s*<\?xml[^<>]*?)\sencoding\s*=\s*["'][^"'<>]*["']""", r"\1", text)
 
 
+def _declared(namespace: str) -> str:
+    """Where a prefix is declared for it, as a regular expression."""
+    return rf"""xmlns:([\w.-]+)\s*=\s*["']{re.escape(namespace)}["']"""
+
+
 def _prefixes(text: str, namespace: str) -> set[str]:
-    return set(re.findall(rf"""xmlns:([\w.-]+)\s*=\s*["']{re.escape(namespace)}["']""", text))
+    return set(re.findall(_declared(namespace), text))
 
 
-def _with_value(text: str, name: str, value: str) -> str:
-    name = re.escape(name)
-    text = re.sub(rf"""(\s{name}\s*=\s*["'])[^"']*""", rf"\g<1>{value}", text)
-    return re.sub(rf"(<{name}(?:\s[^<>]*)?>)[^<]*(?=</{name}\s*>)", rf"\g<1>{value}", text)
+# In what follows any prefix is looked for, and looked up then: a packet that is made to be slow
+# declares many.
 
 
-def _without(text: str, name: str) -> str:
+def _with_value(text: str, prefixes: set[str], name: str, value: str) -> str:
+    def corrected(found: re.Match[str]) -> str:
+        return found[1] + value if found[2] in prefixes else found[0]
+
+    text = re.sub(rf"""(\s([\w.-]+):{name}\s*=\s*["'])[^"']*""", corrected, text)
+    element = rf"(<([\w.-]+):{name}(?:\s[^<>]*)?>)[^<]*(?=</\2:{name}\s*>)"
+    return re.sub(element, corrected, text)
+
+
+def _without(text: str, prefixes: set[str], name: str) -> str:
     """name: a regular expression."""
-    text = re.sub(rf"""\s{name}\s*=\s*(?:"[^"]*"|'[^']*')""", "", text)
-    text = re.sub(rf"<({name})(?:\s[^<>]*)?/>", "", text)
+
+    def dropped(found: re.Match[str]) -> str:
+        return "" if found[1] in prefixes else found[0]
+
+    if not prefixes:
+        return text
+    name = rf"([\w.-]+):{name}"
+    text = re.sub(rf"""\s{name}\s*=\s*(?:"[^"]*"|'[^']*')""", dropped, text)
+    text = re.sub(rf"<{name}(?:\s[^<>]*)?/>", dropped, text)
     opening = re.compile(rf"<({name})(?:\s[^<>]*)?>")
-    # All looked for at once: a packet may be made to be slow.
+    # All looked for at once, for the same reason.
     closing = defaultdict[str, list[tuple[int, int]]](list)
     for end in re.finditer(rf"</({name})\s*>", text):
-        closing[end[1]].append(end.span())
+        if end[2] in prefixes:
+            closing[end[1]].append(end.span())
     kept, at = list[str](), 0
     while (start := opening.search(text, at)) is not None:
         ends = closing[start[1]]
