@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import struct
+import time
 import tracemalloc
 import zlib
 
@@ -211,6 +212,13 @@ def test_directories_of_a_tiff_that_are_named_often_take_no_memory():
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_an_avif_file_of_very_many_boxes_is_refused_soon():
+    started = time.process_time()
+    with pytest.raises(InputError):
+        read(b"\0\0\0\x10ftypavif\0\0\0\0" + struct.pack(">I4s", 8, b"uuid") * 150_000)
+    assert time.process_time() - started < 2
 
 
 def test_a_directory_of_too_many_fields_is_not_looked_at():

@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 from iln.images.jpeg import GAIN_MAPS
 
-_LONGEST_META = 16 << 20  # of what describes an AVIF or HEIC picture, profile and all
+# Of what describes an AVIF or HEIC picture, profile and all; and of boxes, a dozen as a rule.
+_LONGEST_META, _MOST_BOXES = 16 << 20, 4096
 ACCEPTED = "JPEG, PNG, TIFF, WebP, AVIF, BMP, GIF or PPM"
 
 _SVG_HEADER = 1 << 13  # comments and declarations come before the first element
@@ -195,19 +196,20 @@ def heif_boxes(file: BinaryIO) -> HeifBoxes:
 def _meta(file: BinaryIO) -> bytes:
     """What describes an AVIF or HEIC picture: its boxes but those of data, in any order."""
     end = file.seek(0, 2)
-    at, found = 0, b""
-    while at + 8 <= end:
+    at, room, found = 0, _LONGEST_META, list[bytes]()
+    while at + 8 <= end and len(found) < _MOST_BOXES:
         file.seek(at)
         head = file.read(16)
         size, kind = int.from_bytes(head[:4]), head[4:8]
         size = int.from_bytes(head[8:16]) if size == 1 else size or end - at
         if size < 8:
             break
-        if kind not in (b"mdat", b"free", b"skip") and len(found) < _LONGEST_META:
-            file.seek(at)
-            found += file.read(min(size, _LONGEST_META))
+        described = kind not in (b"mdat", b"free", b"skip")
+        file.seek(at)
+        found.append(file.read(min(size, room)) if described else b"")
+        room -= len(found[-1])
         at += size
-    return found
+    return b"".join(found)
 
 
 def _brands(head: bytes) -> set[bytes]:
