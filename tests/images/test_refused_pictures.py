@@ -16,7 +16,7 @@ from PIL import Image
 from samples import photo, refusal, save, vips
 
 from iln.errors import InputError
-from iln.images import read
+from iln.images import read, tiff
 from iln.images.exif import directory
 
 pytestmark = pytest.mark.usefixtures("nothing_on_stderr")
@@ -212,6 +212,15 @@ def test_directories_of_a_tiff_that_are_named_often_take_no_memory():
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_tiff_of_very_many_fields_is_looked_at_soon():
+    fields = [struct.pack("<HHII", 0x010D, 1, 1, 0)] * 20_000
+    fields += [struct.pack("<HHII", 0x0112, 3, 1, 1)] * 20_000
+    data = struct.pack("<4sIH", b"II*\0", 8, len(fields)) + b"".join(fields) + bytes(4)
+    started = time.process_time()
+    assert tiff.look(io.BytesIO(data)).pages == [0]
+    assert time.process_time() - started < 2
 
 
 def test_an_avif_file_of_very_many_boxes_is_refused_soon():

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -66,7 +67,11 @@ class Directory:
 
     def find(self, tag: int) -> Entry | None:
         """The first field of this tag."""
-        return next((entry for entry in self.entries if entry.tag == tag), None)
+        return self._by_tag.get(tag)
+
+    @cached_property
+    def _by_tag(self) -> dict[int, Entry]:
+        return {entry.tag: entry for entry in reversed(self.entries)}
 
 
 @dataclass
@@ -225,8 +230,7 @@ def _with_children(block: Buffer, parent: Directory, depth: int = 0) -> Iterator
 
 def _pointers(part: Directory) -> list[Entry]:
     """To its sub-directories, of each kind the first: a block may be made to be slow."""
-    found = {entry.tag: entry for entry in reversed(part.entries) if entry.tag in _POINTERS}
-    return list(found.values())
+    return [entry for tag in _POINTERS if (entry := part.find(tag)) is not None]
 
 
 def _first(block: Buffer) -> Directory:
