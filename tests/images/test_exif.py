@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -168,6 +169,21 @@ def test_a_thumbnail_before_the_picture_is_taken_out():
     assert b"thumbnail" not in edited
     main, _, _, second_fields = exif_fields(edited)
     assert (main, second_fields) == ({0x010F: "abc"}, {})
+
+
+def test_only_one_directory_is_a_thumbnail():
+    """A block of very many would be made to be slow."""
+    kept, more = 4000, 4000
+    at = 8 + 12 * kept + 6
+    first = struct.pack("<H", kept) + struct.pack("<HHII", 0x010D, 1, 1, 0) * kept
+    first += struct.pack("<I", at)
+    places = [*range(at + 6, at + 6 * more, 6), 0]
+    others = b"".join(struct.pack("<HI", 0, place) for place in places)
+    block = b"II*\0" + struct.pack("<I", 8) + first + others
+    started = time.process_time()
+    edited = exif_blocks.upright(block, 4, 4)
+    assert time.process_time() - started < 1
+    assert len(edited) == at
 
 
 def test_exif_whose_directories_overlap_is_left_out_or_read(tmp_path):

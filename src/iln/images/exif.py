@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -319,7 +320,7 @@ def _blacken_thumbnails(block: bytearray, kept: list[Directory]) -> None:
     taken = [(part.next_at - 12 * len(part.entries) - 2, part.next_at + 4) for part in kept]
     taken += [(e.value_at, e.value_at + e.size) for part in kept for e in part.entries]
     try:
-        for part in list(main_directories(block))[1:]:
+        for part in islice(main_directories(block), 1, 2):
             entries = [part.find(tag) for tag in _THUMBNAIL]
             start, size = (0 if one is None else integer(block, one) for one in entries)
             if not any(a < start + size and start < b for a, b in taken):
