@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -130,6 +131,14 @@ def test_padding_before_the_scan_hides_no_damage():
     hole = data[:first] + data[second:]
     for damaged in (hole, hole[:20] + b"\0\0\0" + hole[20:]):
         assert any("is damaged, look at the result" in note for note in read(damaged).notes)
+
+
+def test_very_many_fillers_before_a_marker_cost_little():
+    data = encoded(photo())
+    started = time.process_time()
+    picture = read(data[:2] + b"\xff" * 10_000_000 + data[2:])
+    assert time.process_time() - started < 3
+    assert np.array_equal(picture.pixels, read(data).pixels)
 
 
 def test_a_lost_marker_to_start_again_is_damage_and_padding_after_scans_is_none():

@@ -22,6 +22,8 @@ _COMPRESSIONS = {
     0xF7: "JPEG-LS",
 }
 _START_OF_SCAN, _END = 0xDA, 0xD9
+# But those without data after them: 0x00 makes 0xFF itself data, the others are fillers.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 GAIN_MAPS = (
     b"http://ns.adobe.com/hdr-gain-map/",
     b"urn:iso:std:iso:ts:21496:-1",
@@ -116,14 +118,8 @@ def words(comment: bytes) -> str:
 def _segments(data: bytes, start: int = 2) -> Iterator[tuple[int, int, int]]:
     """Marker, and where its data begin and end, of each; what lies between them is passed over."""
     at = start
-    while 0 <= (at := data.find(b"\xff", at)) <= len(data) - 4:
-        marker = data[at + 1]
-        if marker == 0:  # no marker, but data
-            at += 2
-            continue
-        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:  # fillers, without data
-            at += 1 if marker == 0xFF else 2
-            continue
+    while (found := _MARKER.search(data, at)) is not None and found.end() <= len(data) - 2:
+        at, marker = found.start(), data[found.end() - 1]
         if marker == _END:
             return
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
