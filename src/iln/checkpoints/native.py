@@ -65,6 +65,8 @@ _DESCRIPTION = ("task", "training", "scores", "licence")
 _STORED = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _WIDEST = 64
 """Windows, pixels a side: the table of who sees whom has as many entries as that to the fourth."""
+_REPEATED = 1 << 16
+"""Bytes of a tensor that may be fewer numbers in its file, repeated, as zeros and indices are."""
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 log = logging.getLogger("iln")
@@ -286,7 +288,7 @@ def _check_plain(weights: Mapping[str, Tensor]) -> None:
             tensor.layout is not torch.strided
             or tensor.is_meta
             or tensor.is_conj()
-            or tensor.nbytes > tensor.untyped_storage().nbytes()
+            or tensor.nbytes > max(tensor.untyped_storage().nbytes(), _REPEATED)
         ):
             raise InputError(
                 f"holds {name!r} without all of its numbers; only plain, dense tensors are read: "
