@@ -68,6 +68,7 @@ def test_it_ends_with_what_the_program_returns(result: int | None) -> None:
     ("words", "said"),
     [
         (["old_prints.py", "missing"], "error: missing is not a folder"),
+        (["enlarged_photos.py", "missing", "sr-x2"], "error: missing is not a folder"),
         (["shapes.py", "photo:big"], "error: photo: add the side of its picture in pixels"),
         (["precision.py", "photo", "--size", "3"], "argument --size: invalid size value: '3'"),
         (["precision.py", "photo"], "--calibrate is missing: a folder of clean pictures"),

@@ -16,7 +16,7 @@ from iln.backbones import Spec, name_of
 FASTER_BY_OPENVINO = {"swinir": 32, "hat": 96, "drct": 180}
 """Backbones that OpenVINO computes faster than PyTorch, and the least width (embed_dim) for which
 that was measured: on one core 1.5 to 2.3 times (HAT: 1.3 to 1.75) in float32; with AVX2 alone not
-for pictures of 128x128 pixels, and for a single one only from about 512x512, as it starts later."""
+for pictures of 128x128 pixels, and it is ready a second later than PyTorch."""
 
 
 def choose_engine(spec: Spec, device: torch.device, precision: str) -> str:

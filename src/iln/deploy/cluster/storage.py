@@ -186,13 +186,13 @@ class StoredFiles:
         self, picture: Picture, target: Path, *, overwrite: bool, quality: int
     ) -> Sequence[str]:
         """A result that has appeared since the look for it is replaced: it is the same."""
-        parts, notes = encode(picture, target.suffix, quality)
         here = self.pictures.local and self.results.local
         if here and self.pictures.has(Path(self.results.root) / target):
             raise InputError(
                 f"{printable(target)}: the result is a link into the folder of pictures, where it "
                 "would replace one; remove the link"
             )
+        parts, notes = encode(picture, target.suffix, quality)
         self.results.put(target.as_posix(), parts)
         return notes
 

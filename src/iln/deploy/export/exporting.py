@@ -123,7 +123,7 @@ def export(
 def _check_format(file: Path, to: str) -> None:
     """Raises InputError for a name that is one of another format."""
     meant = next((name for name, ends in SUFFIXES.items() if file.suffix in ends), to)
-    if file.suffix not in SUFFIXES[to] and meant != to:
+    if meant != to:
         ends = " or ".join(SUFFIXES[to])
         raise InputError(
             f"{printable(file)}: the name of this file must end in {ends}, or give --to {meant}"
