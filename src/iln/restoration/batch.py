@@ -9,9 +9,9 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -161,8 +161,11 @@ def run_jobs(plan: JobPlan, options: BatchOptions) -> int:
     if jobs:
         pipeline = options.pipeline()
         _tell_expected_time(jobs, pipeline, options.max_pixels)
-        with progress_bar() as tell:
-            for job, restored in _two_at_a_time(jobs, partial(_restore, options, pipeline, tell)):
+        with (
+            progress_bar() as tell,
+            closing(_two_at_a_time(jobs, partial(_restore, options, pipeline, tell))) as all_done,
+        ):
+            for job, restored in all_done:
                 try:
                     problems += _tell_result(job, *restored.result())
                     done += 1
@@ -243,7 +246,7 @@ class _Stopped(Exception):
 
 def _two_at_a_time(
     jobs: Iterable[Job], work: Callable[[Job, _Turn], _Result]
-) -> Iterator[tuple[Job, Future[_Result]]]:
+) -> Generator[tuple[Job, Future[_Result]], None, None]:
     """All of them in order, done: while one is computed, another is read or written.
 
     Pictures that are large, or of unknown size, are worked on alone: two would take twice the

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from urllib.parse import quote
 
@@ -44,10 +46,8 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
         timeout_graceful_shutdown=LAST_WORDS,
     )
     try:
-        ready(address(settings, listening.getsockname()[1]))
-        _Server(config, store).run(sockets=[listening])
-    except (KeyboardInterrupt, SystemExit):
-        pass  # asked for
+        told = partial(ready, address(settings, listening.getsockname()[1]))
+        _Server(config, store, told).run(sockets=[listening])
     finally:
         store.wipe()
         listening.close()
@@ -68,16 +68,22 @@ def address(settings: Settings, port: int) -> str:
 class _Server(uvicorn.Server):
     """Ends streams of events at once, which would go on for ever."""
 
-    def __init__(self, config: uvicorn.Config, store: Store) -> None:
+    def __init__(self, config: uvicorn.Config, store: Store, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self.store = store
+        self.store, self.ready = store, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """As in uvicorn, which would raise the signal once more when the server has ended."""
         self.store.close()
         # What is cut off now is no error.
         for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _listen(host: str, port: int) -> socket.socket:
