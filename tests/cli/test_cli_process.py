@@ -109,9 +109,9 @@ def test_an_error_has_no_traceback(here: Path) -> None:
     ("name", "memory", "code"),
     [
         ("SIGINT", [], 130),
-        ("SIGINT", ["--memory", "1MB"], 130),
+        pytest.param("SIGINT", ["--memory", "1MB"], 130, marks=pytest.mark.slow),
         ("SIGTERM", ["--memory", "1MB"], 143),
-        ("SIGHUP", [], 143),
+        pytest.param("SIGHUP", [], 143, marks=pytest.mark.slow),
     ],
 )
 def test_interrupted(name: str, memory: list[str], code: int, weights: Path, here: Path) -> None:

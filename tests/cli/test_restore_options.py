@@ -320,11 +320,8 @@ def test_standard_input_and_output(weights: Path, restore: Command, here: Path) 
     assert done.returncode == 0
     assert done.stdout == Path("expected.jpg").read_bytes()
     assert done.stderr.startswith(b"-  16x12 -> 32x24, ")
-    for output in ("-", "/dev/stdout"):
-        assert run([*common, "a.jpg", "-o", output]).stdout == done.stdout
-    run([*common, "-", "-o", "b.png"], input=Path("a.jpg").read_bytes())
-    assert size("b.png") == (32, 24)
-    assert files(here) == ["a.jpg", "b.png", "expected.jpg"]
+    assert run([*common, "a.jpg", "-o", "/dev/stdout"]).stdout == done.stdout
+    assert files(here) == ["a.jpg", "expected.jpg"]
     with Image.open(io.BytesIO(done.stdout)) as image:
         assert image.format == "JPEG"
 
@@ -338,6 +335,16 @@ def test_standard_input_to_a_file_that_exists(weights: Path, here: Path) -> None
     done = run([*common, "--skip-existing"], input=data)
     assert (done.returncode, done.stderr) == (0, b"1 skipped: their results exist\n")
     assert Path("a.png").read_bytes() == data
+
+
+@pytest.mark.slow
+def test_standard_input_to_a_file_and_a_file_to_standard_output(weights: Path, here: Path) -> None:
+    data = save("a.jpg").read_bytes()
+    common = ["restore", "--model", weights, "--device", "cpu"]
+    done = run([*common, "-", "-o", "b.png"], input=data)
+    assert (done.returncode, size("b.png")) == (0, (32, 24))
+    assert run([*common, "a.jpg", "-o", "-"]).stdout == run([*common, "-"], input=data).stdout
+    assert files(here) == ["a.jpg", "b.png"]
 
 
 def test_standard_input_that_is_no_picture(weights: Path) -> None:
@@ -356,7 +363,9 @@ def test_streams_that_cannot_be_meant(words: list[str], restore: Command, here: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes streams as a shell does")
-@pytest.mark.parametrize("how", ["closed", "full", "left"])
+@pytest.mark.parametrize(
+    "how", ["closed", *(pytest.param(how, marks=pytest.mark.slow) for how in ("full", "left"))]
+)
 def test_a_picture_is_restored_whatever_becomes_of_the_report(
     how: str, weights: Path, here: Path
 ) -> None:
