@@ -19,8 +19,9 @@ _NOT_OFFERED = {
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """The path on one line: what a terminal cannot show is escaped, so messages stay one line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
+    """The path on one line, where a terminal can show it: the rest escaped, an empty one as ''."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
+    return shown or "''"
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

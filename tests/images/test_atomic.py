@@ -9,6 +9,7 @@ import pytest
 
 from iln.atomic import atomic_write, make_folder, printable
 from iln.errors import InputError
+from iln.images import read
 
 
 def names(folder):
@@ -144,6 +145,12 @@ def test_a_dash_is_no_file(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="-: is no folder, and standard output"):
         make_folder(Path("-"))
     assert names(tmp_path) == []
+
+
+def test_an_empty_name_is_shown():
+    assert printable("") == "''"
+    with pytest.raises(InputError, match=r"^'': is a folder"):
+        read("")
 
 
 def test_long_names_that_the_file_system_takes(tmp_path):
