@@ -404,8 +404,14 @@ def test_ascii_and_bitmap_pnm_are_read():
     assert (deep.dtype, deep.tolist()) == (np.uint16, [[[0], [300], [65535]]])
     colours = read(b"P3 1 1 1000 0 500 2000").pixels
     assert (colours.dtype, colours.tolist()) == (np.uint16, [[[0, 32768, 65535]]])
-    assert "damaged or cut off" in refusal(b"P2\n3 1\n65535\n0 300\n")
-    assert "damaged or cut off" in refusal(b"P2\n3 1\n65535\n0 300 x\n")
+    large = read(b"P2 1 1 300\v99999999999999999999999999 7").pixels
+    assert large.tolist() == [[[65535]]]
+
+
+@pytest.mark.parametrize("rest", [b"", b" \n", b"0 300\n", b"0 300 x\n", b"0 300 -7", b"0 300 7x"])
+def test_plain_pnm_without_all_its_numbers(rest):
+    assert "damaged or cut off" in refusal(b"P2\n3 1\n65535\n" + rest)
+    assert "damaged or cut off" in refusal(b"P2\n1 1\n65535\n" + rest.replace(b"0 300", b""))
 
 
 def segment_changed(data, marker, offset, value):

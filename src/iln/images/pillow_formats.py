@@ -2,7 +2,7 @@
 
 import re
 import struct
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -75,15 +75,15 @@ def _masked_bmp(file: BinaryIO, max_pixels: int) -> Array | None:
     stored = file.read(row * abs(height))
     if len(stored) < row * abs(height):
         return None
-    words = np.frombuffer(stored, np.uint8).reshape(abs(height), row)
-    pixels = words.view("<u2" if bits == 16 else "<u4")[:, :width].astype(np.uint64)
+    words = np.frombuffer(stored, "<u2" if bits == 16 else "<u4").reshape(abs(height), -1)
     full = 255 if max(runs) <= 255 else 65535
-    planes = [
-        (((pixels & mask) >> _zeros(mask)) * full + run // 2) // run
-        for mask, run in zip(masks, runs, strict=True)
-    ]
-    upright = np.stack(planes, -1)[:: 1 if height < 0 else -1]
-    return upright.astype(np.uint8) if full == 255 else upright.astype(np.uint16)
+    dtype: type[np.unsignedinteger[Any]] = np.uint8 if full == 255 else np.uint16
+    upright = np.empty((abs(height), width, len(masks)), dtype)
+    for line, found in zip(upright[:: 1 if height < 0 else -1], words, strict=True):
+        pixels = found[:width].astype(np.uint64)
+        for channel, (mask, run) in enumerate(zip(masks, runs, strict=True)):
+            line[:, channel] = (((pixels & mask) >> _zeros(mask)) * full + run // 2) // run
+    return upright
 
 
 def _zeros(mask: int) -> int:
@@ -168,8 +168,11 @@ def _deep_pnm(file: BinaryIO) -> Array | None:
     if header[1] in (b"P5", b"P6"):
         values = np.frombuffer(data, ">u2", count, header.end())
     else:
-        words = re.sub(rb"#[^\n]*", b"", data[header.end() - 1 :]).split(maxsplit=count)[:count]
-        values = np.array([int(word) for word in words]).clip(0)
-    scaled = (np.minimum(values, full).astype(np.uint32) * 65535 + full // 2) // full
+        text = re.sub(rb"#[^\n]*", b"", data[header.end() - 1 :])
+        if re.fullmatch(rb"[\s\d]*\d\s*", text) is None:
+            raise ValueError("not only numbers")
+        values = np.fromstring(text, np.int64, sep=" ")[:count]  # what is beyond it: its largest
+    values = np.minimum(values, full).astype(np.uint32)
+    scaled = (values * 65535 + full // 2) // full
     pixels: Array = scaled.astype(np.uint16).reshape(height, width, channels)
     return pixels
