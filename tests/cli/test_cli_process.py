@@ -19,8 +19,9 @@ from iln.cli import main as cli
 resource = pytest.importorskip("resource", reason="measures processes as POSIX does")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 INTERRUPTIBLE = (
-    # A process started in the background may have been told to ignore the signal.
+    # A process started in the background, or by nohup, may have been told to ignore signals.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
     "from iln.cli.main import main; main()"
 )
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,9 +23,16 @@ pytestmark = pytest.mark.parametrize(("name", "end"), ENDS)
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _as_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever the tests were started by may ignore signals."""
     assert threading.current_thread() is threading.main_thread()  # else they would end the tests
     monkeypatch.setattr(signals, "_LOST", 0.05)
+    usual = {name: signal.SIG_DFL for name, _ in ENDS} | {"SIGINT": signal.default_int_handler}
+    numbers = {getattr(signal, name): handler for name, handler in usual.items()}
+    before = {number: signal.signal(number, handler) for number, handler in numbers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def block(work: Callable[[], None]) -> None:

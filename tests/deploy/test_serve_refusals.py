@@ -387,6 +387,7 @@ def test_the_command_starts_answers_and_leaves_nothing_behind(
     environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
         "from iln.cli.main import main; main()"
     )
     words = [sys.executable, "-c", program, "serve", "--no-open"]

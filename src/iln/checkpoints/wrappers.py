@@ -162,7 +162,8 @@ def _in_order(keys: Keys, tensors: list[Tensor], known: list[Weights]) -> Iterat
     if not _says(place, _AVERAGED) or _is_no_weights(place):
         return
     for one in known:
-        learned = {name: t for name, t in one.tensors.items() if name in clean(one.tensors)}
+        parameters = clean(one.tensors)
+        learned = {name: t for name, t in one.tensors.items() if name in parameters}
         shapes = [tensor.shape for tensor in learned.values()]
         if not one.averaged and shapes == [tensor.shape for tensor in tensors]:
             yield Weights(dict(zip(learned, tensors, strict=True)), place, averaged=True)
