@@ -147,19 +147,25 @@ def test_interrupted(name: str, memory: list[str], code: int, weights: Path, her
     assert files(here) == ["in/a.png"]
 
 
-INTERRUPTED_IN_AN_IMPORT = """
+INTERRUPTED = """
 import signal, sys
 from importlib.abc import MetaPathFinder
 class Finder(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "numpy" and "torch" in sys.modules:
+        if name == "WHAT" and "BY" in sys.modules:
             sys.meta_path.remove(self)
             signal.raise_signal(signal.NAME)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Finder())
-from iln.cli.main import main
+from iln.__main__ import main
 main()
 """
+
+
+def interrupted(what: str, by: str, name: str) -> tuple[str, str]:
+    """The command, to which the signal of that name comes while `by` loads `what`."""
+    program = INTERRUPTED.replace("WHAT", what).replace("BY", by).replace("NAME", name)
+    return "-c", program
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
@@ -170,11 +176,17 @@ def test_interrupted_where_pytorch_passes_over_exceptions(
     """While it loads NumPy, which may be missing."""
     save("a.png")
     words = ["restore", "a.png", "--model", weights, "--device", "cpu"]
-    done = run(words, ("-c", INTERRUPTED_IN_AN_IMPORT.replace("NAME", name)))
+    done = run(words, interrupted("numpy", "torch", name))
     assert done.returncode == code
     assert done.stderr == ("interrupted\n" if name == "SIGINT" else "")
     # So small a picture may be done before the signal comes again.
     assert set(files(here)) <= {"a.png", "a_restored.png"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_interrupted_before_the_command_is_loaded() -> None:
+    done = run(["--version"], interrupted("typer", "iln", "SIGINT"))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
